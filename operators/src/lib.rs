@@ -1,0 +1,3 @@
+//! The dataflow, one stage a file.
+
+pub mod params;

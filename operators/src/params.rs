@@ -1,0 +1,173 @@
+//! What the stages need to know. Plain numbers with the defaults of the seed documents; the command line's configuration
+//! is translated into this, and nothing below it reads a file.
+
+/// Milliseconds of a second, a minute, an hour and a day.
+pub const SECOND: u64 = 1_000;
+/// See [`SECOND`].
+pub const MINUTE: u64 = 60 * SECOND;
+/// See [`SECOND`].
+pub const HOUR: u64 = 60 * MINUTE;
+/// See [`SECOND`].
+pub const DAY: u64 = 24 * HOUR;
+
+/// Parameters of the graph. Durations are in milliseconds of event time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Params {
+    /// Seed of everything that is drawn by hash: projections, exploration, order of the new-user list.
+    pub seed: u64,
+    /// Early interactions.
+    pub early: Early,
+    /// Interest vectors.
+    pub interest: Interest,
+    /// Video scores.
+    pub score: Score,
+    /// Candidate quotas.
+    pub candidates: Candidates,
+    /// Lists.
+    pub feed: Feed,
+}
+
+/// Interactions that come before their upload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Early {
+    /// An interaction counts as one with unknown content for good once the clock has passed its arrival by this.
+    pub max_wait: u64,
+    /// At most this many wait in a logical shard; the oldest give way first and are metered.
+    pub max_held_per_shard: usize,
+}
+
+/// Interest vectors and the signs read from them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Interest {
+    /// The short-term vector is made of this many interactions (10-20 in the seed).
+    pub short_last: usize,
+    /// Weight of an interaction relative to the one after it, in the short-term vector.
+    pub short_decay: f64,
+    /// Window of the mid-term vector and of the recent facets.
+    pub mid_window: u64,
+    /// Window of the long-term vector and of the lasting facets.
+    pub long_window: u64,
+    /// Weight of a like beside the watched part, in the mid- and long-term vectors.
+    pub like_weight: f64,
+    /// Shares of the short-, mid- and long-term vector in the query that ranks candidates.
+    pub blend: [f64; 3],
+    /// Interest has drifted where the cosine of the short- and the mid-term vector is below this.
+    pub drift_below: f64,
+    /// A loop: mean pairwise cosine (without the diagonal) of the last videos above this.
+    pub obsession_above: f64,
+    /// Fewest videos from which drift and loops are judged.
+    pub min_videos: usize,
+    /// A session ends after this long without an interaction.
+    pub session_gap: u64,
+}
+
+/// Video scores.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Score {
+    /// Half-life of popularity.
+    pub popularity_half_life: u64,
+    /// Half-life of freshness since publication.
+    pub freshness_half_life: u64,
+    /// Popularity that a new video starts with, in interactions.
+    pub prior_popularity: f64,
+    /// Views of its cohort's average that a video's performance is shrunk with.
+    pub shrinkage_views: u64,
+    /// Weights of watch time, completion and fast skips (the last is subtracted) in the performance.
+    pub performance_weights: [f64; 3],
+    /// Baselines, creator scores and skip thresholds are published at multiples of this.
+    pub publish_every: u64,
+    /// Share of views that counts as fast skips (the fastest fifth).
+    pub skip_share: f64,
+}
+
+/// Candidate quotas.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidates {
+    /// From creators that the user follows.
+    pub followed: usize,
+    /// From hashtags that the user likes.
+    pub hashtags: usize,
+    /// From sounds that the user likes.
+    pub sounds: usize,
+    /// From the global trend.
+    pub trending: usize,
+    /// So many of the user's best facets of each kind are asked for candidates.
+    pub facets_per_kind: usize,
+}
+
+/// Lists.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Feed {
+    /// Whether lists are made at all (a bench of the features alone turns them off).
+    pub enabled: bool,
+    /// Items of a list.
+    pub length: usize,
+    /// At most this many of a category among `category_window` neighbours.
+    pub per_category: usize,
+    /// See `per_category`.
+    pub category_window: usize,
+    /// So many of the videos last watched never come back.
+    pub no_repeat_last: usize,
+    /// A list of an active user is remade after this.
+    pub refresh_after: u64,
+    /// A user is active for this long after an interaction.
+    pub active_within: u64,
+    /// Share of the new-user list that is popular in the demographic group; the rest explores.
+    pub new_user_popular: f64,
+    /// Pools and new-user lists are published at multiples of this.
+    pub pools_every: u64,
+    /// Places of a published pool.
+    pub pool_length: usize,
+    /// Dropped candidates that are kept for the explanation.
+    pub dropped_kept: usize,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            early: Early { max_wait: HOUR, max_held_per_shard: 10_000 },
+            interest: Interest {
+                short_last: 20,
+                short_decay: 0.9,
+                mid_window: 7 * DAY,
+                long_window: 56 * DAY,
+                like_weight: 0.5,
+                blend: [0.4, 0.4, 0.2],
+                drift_below: 0.2,
+                obsession_above: 0.8,
+                min_videos: 5,
+                session_gap: 30 * MINUTE,
+            },
+            score: Score {
+                popularity_half_life: DAY,
+                freshness_half_life: 3 * DAY,
+                prior_popularity: 1.0,
+                shrinkage_views: 20,
+                performance_weights: [0.4, 0.4, 0.2],
+                publish_every: HOUR,
+                skip_share: 0.2,
+            },
+            candidates: Candidates {
+                followed: 200,
+                hashtags: 300,
+                sounds: 200,
+                trending: 300,
+                facets_per_kind: 10,
+            },
+            feed: Feed {
+                enabled: true,
+                length: 100,
+                per_category: 3,
+                category_window: 10,
+                no_repeat_last: 20,
+                refresh_after: HOUR,
+                active_within: 2 * HOUR,
+                new_user_popular: 0.7,
+                pools_every: HOUR,
+                pool_length: 100,
+                dropped_kept: 200,
+            },
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Keys and values of the store, as `docs/store.md` promises them to readers in any language.
+
+use std::fmt;
+
+use prost::Message;
+
+use crate::feed::{DroppedRecord, FeedRecord, TrendingRecord, VideoCard};
+use crate::ids::{UserId, VideoId};
+
+/// The name of the pool and of the new-user list that everybody belongs to.
+pub const EVERYONE: &str = "all";
+
+/// A key of the store. Its text form is what is written; keys are ordered by their bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// `feed:{user}` -> [`FeedRecord`]
+    Feed(UserId),
+    /// `dropped:{user}` -> [`DroppedRecord`]
+    Dropped(UserId),
+    /// `video:{video}` -> [`VideoCard`]
+    Video(VideoId),
+    /// `trending:{group}` -> [`TrendingRecord`]. A group is `all`, `category:NAME`, `hashtag:NAME`, `sound:ID`,
+    /// `creator:ID` or `demographic:COUNTRY/AGE/GENDER`.
+    Trending(String),
+    /// `newuser:{group}` -> [`FeedRecord`]. A group is `all` or `COUNTRY/AGE/GENDER`.
+    NewUser(String),
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Feed(user) => write!(f, "feed:{user}"),
+            Self::Dropped(user) => write!(f, "dropped:{user}"),
+            Self::Video(video) => write!(f, "video:{video}"),
+            Self::Trending(group) => write!(f, "trending:{group}"),
+            Self::NewUser(group) => write!(f, "newuser:{group}"),
+        }
+    }
+}
+
+impl Key {
+    /// Reads a key's text form; `None` where it is none of ours.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (kind, rest) = text.split_once(':')?;
+        match kind {
+            "feed" => rest.parse().ok().map(Self::Feed),
+            "dropped" => rest.parse().ok().map(Self::Dropped),
+            "video" => rest.parse().ok().map(Self::Video),
+            "trending" => Some(Self::Trending(rest.to_owned())),
+            "newuser" => Some(Self::NewUser(rest.to_owned())),
+            _ => None,
+        }
+    }
+}
+
+/// A decoded value.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// A ranked list.
+    Feed(FeedRecord),
+    /// What did not make it.
+    Dropped(DroppedRecord),
+    /// A card.
+    Video(VideoCard),
+    /// A pool.
+    Trending(TrendingRecord),
+}
+
+impl Value {
+    /// Decodes the bytes stored under `key`.
+    ///
+    /// # Errors
+    /// Where the bytes are no message of the key's kind.
+    pub fn decode(key: &Key, bytes: &[u8]) -> Result<Self, prost::DecodeError> {
+        Ok(match key {
+            Key::Feed(_) | Key::NewUser(_) => Self::Feed(FeedRecord::decode(bytes)?),
+            Key::Dropped(_) => Self::Dropped(DroppedRecord::decode(bytes)?),
+            Key::Video(_) => Self::Video(VideoCard::decode(bytes)?),
+            Key::Trending(_) => Self::Trending(TrendingRecord::decode(bytes)?),
+        })
+    }
+
+    /// The bytes to store.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Feed(m) => m.encode_to_vec(),
+            Self::Dropped(m) => m.encode_to_vec(),
+            Self::Video(m) => m.encode_to_vec(),
+            Self::Trending(m) => m.encode_to_vec(),
+        }
+    }
+}
+
+/// The demographic group of a profile, `COUNTRY/AGE/GENDER` with `-` for what is not known; [`EVERYONE`] where nothing is.
+#[must_use]
+pub fn demographic_group(country: Option<&str>, age_band: Option<&str>, gender: Option<&str>) -> String {
+    if country.is_none() && age_band.is_none() && gender.is_none() {
+        return EVERYONE.to_owned();
+    }
+    let part = |p: Option<&str>| p.unwrap_or("-").replace('/', "_");
+    format!("{}/{}/{}", part(country), part(age_band), part(gender))
+}

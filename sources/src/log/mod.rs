@@ -1,0 +1,1 @@
+//! The event log: `DIR/{interactions,uploads,users,follows,deletes,served}/part-*.{jsonl[.gz|.zst],parquet}`.
