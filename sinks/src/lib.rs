@@ -1,1 +1,19 @@
-//! placeholder
+//! Where results go: the key-value store that feed servers read ([`store`]), the live part of the event log
+//! ([`event_log`]), the records that could not be processed ([`dead_letters`]), and the whole store as text ([`dump`]).
+//!
+//! Every sink is driven by epochs or acknowledged after an fsync, and a replay after a restart leaves the same bytes: a
+//! sink skips what its own marker says it has.
+
+pub mod dead_letters;
+pub mod dump;
+pub mod event_log;
+mod lines;
+pub mod store;
+
+pub use dead_letters::DeadLetterFile;
+pub use dump::dump;
+pub use event_log::EventLog;
+pub use store::{Commit, Embedded, EmbeddedOptions, FeedStore, Memory, StoreError};
+
+/// A value as it is stored: shared, not copied.
+pub type Bytes = bytes::Bytes;
