@@ -68,8 +68,11 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
 
 #[cold]
 fn explain<T: DeserializeOwned>(text: &str) -> Fault {
-    let error = match serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_str(text)) {
-        Ok(_) => return Fault { reason: Reason::NotJson, detail: "more text after the record's end".to_owned() },
+    let error = match serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_str(text))
+    {
+        Ok(_) => {
+            return Fault { reason: Reason::NotJson, detail: "more text after the record's end".to_owned() };
+        }
         Err(error) => error,
     };
     let path = error.path().to_string();
@@ -103,7 +106,9 @@ mod tests {
 
     #[test]
     fn unknown_fields_are_ignored_and_decimal_strings_read() {
-        let event = interaction(br#" {"event_id":"18446744073709551615","event_time":1,"user_id":2,"video_id":3,"new":[{}]}"#);
+        let event = interaction(
+            br#" {"event_id":"18446744073709551615","event_time":1,"user_id":2,"video_id":3,"new":[{}]}"#,
+        );
         assert_eq!(event.unwrap().event_id().0, u64::MAX);
     }
 
@@ -130,6 +135,10 @@ mod tests {
         let delete = |text: &str| decode_json(EventKind::Deletes, text.as_bytes());
         assert!(delete(r#"{"event_id":1,"event_time":5,"target":"video","video_id":9}"#).is_ok());
         let fault = delete(r#"{"event_id":1,"event_time":5,"target":"video"}"#).unwrap_err();
-        assert_eq!((fault.reason, fault.detail.contains("video_id")), (Reason::MissingField, true), "{fault:?}");
+        assert_eq!(
+            (fault.reason, fault.detail.contains("video_id")),
+            (Reason::MissingField, true),
+            "{fault:?}"
+        );
     }
 }
