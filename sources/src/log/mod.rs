@@ -9,6 +9,9 @@ mod decode;
 mod discover;
 mod error;
 mod format;
+mod lines;
+mod read;
+mod table;
 mod write;
 
 pub use columns::schema;
@@ -16,4 +19,6 @@ pub use decode::{Fault, decode_json, encode_line};
 pub use discover::{Partition, discover, discover_or_none};
 pub use error::LogError;
 pub use format::{Format, UnknownFormat};
+pub use lines::Extent;
+pub use read::{Item, PartitionReader, dead_letter};
 pub use write::{LogWriter, Summary, Written};
