@@ -1,1 +1,492 @@
-//! journal
+//! The durable list of bindings: which records made which epoch, at which `now`.
+//!
+//! A binding is on disk before its epoch is released. A restart reads the same epochs again, so whatever was written
+//! downstream is written again with the same bytes, and no write that a sink needs can be cancelled by two epochs that
+//! flow together.
+//!
+//! The file is a head (`FRESHETJ`, format version) and frames `{length u32, xxh3 u64 seeded with the length, payload}`,
+//! little-endian; a payload is a Protobuf message. **One append is one frame and one fsync.** So a crash can tear the
+//! last frame only, and what it held was not released: it is cut off. Damage with a whole frame behind it is no crash:
+//! the disk or somebody changed what was released, and that is an error.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use freshet_schema::{Epoch, Millis};
+use prost::Message;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::validate::Limits;
+
+const MAGIC: &[u8; 8] = b"FRESHETJ";
+const VERSION: u32 = 1;
+const HEAD: usize = 12;
+const FRAME_HEAD: usize = 12;
+
+/// What must be the same in every run over one journal: the content of an epoch depends on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parameters {
+    /// Length of a replay epoch in event time, in milliseconds.
+    pub replay_epoch_ms: u64,
+    /// Earliest admitted event time.
+    pub min_event_time: Millis,
+    /// Latest admitted event time of a replay, as resolved at the first start.
+    pub max_event_time: Millis,
+    /// How far ahead of `now` a live record may be, in milliseconds.
+    pub max_future_skew_ms: u64,
+    /// What a record may hold.
+    pub limits: Limits,
+}
+
+/// How far one partition was consumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// Number of the partition.
+    pub partition: u32,
+    /// Where to go on reading.
+    pub next_offset: u64,
+    /// Checksum of the consumed prefix.
+    pub checksum: u64,
+}
+
+/// The binding of an epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Its clock.
+    pub now: Millis,
+    /// The watermark, for information.
+    pub watermark: Millis,
+    /// Whether the clock was live.
+    pub live: bool,
+    /// The partitions that moved, by number.
+    pub moved: Vec<Moved>,
+}
+
+/// An entry of the journal, in the order in which things came to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// The parameters; the first entry, once.
+    Parameters(Parameters),
+    /// A partition appeared. Its number is the count of those before it.
+    Partition(String),
+    /// The service went live: `now` is the wall clock minus this, in milliseconds.
+    Shift(i64),
+    /// An epoch was closed.
+    Binding(Bound),
+}
+
+/// A journal that cannot be used. Each message names the file and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The operating system refused.
+    #[error("{path}: cannot {action} the journal: {source}", path = path.display())]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// The journal.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Another process has it.
+    #[error("{path}: another process uses this journal; stop that one first, or give a journal of its own", path = .0.display())]
+    Locked(PathBuf),
+    /// No journal at all.
+    #[error("{path}: not a Freshet journal; give another path, or remove the file", path = .0.display())]
+    Foreign(PathBuf),
+    /// Written by another release.
+    #[error("{path}: journal format {found}, this release reads {VERSION}; use the release that wrote it, or start with a new journal and a new store", path = path.display())]
+    Version {
+        /// The journal.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// What was released is damaged.
+    #[error("{path}: broken at byte {offset}: {what}; restore the file from a copy, or start with a new journal and a new store", path = path.display())]
+    Broken {
+        /// The journal.
+        path: PathBuf,
+        /// Where the broken frame begins.
+        offset: u64,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// An open journal. It is locked against other processes as long as it lives.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+    path: PathBuf,
+    length: u64,
+}
+
+impl Journal {
+    /// Opens the journal, or makes it, and reads what it holds. A torn last frame is cut off.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn open(path: &Path) -> Result<(Self, Vec<Entry>), JournalError> {
+        let io = |action| move |source| JournalError::Io { action, path: path.to_owned(), source };
+        if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+            fs::create_dir_all(folder).map_err(io("make the folder of"))?;
+        }
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(io("open"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(JournalError::Locked(path.to_owned())),
+            Err(TryLockError::Error(e)) => return Err(io("lock")(e)),
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(io("read"))?;
+        let scan = scan(&bytes).map_err(|fault| match fault {
+            Fault::Foreign => JournalError::Foreign(path.to_owned()),
+            Fault::Version(found) => JournalError::Version { path: path.to_owned(), found },
+            Fault::Broken { offset, what } => JournalError::Broken { path: path.to_owned(), offset, what },
+        })?;
+        let mut journal = Self { file, path: path.to_owned(), length: scan.length };
+        if scan.length < bytes.len() as u64 {
+            tracing::warn!(
+                journal = %path.display(), kept = scan.length, cut = bytes.len() as u64 - scan.length,
+                "the journal's last frame was torn by a crash and is cut off; it was not released"
+            );
+            journal.file.set_len(scan.length).map_err(io("cut"))?;
+            journal.file.sync_all().map_err(io("sync"))?;
+        }
+        if scan.length == 0 {
+            journal.begin()?;
+        }
+        Ok((journal, scan.entries))
+    }
+
+    fn begin(&mut self) -> Result<(), JournalError> {
+        let mut head = MAGIC.to_vec();
+        head.extend_from_slice(&VERSION.to_le_bytes());
+        self.write(&head)?;
+        // The name of a new file is durable when its folder is.
+        let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder).and_then(|f| f.sync_all()).map_err(|source| JournalError::Io {
+            action: "sync the folder of",
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    /// Appends entries as one frame; they are durable when this returns.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`]; nothing that was appended may then be released.
+    pub fn append(&mut self, entries: &[Entry]) -> Result<(), JournalError> {
+        if entries.is_empty() { Ok(()) } else { self.write(&frame(entries)) }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
+        let written = self
+            .file
+            .seek(SeekFrom::Start(self.length))
+            .and_then(|_| self.file.write_all(bytes))
+            .and_then(|()| self.file.sync_data());
+        match written {
+            Ok(()) => {
+                self.length += bytes.len() as u64;
+                Ok(())
+            }
+            Err(source) => {
+                // Best effort: a torn frame that stays is cut off by the next open.
+                let _ = self.file.set_len(self.length);
+                Err(JournalError::Io { action: "append to", path: self.path.clone(), source })
+            }
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its length in bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Fault {
+    Foreign,
+    Version(u32),
+    Broken { offset: u64, what: String },
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Scan {
+    entries: Vec<Entry>,
+    /// Bytes that hold; 0 where not even the head is whole.
+    length: u64,
+}
+
+/// Reads the bytes of a journal: the pure part of opening one.
+fn scan(bytes: &[u8]) -> Result<Scan, Fault> {
+    if bytes.len() < HEAD {
+        let begun = MAGIC.starts_with(&bytes[..bytes.len().min(MAGIC.len())])
+            && bytes.get(8..).is_none_or(|version| VERSION.to_le_bytes().starts_with(version));
+        return if begun { Ok(Scan { entries: Vec::new(), length: 0 }) } else { Err(Fault::Foreign) };
+    }
+    if &bytes[..8] != MAGIC {
+        return Err(Fault::Foreign);
+    }
+    let version = u32_at(bytes, 8);
+    if version != VERSION {
+        return Err(Fault::Version(version));
+    }
+    let mut entries = Vec::new();
+    let mut at = HEAD;
+    while at < bytes.len() {
+        let broken = |what: String| Fault::Broken { offset: at as u64, what };
+        let Some(payload) = payload_at(bytes, at) else {
+            if (at + 1..bytes.len()).any(|later| payload_at(bytes, later).is_some()) {
+                return Err(broken("a checksum does not match, and whole frames follow".to_owned()));
+            }
+            break;
+        };
+        let group = Group::decode(payload).map_err(|e| broken(e.to_string()))?;
+        for wire in group.entries {
+            entries.push(wire.read().map_err(broken)?);
+        }
+        at += FRAME_HEAD + payload.len();
+    }
+    Ok(Scan { entries, length: at as u64 })
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes are four bytes"))
+}
+
+/// The payload of a whole frame at `at`.
+fn payload_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
+    let head = bytes.get(at..at + FRAME_HEAD)?;
+    let length = u32_at(head, 0) as usize;
+    let checksum = u64::from_le_bytes(head[4..].try_into().expect("eight bytes are eight bytes"));
+    let payload = bytes.get(at + FRAME_HEAD..)?.get(..length)?;
+    // A file that was lengthened but not filled holds zeros.
+    (length > 0 && xxh3_64_with_seed(payload, length as u64) == checksum).then_some(payload)
+}
+
+fn frame(entries: &[Entry]) -> Vec<u8> {
+    let payload = Group { entries: entries.iter().map(Wire::of).collect() }.encode_to_vec();
+    let length = u32::try_from(payload.len()).expect("a group of bindings stays far below 4 GiB");
+    let mut frame = length.to_le_bytes().to_vec();
+    frame.extend_from_slice(&xxh3_64_with_seed(&payload, u64::from(length)).to_le_bytes());
+    frame.extend_from_slice(&payload);
+    frame
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Group {
+    #[prost(message, repeated, tag = "1")]
+    entries: Vec<Wire>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Wire {
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4")]
+    kind: Option<Kind>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+enum Kind {
+    /// JSON: read by people who wonder what changed, and rare.
+    #[prost(string, tag = "1")]
+    Parameters(String),
+    #[prost(string, tag = "2")]
+    Partition(String),
+    #[prost(sint64, tag = "3")]
+    Shift(i64),
+    #[prost(message, tag = "4")]
+    Binding(WireBinding),
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WireBinding {
+    #[prost(uint64, tag = "1")]
+    epoch: u64,
+    #[prost(uint64, tag = "2")]
+    now: u64,
+    #[prost(uint64, tag = "3")]
+    watermark: u64,
+    #[prost(bool, tag = "4")]
+    live: bool,
+    #[prost(message, repeated, tag = "5")]
+    moved: Vec<WireMoved>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WireMoved {
+    #[prost(uint32, tag = "1")]
+    partition: u32,
+    #[prost(uint64, tag = "2")]
+    next_offset: u64,
+    #[prost(fixed64, tag = "3")]
+    checksum: u64,
+}
+
+impl Wire {
+    fn of(entry: &Entry) -> Self {
+        let kind = match entry {
+            Entry::Parameters(p) => {
+                Kind::Parameters(serde_json::to_string(p).expect("numbers and names have a JSON form"))
+            }
+            Entry::Partition(name) => Kind::Partition(name.clone()),
+            Entry::Shift(ms) => Kind::Shift(*ms),
+            Entry::Binding(b) => {
+                let moved = b.moved.iter().map(|m| WireMoved {
+                    partition: m.partition,
+                    next_offset: m.next_offset,
+                    checksum: m.checksum,
+                });
+                Kind::Binding(WireBinding {
+                    epoch: b.epoch.0,
+                    now: b.now.0,
+                    watermark: b.watermark.0,
+                    live: b.live,
+                    moved: moved.collect(),
+                })
+            }
+        };
+        Self { kind: Some(kind) }
+    }
+
+    fn read(self) -> Result<Entry, String> {
+        Ok(match self.kind.ok_or("an entry of a kind that this release does not know")? {
+            Kind::Parameters(json) => {
+                Entry::Parameters(serde_json::from_str(&json).map_err(|e| format!("parameters: {e}"))?)
+            }
+            Kind::Partition(name) => Entry::Partition(name),
+            Kind::Shift(ms) => Entry::Shift(ms),
+            Kind::Binding(b) => {
+                let moved = b.moved.iter().map(|m| Moved {
+                    partition: m.partition,
+                    next_offset: m.next_offset,
+                    checksum: m.checksum,
+                });
+                Entry::Binding(Bound {
+                    epoch: Epoch(b.epoch),
+                    now: Millis(b.now),
+                    watermark: Millis(b.watermark),
+                    live: b.live,
+                    moved: moved.collect(),
+                })
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bound(epoch: u64) -> Entry {
+        let moved = vec![Moved { partition: 3, next_offset: epoch * 100, checksum: u64::MAX - epoch }];
+        Entry::Binding(Bound { epoch: Epoch(epoch), now: Millis(7), watermark: Millis(5), live: true, moved })
+    }
+
+    fn groups() -> Vec<Vec<Entry>> {
+        let parameters = Parameters {
+            replay_epoch_ms: 60_000,
+            min_event_time: Millis(1),
+            max_event_time: Millis(u64::MAX),
+            max_future_skew_ms: 3,
+            limits: Limits::default(),
+        };
+        vec![
+            vec![Entry::Parameters(parameters), Entry::Partition("users/part-0.jsonl".to_owned())],
+            vec![bound(1), bound(2), Entry::Shift(-5)],
+            vec![bound(3)],
+        ]
+    }
+
+    fn bytes_of(groups: &[Vec<Entry>]) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        groups.iter().for_each(|g| bytes.extend(frame(g)));
+        bytes
+    }
+
+    #[test]
+    fn what_is_appended_is_read_again_and_others_are_kept_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new/journal");
+        let (mut journal, entries) = Journal::open(&path).unwrap();
+        assert_eq!(entries, vec![]);
+        groups().iter().for_each(|group| journal.append(group).unwrap());
+        assert!(matches!(Journal::open(&path), Err(JournalError::Locked(_))));
+        drop(journal);
+        assert_eq!(fs::read(&path).unwrap(), bytes_of(&groups()));
+        assert_eq!(Journal::open(&path).unwrap().1, groups().concat());
+    }
+
+    #[test]
+    fn a_torn_tail_is_cut_off_wherever_the_crash_fell() {
+        let whole = bytes_of(&groups());
+        let kept = bytes_of(&groups()[..2]).len();
+        for cut in kept..whole.len() {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("journal");
+            // The file may already have its new length and hold zeros.
+            for zeros in [0, whole.len() - cut] {
+                let mut torn = whole[..cut].to_vec();
+                torn.resize(cut + zeros, 0);
+                if torn == whole {
+                    continue; // the last byte was a zero anyway
+                }
+                fs::write(&path, &torn).unwrap();
+                let (mut journal, entries) = Journal::open(&path).unwrap();
+                assert_eq!(entries, groups()[..2].concat(), "cut at {cut}");
+                assert_eq!(fs::metadata(&path).unwrap().len(), kept as u64);
+                journal.append(&groups()[2]).unwrap();
+                assert_eq!(fs::read(&path).unwrap(), whole);
+            }
+        }
+        for cut in 0..HEAD {
+            assert_eq!(scan(&whole[..cut]), Ok(Scan { entries: vec![], length: 0 }));
+        }
+    }
+
+    #[test]
+    fn damage_before_the_last_frame_is_an_error() {
+        let whole = bytes_of(&groups());
+        let last = bytes_of(&groups()[..2]).len();
+        for at in HEAD..last {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x40;
+            assert!(matches!(scan(&bytes), Err(Fault::Broken { .. })), "byte {at}");
+        }
+        let mut bytes = whole.clone();
+        bytes[8] = 9;
+        assert_eq!(scan(&bytes), Err(Fault::Version(9)));
+        assert_eq!(scan(b"{\"not\": \"a journal\"}"), Err(Fault::Foreign));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_judged_without_a_panic(tail in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut bytes = bytes_of(&groups()[..1]);
+            bytes.extend(tail);
+            let _ = scan(&bytes);
+            let _ = scan(&bytes[HEAD..]);
+        }
+    }
+}

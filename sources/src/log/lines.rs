@@ -81,10 +81,12 @@ impl<R: Read> Lines<R> {
                 self.set_aside(visible);
                 continue;
             }
-            let at_end = visible - self.start == room || !self.fill()?;
+            // Filling moves the buffer's content.
+            let seen = visible - self.start;
+            let at_end = seen == room || !self.fill()?;
             if at_end {
-                let open = self.long.is_some() || visible > self.start;
-                return Ok((extent.ends && open).then(|| self.take(visible, 0)));
+                let open = self.long.is_some() || seen > 0;
+                return Ok((extent.ends && open).then(|| self.take(self.start + seen, 0)));
             }
         }
     }
