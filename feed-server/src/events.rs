@@ -164,6 +164,12 @@ fn read(state: &ServerState, value: Value) -> Result<Event, String> {
     };
     fill(&mut fields, "event_id", || state.ids.next());
     fill(&mut fields, "event_time", || state.clock.now().0);
+    // The feed's answer carries it as text, as all identifiers; a client sends back what it got.
+    if let Some(Value::String(text)) = fields.get("request_id") {
+        let number: u64 =
+            text.parse().map_err(|_| format!("request_id is {text:?}; it must be a decimal number"))?;
+        fields.insert("request_id".to_owned(), number.into());
+    }
     let fields = Value::Object(fields);
     let event = match kind {
         EventKind::Users => Event::User(typed(fields)?),
