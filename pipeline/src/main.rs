@@ -1,1 +1,9 @@
-fn main() {}
+//! The `freshet` command. See `freshet --help`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    freshet_pipeline::commands::Cli::parse().run()
+}

@@ -1,0 +1,24 @@
+# What one can do here. `make` alone lists it.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench clean
+
+help: ## List the targets
+	@echo 'make demo    install what is missing, build, replay a stream, serve it on http://127.0.0.1:8080/'
+	@echo '             DATA=PATH    replay this event log instead of the sample and the generated world'
+	@echo '             LISTEN=A:P   another address (beyond loopback FRESHET_TOKEN must be set, and POST needs it)'
+	@echo 'make test    install what is missing, check the format, lint, run all tests'
+	@echo 'make bench   measure, and print the conditions'
+	@echo 'make clean   remove target/ and data/demo*'
+
+demo:
+	@sh scripts/demo.sh
+
+test:
+	@sh scripts/test.sh
+
+bench:
+	@sh scripts/bench.sh
+
+clean:
+	rm -rf target data/demo data/demo-*

@@ -1,0 +1,121 @@
+//! The command line. Each command is a struct of its arguments with a `run`; what its `--help` says stands at its fields.
+
+mod check;
+mod generate;
+mod import;
+mod read;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Mistakes, Override};
+
+/// Exit code of a mistake in the arguments or the configuration; clap uses the same.
+const USAGE: u8 = 2;
+
+/// Streaming For You feeds: raw interactions and uploads in, ranked short-video lists out.
+#[derive(Debug, Parser)]
+#[command(name = "freshet", version, arg_required_else_help = true, after_long_help = EXAMPLES)]
+#[command(max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  Make a world, replay it, look at a list:
+    freshet generate --users 2000 --videos 3000 --events 60000 --seed 7 --out data/log
+    freshet run --input data/log --store data/store --once
+    freshet feed 17 --store data/store
+  Run as a service, with the feed server on http://127.0.0.1:8080/:
+    freshet run --config configs/demo.toml --input data/log
+  While it runs, commands go through its control socket:
+    freshet stats --config configs/demo.toml
+
+Exit codes: 0 done, 1 failed, 2 a mistake in the arguments or the configuration.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Run),
+    Check(check::Check),
+    Import(import::Import),
+    Generate(generate::Generate),
+    Feed(read::Feed),
+    Why(read::Why),
+    Stats(read::Stats),
+    Trending(read::Trending),
+    Dump(read::Dump),
+}
+
+impl Cli {
+    /// Runs the command; errors are written to standard error.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let result = match self.command {
+            Command::Run(command) => command.run(),
+            Command::Check(command) => command.run(),
+            Command::Import(command) => command.run(),
+            Command::Generate(command) => command.run(),
+            Command::Feed(command) => command.run(),
+            Command::Why(command) => command.run(),
+            Command::Stats(command) => command.run(),
+            Command::Trending(command) => command.run(),
+            Command::Dump(command) => command.run(),
+        };
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            // `freshet dump | head` is no failure.
+            Err(error) if broken_pipe(&error) => ExitCode::SUCCESS,
+            Err(error) => match error.downcast_ref::<Mistakes>() {
+                Some(mistakes) => {
+                    eprintln!("{mistakes}");
+                    ExitCode::from(USAGE)
+                }
+                None => {
+                    eprintln!("error: {error:#}");
+                    ExitCode::FAILURE
+                }
+            },
+        }
+    }
+}
+
+fn broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+            || matches!(
+                cause.downcast_ref::<freshet_sinks::dump::DumpError>(),
+                Some(freshet_sinks::dump::DumpError::Write(e)) if e.kind() == std::io::ErrorKind::BrokenPipe
+            )
+    })
+}
+
+/// Which store a reading command reads.
+#[derive(Debug, Args)]
+struct StoreArgs {
+    /// The configuration that the service was started with
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The folder that the service writes (store.dir), instead of the file's
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+impl StoreArgs {
+    fn open(&self) -> anyhow::Result<crate::view::View> {
+        let config =
+            Config::load(self.config.as_deref(), &path_override("store.dir", &self.store, "--store"))?;
+        crate::view::View::open(&config.store)
+    }
+}
+
+fn path_override(key: &'static str, path: &Option<PathBuf>, flag: &'static str) -> Vec<Override> {
+    path.iter().map(|path| (key, path.display().to_string(), flag)).collect()
+}

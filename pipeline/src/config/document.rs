@@ -1,0 +1,222 @@
+//! What a file says, with its lines, before anything is believed: every key optional, unknown ones found.
+
+use std::ops::Range;
+
+use toml::de::{DeTable, DeValue};
+
+use super::keys::{KEYS, Key};
+use super::mistake::Mistake;
+use super::{Config, Override};
+
+/// A value of the file or of the command line.
+#[derive(Clone, Debug)]
+pub struct Located {
+    /// `FILE:LINE`, or the flag.
+    pub place: String,
+    /// As it was written.
+    pub text: String,
+    /// As it was understood.
+    pub raw: Raw,
+}
+
+/// TOML's types, as far as a key may have them.
+#[derive(Clone, Debug)]
+pub enum Raw {
+    /// `true`, `false`
+    Flag(bool),
+    /// A whole number that fits 128 bits.
+    Integer(i128),
+    /// A number with a fraction or exponent.
+    Float(f64),
+    /// A string.
+    Text(String),
+    /// A date, with or without a time.
+    Time(toml::value::Datetime),
+    /// A list of numbers.
+    Numbers(Vec<f64>),
+    /// From the command line: what the key wants is read from the text.
+    Word(String),
+    /// What no key takes.
+    Other(&'static str),
+}
+
+/// A parsed file with the command line's values over it.
+#[derive(Debug, Default)]
+pub struct Document {
+    values: Vec<(&'static Key, Located)>,
+    mistakes: Vec<Mistake>,
+}
+
+impl Document {
+    /// Parses as much as can be parsed.
+    pub fn parse(file: &str, text: &str) -> Self {
+        let lines = Lines { file, text };
+        let mut document = Self::default();
+        let (table, errors) = DeTable::parse_recoverable(text);
+        for error in errors {
+            document.mistakes.push(Mistake {
+                place: error.span().map_or_else(|| file.to_owned(), |span| lines.place(&span)),
+                key: String::new(),
+                value: String::new(),
+                what: format!("this is no TOML: {}", error.message()),
+                remedy: "write [section] lines and key = value lines; strings stand in \"quotes\"".to_owned(),
+            });
+        }
+        for (section, value) in table.get_ref() {
+            document.section(&lines, section.get_ref(), &section.span(), value.get_ref(), &value.span());
+        }
+        document
+    }
+
+    fn section(
+        &mut self,
+        lines: &Lines<'_>,
+        name: &str,
+        at: &Range<usize>,
+        value: &DeValue<'_>,
+        span: &Range<usize>,
+    ) {
+        let sections: Vec<&str> = super::keys::sections();
+        let known = sections.contains(&name);
+        let Some(table) = value.as_table().filter(|_| known) else {
+            let is_table = value.is_table();
+            let key = KEYS.iter().find(|key| key.bare() == name);
+            let remedy = match key {
+                Some(key) if !is_table => format!("put it under [{}]", key.section()),
+                _ => suggest(name, sections.iter().copied(), "sections"),
+            };
+            let what = match (known, is_table) {
+                (true, _) => "is a section, not a value",
+                (false, true) => "there is no such section",
+                (false, false) => "no key stands outside of a section",
+            };
+            let remedy = if known { format!("write [{name}] and its keys below it") } else { remedy };
+            self.mistakes.push(Mistake {
+                place: lines.place(at),
+                key: if is_table { format!("[{name}]") } else { name.to_owned() },
+                value: if is_table { String::new() } else { lines.text_of(span) },
+                what: what.to_owned(),
+                remedy,
+            });
+            return;
+        };
+        for (key, value) in table {
+            let full = format!("{name}.{}", key.get_ref());
+            let located = Located {
+                place: lines.place(&key.span()),
+                text: lines.text_of(&value.span()),
+                raw: Raw::of(value.get_ref()),
+            };
+            if let Some(key) = KEYS.iter().find(|known| known.name == full) {
+                self.values.push((key, located));
+            } else {
+                let siblings = KEYS.iter().filter(|k| k.section() == name).map(Key::bare);
+                let elsewhere = KEYS.iter().find(|k| k.bare() == key.get_ref().as_ref());
+                self.mistakes.push(Mistake {
+                    place: located.place,
+                    value: located.text,
+                    what: "there is no such key".to_owned(),
+                    remedy: match elsewhere {
+                        Some(other) => format!("did you mean {}?", other.name),
+                        None => suggest(key.get_ref(), siblings, &format!("keys of [{name}]")),
+                    },
+                    key: full,
+                });
+            }
+        }
+    }
+
+    /// Values of the command line win over the file's.
+    pub fn lay_over(&mut self, overrides: &[Override]) {
+        for (name, value, flag) in overrides {
+            let key = KEYS.iter().find(|key| key.name == *name).expect("overrides name keys of the table");
+            self.values.retain(|(other, _)| other.name != *name);
+            self.values.push((
+                key,
+                Located { place: (*flag).to_owned(), text: value.clone(), raw: Raw::Word(value.clone()) },
+            ));
+        }
+    }
+
+    /// Writes every value into the configuration; returns all mistakes so far.
+    pub fn apply(&self, config: &mut Config) -> Vec<Mistake> {
+        let mut mistakes = self.mistakes.clone();
+        for (key, located) in &self.values {
+            match key.set(config, located) {
+                Ok(()) => config.origins.push((key.name, located.place.clone())),
+                Err((what, remedy)) => mistakes.push(Mistake {
+                    place: located.place.clone(),
+                    key: key.name.to_owned(),
+                    value: located.text.clone(),
+                    what,
+                    remedy,
+                }),
+            }
+        }
+        mistakes
+    }
+
+    /// Where a key was set.
+    pub fn located(&self, name: &str) -> Option<&Located> {
+        self.values.iter().find(|(key, _)| key.name == name).map(|(_, located)| located)
+    }
+}
+
+impl Raw {
+    fn of(value: &DeValue<'_>) -> Self {
+        match value {
+            DeValue::Boolean(flag) => Self::Flag(*flag),
+            DeValue::String(text) => Self::Text(text.clone().into_owned()),
+            DeValue::Datetime(at) => Self::Time(*at),
+            DeValue::Integer(n) => i128::from_str_radix(n.as_str(), n.radix())
+                .map_or(Self::Other("a number that is too large"), Self::Integer),
+            DeValue::Float(n) => n.as_str().parse().map_or(Self::Other("no number"), Self::Float),
+            DeValue::Array(items) => items
+                .iter()
+                .map(|item| match item.get_ref() {
+                    DeValue::Integer(n) => n.as_str().parse::<f64>().ok(),
+                    DeValue::Float(n) => n.as_str().parse::<f64>().ok(),
+                    _ => None,
+                })
+                .collect::<Option<Vec<f64>>>()
+                .map_or(Self::Other("a list of other things than numbers"), Self::Numbers),
+            DeValue::Table(_) => Self::Other("a table"),
+        }
+    }
+}
+
+/// Byte ranges to lines.
+struct Lines<'a> {
+    file: &'a str,
+    text: &'a str,
+}
+
+impl Lines<'_> {
+    fn place(&self, span: &Range<usize>) -> String {
+        let before = self.text.get(..span.start).unwrap_or(self.text);
+        format!("{}:{}", self.file, before.matches('\n').count() + 1)
+    }
+
+    fn text_of(&self, span: &Range<usize>) -> String {
+        let text = self.text.get(span.clone()).unwrap_or_default();
+        let mut short: String = text.chars().take(60).collect();
+        if short.len() < text.len() {
+            short.push_str("...");
+        }
+        short.replace('\n', " ")
+    }
+}
+
+/// "did you mean", or the list where nothing is near.
+fn suggest<'a>(name: &str, known: impl Iterator<Item = &'a str>, what: &str) -> String {
+    let known: Vec<&str> = known.collect();
+    let near = known
+        .iter()
+        .map(|other| (strsim::damerau_levenshtein(name, other), other))
+        .min()
+        .filter(|(distance, _)| *distance <= 1 + name.len() / 4);
+    match near {
+        Some((_, other)) => format!("did you mean {other}?"),
+        None => format!("the {what} are: {}", known.join(", ")),
+    }
+}

@@ -1,0 +1,396 @@
+//! The one table of keys. A key is its name, what it means, its kind with the range it may have, and its place in
+//! [`Config`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use freshet_schema::Millis;
+
+use super::document::{Located, Raw};
+use super::units::{
+    datetime_to_millis, format_duration, format_size, format_time, parse_duration, parse_size,
+};
+use super::{Config, LogFormat};
+
+/// What is wrong with a value, and the remedy.
+pub type Refusal = (String, String);
+
+/// A key's place in the configuration, with the range it may have (both ends belong to it).
+pub enum Field<'a> {
+    /// `true` or `false`.
+    Flag(&'a mut bool),
+    /// A count.
+    Count(&'a mut usize, usize, usize),
+    /// A 64-bit number.
+    Number(&'a mut u64, u64, u64),
+    /// Milliseconds, written as a number or as a duration.
+    Ms(&'a mut u64, u64, u64),
+    /// Milliseconds, written as a duration.
+    Duration(&'a mut u64, u64, u64),
+    /// Bytes, written as a size.
+    Size(&'a mut u64, u64, u64),
+    /// A real number.
+    Real(&'a mut f64, f64, f64),
+    /// Three real numbers.
+    Three(&'a mut [f64; 3], f64, f64),
+    /// A point in time.
+    Time(&'a mut Millis),
+    /// A point in time that may be left out.
+    MaybeTime(&'a mut Option<Millis>),
+    /// A path.
+    Path(&'a mut PathBuf),
+    /// A text that may be left out.
+    MaybeText(&'a mut Option<String>),
+    /// A text that may be left out and is not shown.
+    Secret(&'a mut Option<String>),
+    /// A log filter.
+    Filter(&'a mut String),
+    /// An address and port.
+    Listen(&'a mut SocketAddr),
+    /// A log format.
+    LogFormat(&'a mut LogFormat),
+}
+
+/// One key.
+#[derive(Debug)]
+pub struct Key {
+    /// `section.key`
+    pub name: &'static str,
+    /// What it means, in a line.
+    pub about: &'static str,
+    field: fn(&mut Config) -> Field<'_>,
+}
+
+const SECOND: u64 = 1_000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+const MIB: u64 = 1 << 20;
+
+macro_rules! keys {
+    ($($name:literal, $about:literal, |$c:ident| $field:expr;)*) => {
+        /// All keys, in the order in which they are printed.
+        pub const KEYS: &[Key] = &[$(Key {
+            name: $name,
+            about: $about,
+            field: |$c| { #[allow(clippy::enum_glob_use)] use Field::*; $field },
+        }),*];
+    };
+}
+
+keys! {
+    "input.dir", "the event log: DIR/{interactions,uploads,users,...}/part-*", |c| Path(&mut c.input.dir);
+    "input.follow", "go on with what is appended after the log is drained", |c| Flag(&mut c.input.follow);
+
+    "clock.replay_epoch_ms", "event time that one epoch of a replay spans", |c| Ms(&mut c.clock.replay_epoch_ms, 1, DAY);
+    "clock.epoch_ms", "a live epoch with records is closed after this", |c| Ms(&mut c.clock.epoch_ms, 1, MINUTE);
+    "clock.tick_ms", "a live epoch without records is closed after this", |c| Ms(&mut c.clock.tick_ms, 1, HOUR);
+    "clock.max_epoch_records", "most records of a live epoch", |c| Count(&mut c.clock.max_epoch_records, 1, 10_000_000);
+    "clock.min_event_time", "records from before are dead letters", |c| Time(&mut c.clock.min_event_time);
+    "clock.max_event_time", "replayed records from after are dead letters; unset: the wall time of the first start", |c| MaybeTime(&mut c.clock.max_event_time);
+    "clock.max_future_skew", "live records further ahead of the clock are dead letters", |c| Duration(&mut c.clock.max_future_skew_ms, 0, 7 * DAY);
+    "clock.max_now_step", "after a pause the clock moves at most this an epoch", |c| Duration(&mut c.clock.max_now_step_ms, 1, DAY);
+
+    "store.dir", "folder of all that the service keeps", |c| Path(&mut c.store.dir);
+    "store.cache", "block cache of the key-value store", |c| Size(&mut c.store.cache_bytes, MIB, 1 << 40);
+    "store.write_buffer", "write buffer of the key-value store", |c| Size(&mut c.store.write_buffer_bytes, MIB, 1 << 34);
+
+    "journal.dir", "folder of the journal of bindings; unset: journal in store.dir", |c| Path(&mut c.journal.dir);
+
+    "server.listen", "address and port of the feed server", |c| Listen(&mut c.server.listen);
+    "server.token", "what POST must present as a bearer token", |c| Secret(&mut c.server.token);
+    "server.token_env", "environment variable that holds the token", |c| MaybeText(&mut c.server.token_env);
+
+    "graph.workers", "worker threads of the dataflow", |c| Count(&mut c.graph.workers, 1, 256);
+    "graph.in_flight", "epochs in the dataflow at once", |c| Count(&mut c.graph.in_flight, 1, 1_000);
+    "graph.seed", "seed of all that is drawn by hash", |c| Number(&mut c.params.seed, 0, i64::MAX as u64);
+
+    "log.format", "text or json, on standard error", |c| LogFormat(&mut c.log.format);
+    "log.filter", "least level (error, warn, info, debug, trace), or a filter such as info,freshet_sources=debug", |c| Filter(&mut c.log.filter);
+
+    "early.max_wait", "an interaction waits this long for its upload", |c| Duration(&mut c.params.early.max_wait, 0, 7 * DAY);
+    "early.max_held_per_shard", "most interactions that wait in each of the 64 shards", |c| Count(&mut c.params.early.max_held_per_shard, 0, 100_000_000);
+
+    "interest.short_last", "interactions in the short-term vector", |c| Count(&mut c.params.interest.short_last, 1, 1_000);
+    "interest.short_decay", "weight of an interaction relative to the next one in the short-term vector", |c| Real(&mut c.params.interest.short_decay, 0.01, 1.0);
+    "interest.mid_window", "window of the mid-term vector and of recent facets", |c| Duration(&mut c.params.interest.mid_window, HOUR, 365 * DAY);
+    "interest.long_window", "window of the long-term vector and of lasting facets", |c| Duration(&mut c.params.interest.long_window, HOUR, 3_650 * DAY);
+    "interest.like_weight", "weight of a like beside the watched part, in the mid- and long-term vectors", |c| Real(&mut c.params.interest.like_weight, 0.0, 100.0);
+    "interest.blend", "shares of the short-, mid- and long-term vector in the query", |c| Three(&mut c.params.interest.blend, 0.0, 1.0);
+    "interest.drift_below", "interest has drifted where the cosine of short- and mid-term is below this", |c| Real(&mut c.params.interest.drift_below, -1.0, 1.0);
+    "interest.obsession_above", "a loop where the mean cosine among the last videos is above this", |c| Real(&mut c.params.interest.obsession_above, -1.0, 1.0);
+    "interest.min_videos", "fewest videos from which drift and loops are judged", |c| Count(&mut c.params.interest.min_videos, 2, 1_000);
+    "interest.session_gap", "a session ends after this long without an interaction", |c| Duration(&mut c.params.interest.session_gap, SECOND, DAY);
+
+    "score.popularity_half_life", "half-life of popularity", |c| Duration(&mut c.params.score.popularity_half_life, MINUTE, 365 * DAY);
+    "score.freshness_half_life", "half-life of freshness since publication", |c| Duration(&mut c.params.score.freshness_half_life, MINUTE, 365 * DAY);
+    "score.prior_popularity", "popularity that a new video starts with, in interactions", |c| Real(&mut c.params.score.prior_popularity, 0.001, 1_000_000.0);
+    "score.shrinkage_views", "views of its cohort's average that a video's performance is shrunk with", |c| Number(&mut c.params.score.shrinkage_views, 0, 1_000_000);
+    "score.performance_weights", "weights of watch time, completion and fast skips (subtracted) in the performance", |c| Three(&mut c.params.score.performance_weights, 0.0, 10.0);
+    "score.publish_every", "baselines, creator scores and skip thresholds are published at multiples of this", |c| Duration(&mut c.params.score.publish_every, SECOND, 7 * DAY);
+    "score.skip_share", "share of views that counts as fast skips", |c| Real(&mut c.params.score.skip_share, 0.0, 1.0);
+
+    "candidates.followed", "candidates from followed creators", |c| Count(&mut c.params.candidates.followed, 0, 10_000);
+    "candidates.hashtags", "candidates from liked hashtags", |c| Count(&mut c.params.candidates.hashtags, 0, 10_000);
+    "candidates.sounds", "candidates from liked sounds", |c| Count(&mut c.params.candidates.sounds, 0, 10_000);
+    "candidates.trending", "candidates from the global trend", |c| Count(&mut c.params.candidates.trending, 0, 10_000);
+    "candidates.facets_per_kind", "best facets of each kind that are asked for candidates", |c| Count(&mut c.params.candidates.facets_per_kind, 1, 1_000);
+
+    "feed.enabled", "whether lists are made", |c| Flag(&mut c.params.feed.enabled);
+    "feed.length", "items of a list", |c| Count(&mut c.params.feed.length, 1, 1_000);
+    "feed.per_category", "most items of a category among category_window neighbours", |c| Count(&mut c.params.feed.per_category, 1, 1_000);
+    "feed.category_window", "see per_category", |c| Count(&mut c.params.feed.category_window, 1, 1_000);
+    "feed.no_repeat_last", "videos last watched that never come back", |c| Count(&mut c.params.feed.no_repeat_last, 0, 10_000);
+    "feed.refresh_after", "a list of an active user is remade after this", |c| Duration(&mut c.params.feed.refresh_after, SECOND, 30 * DAY);
+    "feed.active_within", "a user is active for this long after an interaction", |c| Duration(&mut c.params.feed.active_within, SECOND, 365 * DAY);
+    "feed.new_user_popular", "share of the new-user list that is popular in the group; the rest explores", |c| Real(&mut c.params.feed.new_user_popular, 0.0, 1.0);
+    "feed.pools_every", "pools and new-user lists are published at multiples of this", |c| Duration(&mut c.params.feed.pools_every, SECOND, 7 * DAY);
+    "feed.pool_length", "places of a published pool", |c| Count(&mut c.params.feed.pool_length, 1, 10_000);
+    "feed.dropped_kept", "dropped candidates that are kept for the explanation", |c| Count(&mut c.params.feed.dropped_kept, 0, 10_000);
+}
+
+/// The sections, in the order of the table.
+pub fn sections() -> Vec<&'static str> {
+    let mut sections: Vec<&str> = KEYS.iter().map(Key::section).collect();
+    sections.dedup();
+    sections
+}
+
+/// All keys with default, range and meaning, for `freshet check --keys`.
+#[must_use]
+pub fn describe_keys() -> String {
+    let mut text = String::new();
+    let mut defaults = Config::default();
+    for section in sections() {
+        text.push_str(&format!("[{section}]\n"));
+        for key in KEYS.iter().filter(|key| key.section() == section) {
+            let default = key.get(&mut defaults).unwrap_or_else(|| "unset".to_owned());
+            let range = (key.field)(&mut defaults).wants();
+            text.push_str(&format!("  {} = {default}\n      {}; {range}\n", key.bare(), key.about));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+impl Key {
+    /// The part before the dot.
+    pub fn section(&self) -> &'static str {
+        self.name.split_once('.').map_or("", |(section, _)| section)
+    }
+
+    /// The part after the dot.
+    pub fn bare(&self) -> &'static str {
+        self.name.split_once('.').map_or(self.name, |(_, bare)| bare)
+    }
+
+    /// The value as TOML; `None` where it is unset or secret.
+    pub fn get(&self, config: &mut Config) -> Option<String> {
+        (self.field)(config).to_toml()
+    }
+
+    /// Whether the value must not be printed.
+    pub fn secret(&self, config: &mut Config) -> bool {
+        matches!((self.field)(config), Field::Secret(Some(_)))
+    }
+
+    /// Reads, checks and stores a value.
+    pub fn set(&self, config: &mut Config, value: &Located) -> Result<(), Refusal> {
+        (self.field)(config).set(&value.raw)
+    }
+}
+
+impl Field<'_> {
+    fn set(self, raw: &Raw) -> Result<(), Refusal> {
+        let wants = self.wants();
+        let refuse = || {
+            let what = match raw {
+                Raw::Flag(_) => "a flag is not what belongs here",
+                Raw::Integer(_) | Raw::Float(_) => "this number is not what belongs here",
+                Raw::Text(_) | Raw::Word(_) => "this text is not what belongs here",
+                Raw::Time(_) => "a time is not what belongs here",
+                Raw::Numbers(_) => "this list is not what belongs here",
+                Raw::Other(what) => what,
+            };
+            (what.to_owned(), format!("write {wants}"))
+        };
+        let outside = || ("out of range".to_owned(), format!("write {wants}"));
+        match self {
+            Self::Flag(place) => *place = flag(raw).ok_or_else(refuse)?,
+            Self::Count(place, low, high) => {
+                let n = usize::try_from(integer(raw).ok_or_else(refuse)?).map_err(|_| outside())?;
+                *place = within(n, low, high).ok_or_else(outside)?;
+            }
+            Self::Number(place, low, high) => {
+                let n = u64::try_from(integer(raw).ok_or_else(refuse)?).map_err(|_| outside())?;
+                *place = within(n, low, high).ok_or_else(outside)?;
+            }
+            Self::Ms(place, low, high) => {
+                let n = match (integer(raw), text(raw).and_then(parse_duration)) {
+                    (Some(n), _) => u64::try_from(n).map_err(|_| outside())?,
+                    (None, Some(ms)) => ms,
+                    (None, None) => return Err(refuse()),
+                };
+                *place = within(n, low, high).ok_or_else(outside)?;
+            }
+            Self::Duration(place, low, high) => {
+                let ms = text(raw).and_then(parse_duration).ok_or_else(refuse)?;
+                *place = within(ms, low, high).ok_or_else(outside)?;
+            }
+            Self::Size(place, low, high) => {
+                let bytes = text(raw).and_then(parse_size).ok_or_else(refuse)?;
+                *place = within(bytes, low, high).ok_or_else(outside)?;
+            }
+            Self::Real(place, low, high) => {
+                *place = within(real(raw).ok_or_else(refuse)?, low, high).ok_or_else(outside)?;
+            }
+            Self::Three(place, low, high) => {
+                let Raw::Numbers(numbers) = raw else { return Err(refuse()) };
+                let three: [f64; 3] = numbers.as_slice().try_into().map_err(|_| refuse())?;
+                for n in three {
+                    within(n, low, high).ok_or_else(outside)?;
+                }
+                *place = three;
+            }
+            Self::Time(place) => *place = time(raw).ok_or_else(refuse)?,
+            Self::MaybeTime(place) => *place = Some(time(raw).ok_or_else(refuse)?),
+            Self::Path(place) => *place = filled(raw).ok_or_else(refuse)?.into(),
+            Self::MaybeText(place) | Self::Secret(place) => {
+                *place = Some(filled(raw).ok_or_else(refuse)?.to_owned());
+            }
+            Self::Filter(place) => {
+                let filter = filled(raw).ok_or_else(refuse)?;
+                tracing_subscriber::EnvFilter::try_new(filter)
+                    .map_err(|error| (error.to_string(), format!("write {wants}")))?;
+                filter.clone_into(place);
+            }
+            Self::Listen(place) => *place = listen(text(raw).ok_or_else(refuse)?).ok_or_else(refuse)?,
+            Self::LogFormat(place) => {
+                *place = match text(raw) {
+                    Some("text") => LogFormat::Text,
+                    Some("json") => LogFormat::Json,
+                    _ => return Err(refuse()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What belongs here, in words: the end of "write ...".
+    fn wants(&self) -> String {
+        let d = |ms: &u64| format_duration(*ms);
+        match self {
+            Self::Flag(_) => "true or false".to_owned(),
+            Self::Count(_, low, high) => format!("a whole number from {low} to {high}"),
+            Self::Number(_, low, high) => format!("a whole number from {low} to {high}"),
+            Self::Ms(_, low, high) => {
+                format!("milliseconds from {low} to {high}, or a duration such as \"50ms\" or \"1m\"")
+            }
+            Self::Duration(_, low, high) => {
+                format!(
+                    "a duration from {} to {}, such as \"50ms\", \"90m\", \"1h30m\" or \"7d\"",
+                    d(low),
+                    d(high)
+                )
+            }
+            Self::Size(_, low, high) => {
+                format!("a size from {} to {}, such as \"64MiB\"", format_size(*low), format_size(*high))
+            }
+            Self::Real(_, low, high) => format!("a number from {low} to {high}"),
+            Self::Three(_, low, high) => {
+                format!("three numbers from {low} to {high}, such as [0.4, 0.4, 0.2]")
+            }
+            Self::Time(_) | Self::MaybeTime(_) => {
+                "a date or time since 1970 such as 2026-01-31 or 2026-01-31T12:00:00Z".to_owned()
+            }
+            Self::Path(_) => "a path in quotes".to_owned(),
+            Self::MaybeText(_) | Self::Secret(_) => "a text in quotes".to_owned(),
+            Self::Filter(_) => "a level (error, warn, info, debug, trace) or a filter such as \
+                                \"info,freshet_sources=debug\""
+                .to_owned(),
+            Self::Listen(_) => {
+                "an address and a port such as \"127.0.0.1:8080\", \"localhost:8080\" or \"[::1]:8080\""
+                    .to_owned()
+            }
+            Self::LogFormat(_) => "\"text\" or \"json\"".to_owned(),
+        }
+    }
+
+    fn to_toml(&self) -> Option<String> {
+        let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+        Some(match self {
+            Self::Flag(flag) => flag.to_string(),
+            Self::Count(n, ..) => n.to_string(),
+            Self::Number(n, ..) | Self::Ms(n, ..) => n.to_string(),
+            Self::Duration(ms, ..) => quoted(&format_duration(**ms)),
+            Self::Size(bytes, ..) => quoted(&format_size(**bytes)),
+            // `{:?}` keeps the ".0" that makes it a TOML float.
+            Self::Real(n, ..) => format!("{n:?}"),
+            Self::Three(three, ..) => format!("{three:?}"),
+            Self::Time(at) => format_time(**at),
+            Self::MaybeTime(at) => format_time((**at)?),
+            Self::Path(path) if path.as_os_str().is_empty() => return None,
+            Self::Path(path) => quoted(&path.to_string_lossy()),
+            Self::MaybeText(text) => quoted(text.as_deref()?),
+            Self::Secret(_) => return None,
+            Self::Filter(text) => quoted(text),
+            Self::Listen(address) => quoted(&address.to_string()),
+            Self::LogFormat(LogFormat::Text) => quoted("text"),
+            Self::LogFormat(LogFormat::Json) => quoted("json"),
+        })
+    }
+}
+
+fn flag(raw: &Raw) -> Option<bool> {
+    match raw {
+        Raw::Flag(flag) => Some(*flag),
+        Raw::Word(word) => word.parse().ok(),
+        _ => None,
+    }
+}
+
+fn integer(raw: &Raw) -> Option<i128> {
+    match raw {
+        Raw::Integer(n) => Some(*n),
+        Raw::Word(word) => word.parse().ok(),
+        _ => None,
+    }
+}
+
+fn real(raw: &Raw) -> Option<f64> {
+    match raw {
+        Raw::Float(n) => Some(*n),
+        #[allow(clippy::cast_precision_loss, reason = "a range check follows; the ranges are small")]
+        Raw::Integer(n) => Some(*n as f64),
+        Raw::Word(word) => word.parse().ok(),
+        _ => None,
+    }
+}
+
+fn text(raw: &Raw) -> Option<&str> {
+    match raw {
+        Raw::Text(text) | Raw::Word(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn filled(raw: &Raw) -> Option<&str> {
+    text(raw).filter(|text| !text.trim().is_empty())
+}
+
+fn time(raw: &Raw) -> Option<Millis> {
+    match raw {
+        Raw::Time(at) => datetime_to_millis(at),
+        Raw::Text(text) | Raw::Word(text) => text.parse().ok().as_ref().and_then(datetime_to_millis),
+        _ => None,
+    }
+}
+
+fn listen(text: &str) -> Option<SocketAddr> {
+    let local = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    local.as_deref().unwrap_or(text).parse().ok()
+}
+
+fn within<T: PartialOrd>(n: T, low: T, high: T) -> Option<T> {
+    (n >= low && n <= high).then_some(n)
+}

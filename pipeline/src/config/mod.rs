@@ -1,0 +1,235 @@
+//! Configuration: what a file and the command line say ([`document`]), turned into what the program uses ([`Config`]).
+//!
+//! The two are different types on purpose: a [`document::Document`] may lack keys, hold wrong ones and knows its lines; a
+//! `Config` is complete and checked, and only it reaches the graph. Between them stands one table, [`keys::KEYS`]: each
+//! key's name, meaning, range and place in `Config`. Reading, checking, printing and the list of keys all walk that
+//! table, so that they cannot disagree. Reading never stops at the first mistake: it collects them all.
+
+mod document;
+mod keys;
+mod mistake;
+mod print;
+mod relations;
+mod units;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use freshet_operators::params::Params;
+use freshet_schema::Millis;
+
+pub use keys::describe_keys;
+pub use mistake::{Mistake, Mistakes};
+
+/// Everything the service needs to know, complete and checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `[input]`
+    pub input: Input,
+    /// `[clock]`
+    pub clock: Clock,
+    /// `[store]`
+    pub store: Store,
+    /// `[journal]`
+    pub journal: Journal,
+    /// `[server]`
+    pub server: Server,
+    /// `[graph]`
+    pub graph: Graph,
+    /// `[log]`
+    pub log: Log,
+    /// `[early]`, `[interest]`, `[score]`, `[candidates]`, `[feed]` and `graph.seed`: what the stages need.
+    pub params: Params,
+    /// The keys that a file or the command line has set, and where: for printing.
+    origins: Vec<(&'static str, String)>,
+}
+
+/// Where the events come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// The event log's folder.
+    pub dir: PathBuf,
+    /// Whether growing files are followed after the log is drained. `--once` turns it off.
+    pub follow: bool,
+}
+
+/// How the streams are cut into epochs. Milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// An epoch of a replay spans this much event time.
+    pub replay_epoch_ms: u64,
+    /// A live epoch is closed after this when there are new records.
+    pub epoch_ms: u64,
+    /// A live epoch without records is closed after this, so that windows expire.
+    pub tick_ms: u64,
+    /// A live epoch takes at most this many records.
+    pub max_epoch_records: usize,
+    /// Records from before are dead letters.
+    pub min_event_time: Millis,
+    /// Records of a replay from after are dead letters; `None` is the wall time of the first start.
+    pub max_event_time: Option<Millis>,
+    /// Live records further ahead of the clock are dead letters.
+    pub max_future_skew_ms: u64,
+    /// After a pause the clock moves at most this much an epoch.
+    pub max_now_step_ms: u64,
+}
+
+/// The folder of everything that the service keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// Holds the key-value store, the dead letters, the control socket and, unless `journal.dir` says otherwise, the
+    /// journal.
+    pub dir: PathBuf,
+    /// Block cache of the key-value store in bytes.
+    pub cache_bytes: u64,
+    /// Write buffer of the key-value store in bytes.
+    pub write_buffer_bytes: u64,
+}
+
+impl Store {
+    /// The key-value store.
+    #[must_use]
+    pub fn kv_dir(&self) -> PathBuf {
+        self.dir.join("kv")
+    }
+
+    /// The dead letters.
+    #[must_use]
+    pub fn dead_letters_file(&self) -> PathBuf {
+        self.dir.join("dead-letters.jsonl")
+    }
+}
+
+/// The bindings of the epochs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Journal {
+    /// The journal's folder.
+    pub dir: PathBuf,
+}
+
+impl Journal {
+    /// The journal's file.
+    #[must_use]
+    pub fn file(&self) -> PathBuf {
+        self.dir.join("bindings.journal")
+    }
+}
+
+/// The feed server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// What `POST` must present as `Authorization: Bearer`.
+    pub token: Option<String>,
+    /// The environment variable that `token` was read from.
+    pub token_env: Option<String>,
+}
+
+/// The dataflow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Graph {
+    /// Worker threads.
+    pub workers: usize,
+    /// Epochs that may be in the graph at once.
+    pub in_flight: usize,
+}
+
+/// The program's own log, on standard error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// `text` or `json`.
+    pub format: LogFormat,
+    /// Least level, or a filter such as `info,freshet_sources=debug`.
+    pub filter: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            input: Input { dir: "data/log".into(), follow: true },
+            clock: Clock {
+                replay_epoch_ms: 60_000,
+                epoch_ms: 50,
+                tick_ms: 1_000,
+                max_epoch_records: 10_000,
+                min_event_time: Millis(946_684_800_000),
+                max_event_time: None,
+                max_future_skew_ms: 60_000,
+                max_now_step_ms: 60_000,
+            },
+            store: Store { dir: "data/store".into(), cache_bytes: 64 << 20, write_buffer_bytes: 32 << 20 },
+            journal: Journal { dir: PathBuf::new() },
+            server: Server {
+                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+                token: None,
+                token_env: None,
+            },
+            graph: Graph { workers: 1, in_flight: 8 },
+            log: Log { format: LogFormat::Text, filter: "info".to_owned() },
+            params: Params::default(),
+            origins: Vec::new(),
+        }
+    }
+}
+
+/// What the command line says beside the file: `(key, value, flag)`. The value is read as the file's would be.
+pub type Override = (&'static str, String, &'static str);
+
+impl Config {
+    /// Reads a file (the defaults alone without one), lays the command line's values over it and checks the whole.
+    ///
+    /// # Errors
+    /// All mistakes found, each with file, line, key, value and remedy.
+    pub fn load(file: Option<&Path>, overrides: &[Override]) -> Result<Self, Mistakes> {
+        let text = match file {
+            None => String::new(),
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| Mistakes(vec![Mistake::unreadable(path, &error)]))?,
+        };
+        let name = file.map_or_else(String::new, |path| path.display().to_string());
+        Self::resolve(&name, &text, overrides, &|variable| std::env::var(variable).ok())
+    }
+
+    /// The pure part of [`Config::load`]: `file` is the name used in messages, `env` looks up environment variables.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn resolve(
+        file: &str,
+        text: &str,
+        overrides: &[Override],
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Mistakes> {
+        let mut document = document::Document::parse(file, text);
+        document.lay_over(overrides);
+        let mut config = Self::default();
+        let mut mistakes = document.apply(&mut config);
+        relations::check(&mut config, &document, env, &mut mistakes);
+        if config.journal.dir.as_os_str().is_empty() {
+            config.journal.dir = config.store.dir.join("journal");
+        }
+        // The parser hands keys out by name; people read the file from the top.
+        mistakes.sort_by_key(Mistake::line);
+        if mistakes.is_empty() { Ok(config) } else { Err(Mistakes(mistakes)) }
+    }
+
+    /// The configuration as TOML that [`Config::load`] reads back, with what each key means; secrets are left out.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        print::to_toml(self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

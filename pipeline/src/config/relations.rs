@@ -1,0 +1,125 @@
+//! What one key alone cannot tell: values that must fit each other.
+
+use super::Config;
+use super::document::Document;
+use super::mistake::Mistake;
+use super::units::{format_duration, format_time};
+
+/// Reads the token's environment variable and checks the values against each other.
+pub fn check(
+    config: &mut Config,
+    document: &Document,
+    env: &dyn Fn(&str) -> Option<String>,
+    mistakes: &mut Vec<Mistake>,
+) {
+    let mut wrong = |key: &str, value: String, what: String, remedy: &str| {
+        mistakes.push(Mistake {
+            place: document.located(key).map_or_else(|| "defaults".to_owned(), |l| l.place.clone()),
+            key: key.to_owned(),
+            value,
+            what,
+            remedy: remedy.to_owned(),
+        });
+    };
+
+    if let Some(variable) = config.server.token_env.clone() {
+        if config.server.token.is_some() {
+            wrong(
+                "server.token_env",
+                format!("{variable:?}"),
+                "server.token is set too".to_owned(),
+                "keep one of the two; the environment variable keeps the secret out of the file",
+            );
+        } else {
+            match env(&variable).filter(|token| !token.is_empty()) {
+                Some(token) => config.server.token = Some(token),
+                None => wrong(
+                    "server.token_env",
+                    format!("{variable:?}"),
+                    "the environment variable is not set, or empty".to_owned(),
+                    "export it before the start, or remove the key",
+                ),
+            }
+        }
+    }
+    let listen = config.server.listen;
+    if !listen.ip().is_loopback() && config.server.token.is_none() && config.server.token_env.is_none() {
+        wrong(
+            "server.listen",
+            format!("\"{listen}\""),
+            "beyond loopback anybody could post events".to_owned(),
+            "set server.token_env (or server.token), or listen on 127.0.0.1",
+        );
+    }
+
+    let clock = &config.clock;
+    if clock.epoch_ms > clock.tick_ms {
+        wrong(
+            "clock.tick_ms",
+            clock.tick_ms.to_string(),
+            format!("shorter than clock.epoch_ms = {}", clock.epoch_ms),
+            "make tick_ms at least epoch_ms",
+        );
+    }
+    if clock.max_event_time.is_some_and(|max| max <= clock.min_event_time) {
+        let max = clock.max_event_time.unwrap_or_default();
+        wrong(
+            "clock.max_event_time",
+            format_time(max),
+            format!("not after clock.min_event_time = {}", format_time(clock.min_event_time)),
+            "every record would be refused: set a later max_event_time",
+        );
+    }
+    let interest = &config.params.interest;
+    if interest.mid_window > interest.long_window {
+        wrong(
+            "interest.mid_window",
+            format!("\"{}\"", format_duration(interest.mid_window)),
+            format!("longer than interest.long_window = {}", format_duration(interest.long_window)),
+            "make long_window at least mid_window",
+        );
+    }
+    if interest.blend.iter().sum::<f64>() <= 0.0 {
+        wrong(
+            "interest.blend",
+            format!("{:?}", interest.blend),
+            "all shares are zero: nothing could be compared".to_owned(),
+            "make at least one share positive",
+        );
+    }
+    let score = &config.params.score;
+    if score.performance_weights[..2].iter().sum::<f64>() <= 0.0 {
+        wrong(
+            "score.performance_weights",
+            format!("{:?}", score.performance_weights),
+            "the weights of watch time and completion are both zero".to_owned(),
+            "make at least one of the first two positive",
+        );
+    }
+    let candidates = &config.params.candidates;
+    if candidates.followed + candidates.hashtags + candidates.sounds + candidates.trending == 0 {
+        wrong(
+            "candidates.trending",
+            "0".to_owned(),
+            "all quotas are zero: no list could hold a video".to_owned(),
+            "give at least one source a quota; the seed has 200/300/200/300",
+        );
+    }
+    let feed = &config.params.feed;
+    if feed.per_category > feed.category_window {
+        wrong(
+            "feed.per_category",
+            feed.per_category.to_string(),
+            format!("more than feed.category_window = {} neighbours", feed.category_window),
+            "make it at most category_window",
+        );
+    }
+    if config.input.dir == config.store.dir {
+        wrong(
+            "store.dir",
+            format!("{:?}", config.store.dir),
+            "the same folder as input.dir".to_owned(),
+            "keep the store in a folder of its own: it is written, the input is read",
+        );
+    }
+}

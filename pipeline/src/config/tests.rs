@@ -1,0 +1,105 @@
+use super::*;
+
+fn resolve(text: &str) -> Result<Config, Mistakes> {
+    Config::resolve("f.toml", text, &[], &|name| (name == "SET").then(|| "secret-of-env".to_owned()))
+}
+
+fn mistakes(text: &str) -> Vec<Mistake> {
+    resolve(text).expect_err("mistakes").0
+}
+
+#[test]
+fn the_defaults_need_no_file() {
+    let config = resolve("").expect("valid");
+    assert_eq!(config.params, Params::default());
+    assert_eq!(config.journal.dir, Path::new("data/store/journal"));
+}
+
+#[test]
+fn what_is_printed_reads_back() {
+    let text = "[feed]\nlength = 7\n[clock]\nmax_event_time = 2026-01-31T12:00:00.250Z\nepoch_ms = \"1s\"\n\
+                [interest]\nblend = [1, 0.5, 0]\n[input]\ndir = 'a \"b\"'\n";
+    let first = resolve(text).expect("valid");
+    let mut second = resolve(&first.to_toml()).expect("what is printed is valid");
+    second.origins.clone_from(&first.origins);
+    assert_eq!(first, second);
+    assert_eq!(first.clock.epoch_ms, 1_000);
+    assert!(first.to_toml().contains("length = 7  # f.toml:2"), "{}", first.to_toml());
+}
+
+/// Each key, set to a value that is wrong for all kinds, is refused with its line: no key of the table is unchecked.
+#[test]
+fn every_key_refuses_nonsense() {
+    for key in keys::KEYS {
+        let text = format!("[{}]\n{} = [true]\n", key.section(), key.bare());
+        let found = mistakes(&text);
+        assert!(found.iter().any(|m| m.place == "f.toml:2" && m.key == key.name), "{}: {found:?}", key.name);
+    }
+}
+
+/// Each default can be written and set again: get and set of every key agree.
+#[test]
+fn every_default_is_within_its_own_range() {
+    let printed = Config::default().to_toml();
+    for key in keys::KEYS {
+        if let Some(value) = key.get(&mut Config::default()) {
+            assert!(printed.contains(&format!("{} = {value}", key.bare())), "{}", key.name);
+            resolve(&format!("[{}]\n{} = {value}\n", key.section(), key.bare())).expect(key.name);
+        }
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_with_their_lines() {
+    let found = mistakes(
+        "stray = 1\n[fed]\nlength = 1\n[feed]\nlenght = 5\nlength = 0\nrefresh_after = 60\n[clock]\nepoch_ms = -5\n\
+         [server]\nlisten = \"0.0.0.0:80\"\n[interest]\nmid_window = \"60d\"\n[score]\nlength = 3\n",
+    );
+    let at =
+        |place: &str| found.iter().find(|m| m.place == place).unwrap_or_else(|| panic!("{place}: {found:?}"));
+    assert_eq!(found.len(), 9, "{found:#?}");
+    assert_eq!(at("f.toml:1").what, "no key stands outside of a section");
+    assert_eq!(at("f.toml:2").remedy, "did you mean feed?");
+    assert_eq!(at("f.toml:5").remedy, "did you mean length?");
+    assert_eq!(at("f.toml:6").what, "out of range");
+    assert!(at("f.toml:7").remedy.contains("\"90m\""));
+    assert_eq!(at("f.toml:9").value, "-5");
+    assert!(at("f.toml:11").remedy.contains("token_env"));
+    assert!(at("f.toml:13").what.contains("longer than interest.long_window"));
+    assert_eq!(at("f.toml:15").remedy, "did you mean feed.length?");
+    let lines: Vec<usize> = found.iter().map(Mistake::line).collect();
+    assert!(lines.is_sorted(), "in the order of the file: {lines:?}");
+}
+
+#[test]
+fn a_key_of_another_section_is_pointed_to() {
+    assert_eq!(mistakes("[score]\npools_every = \"1h\"\n")[0].remedy, "did you mean feed.pools_every?");
+    assert_eq!(mistakes("length = 3\n")[0].remedy, "put it under [feed]");
+}
+
+#[test]
+fn broken_toml_names_its_lines() {
+    let found = mistakes("[feed]\nlength = \nper_category = 3 3\n");
+    assert!(found.iter().any(|m| m.place == "f.toml:2"), "{found:?}");
+}
+
+#[test]
+fn the_token_comes_from_the_environment_and_is_never_printed() {
+    let config = resolve("[server]\nlisten = \"0.0.0.0:80\"\ntoken_env = \"SET\"\n").expect("valid");
+    assert_eq!(config.server.token.as_deref(), Some("secret-of-env"));
+    assert!(!config.to_toml().contains("secret-of-env"));
+    assert!(mistakes("[server]\ntoken_env = \"UNSET\"\n")[0].what.contains("not set"));
+    assert!(mistakes("[server]\ntoken_env = \"SET\"\ntoken = \"x\"\n")[0].remedy.contains("one of the two"));
+}
+
+#[test]
+fn the_command_line_wins_and_is_checked_alike() {
+    let over = |key, value: &str, flag| (key, value.to_owned(), flag);
+    let set =
+        |overrides: &[Override]| Config::resolve("f.toml", "[graph]\nworkers = 9999\n", overrides, &|_| None);
+    let config =
+        set(&[over("graph.workers", "2", "--workers"), over("store.dir", "s", "--store")]).expect("valid");
+    assert_eq!((config.graph.workers, config.journal.dir.as_path()), (2, Path::new("s/journal")));
+    let wrong = set(&[over("graph.workers", "none", "--workers")]).expect_err("wrong").0;
+    assert_eq!((wrong.len(), wrong[0].place.as_str()), (1, "--workers"));
+}

@@ -1,0 +1,17 @@
+//! The `freshet` binary's insides: configuration, the service around the dataflow, and the commands.
+//!
+//! [`service`] is what `freshet run` does: it opens the store, starts the control socket, the feed server and the job
+//! ([`job`]), and ends them in the right order. The reading commands ([`commands`]) see a store through [`view`], which
+//! goes through the control socket of a running service or opens the store itself.
+
+pub mod commands;
+pub mod config;
+pub mod control;
+pub mod job;
+pub mod progress;
+mod progress_display;
+pub mod service;
+pub mod store_gate;
+mod table;
+mod telemetry;
+pub mod view;

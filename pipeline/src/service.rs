@@ -1,0 +1,299 @@
+//! What `freshet run` starts, and how it ends.
+//!
+//! Order of the start: everything that can fail early and cheaply comes first (input, store, control socket, port), the
+//! job last. Order of the end: the feed server stops accepting and finishes what it answers; the event log syncs what
+//! was posted; the job drains the epochs that are closed; the store syncs. Posted events that the job no longer sees are
+//! in the log, and the next start reads them. A second signal ends the process at once; the journal and the store's
+//! marker make that safe too.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use freshet_feed_server::{Clock, Options, Readiness, ServerState};
+use freshet_schema::{EventKind, Millis};
+use freshet_sinks::{Embedded, EmbeddedOptions, EventLog, FeedStore};
+use freshet_sources::validate::{ClockRule, Limits, check_clock, validate};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::control;
+use crate::job;
+use crate::progress::{Phase, Progress, RunOptions};
+use crate::progress_display::{Display, count, summary};
+use crate::store_gate::GatedStore;
+use crate::telemetry;
+
+/// How to run, beside the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mode {
+    /// End when the input is drained; no feed server.
+    pub once: bool,
+    /// Show no progress.
+    pub quiet: bool,
+}
+
+/// Exit code of a process that a second signal ended: 128 + SIGINT.
+const INTERRUPTED_TWICE: i32 = 130;
+
+/// Runs the pipeline and, unless `once`, the feed server, until the input is drained or a signal comes.
+///
+/// # Errors
+/// Where a part cannot be started or fails while running.
+pub fn run(config: &Config, mode: Mode) -> anyhow::Result<()> {
+    telemetry::start_logs(&config.log)?;
+    check_input(config)?;
+    let metrics = telemetry::start_metrics()?;
+    let progress = Arc::new(Progress::default());
+    let store = open_store(config)?;
+    let socket = control::socket_path(&config.store.dir).context("the store's folder")?;
+    let running = Arc::clone(&progress);
+    let stats: control::Stats = Arc::new(move || running.snapshot().to_json());
+    let control = control::serve(Arc::clone(&store), stats, &socket)?;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("feed-server")
+        .enable_all()
+        .build()
+        .context("the async runtime")?;
+    let outcome = runtime.block_on(run_parts(config, mode, &progress, &store, metrics));
+    // The job is gone, whatever the outcome: what it committed is kept.
+    let synced = store.sync().context("the store's last sync");
+    drop(control);
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome.and(synced)
+}
+
+async fn run_parts(
+    config: &Config,
+    mode: Mode,
+    progress: &Arc<Progress>,
+    store: &Arc<GatedStore>,
+    metrics: PrometheusHandle,
+) -> anyhow::Result<()> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (stopping, stopped) = watch::channel(false);
+    listen_to_signals(stopping.clone())?;
+
+    let events = match config.input.follow && !mode.once {
+        true => {
+            Some(Arc::new(EventLog::open(&config.input.dir).context("the log that posted events go to")?))
+        }
+        false => None,
+    };
+    let server = if mode.once {
+        None
+    } else {
+        let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
+            format!(
+                "server.listen = \"{}\": choose another address with --listen or LISTEN",
+                config.server.listen
+            )
+        })?;
+        let address = listener.local_addr()?;
+        let state = server_state(config, progress, store, events.clone(), metrics.clone());
+        let mut ended = stopped.clone();
+        let shutdown = async move {
+            // An error means that nobody can send any more: the process ends then as well.
+            drop(ended.wait_for(|stopping| *stopping).await);
+        };
+        Some((address, tokio::spawn(freshet_feed_server::serve(listener, state, shutdown))))
+    };
+    let upkeep = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            metrics.run_upkeep();
+        }
+    });
+
+    let mut job = {
+        let (config, store) = (config.clone(), Arc::clone(store) as Arc<dyn FeedStore>);
+        let options = RunOptions { once: mode.once, progress: Arc::clone(progress) };
+        let stop = Arc::clone(&stop);
+        tokio::task::spawn_blocking(move || job::run(&config, store, options, stop))
+    };
+    let display = Display::start(progress, mode.quiet);
+    let announce = tokio::spawn(announce(Arc::clone(progress), server.as_ref().map(|(a, _)| *a), mode.quiet));
+
+    // Whatever comes first: the job's end, the server's failure, or a signal.
+    let (address, mut server) =
+        server.map_or((None, None), |(address, server)| (Some(address), Some(server)));
+    let mut signal = stopped.clone();
+    let mut job_result = None;
+    let mut server_result = Ok(());
+    loop {
+        tokio::select! {
+            result = &mut job, if job_result.is_none() => {
+                let failed = !matches!(result, Ok(Ok(_)));
+                job_result = Some(result);
+                // A drained log goes on being served.
+                if failed || address.is_none() {
+                    break;
+                }
+            }
+            result = async { server.as_mut().expect("polled only where there is one").await }, if server.is_some() => {
+                server = None;
+                server_result = result.context("the feed server panicked").and_then(|r| r.context("the feed server"));
+                break;
+            }
+            _ = signal.wait_for(|stopping| *stopping) => {
+                if !mode.quiet {
+                    eprintln!("stopping: a second signal ends at once");
+                }
+                break;
+            }
+        }
+    }
+
+    stopping.send_replace(true);
+    if let Some(server) = server {
+        server_result =
+            server.await.context("the feed server panicked").and_then(|r| r.context("the feed server"));
+    }
+    if let Some(events) = events {
+        events.close();
+    }
+    stop.store(true, Ordering::Relaxed);
+    let job_result = match job_result {
+        Some(result) => result,
+        None => job.await,
+    };
+    display.finish();
+    announce.abort();
+    upkeep.abort();
+    if !mode.quiet {
+        eprintln!("{}", summary(&progress.snapshot()));
+    }
+    job_result.context("the job panicked")?.context("the job")?;
+    server_result
+}
+
+/// The input must be there before anything is made, so that a mistyped folder is not silently created.
+fn check_input(config: &Config) -> anyhow::Result<()> {
+    let dir = &config.input.dir;
+    let streams = EventKind::ALL.map(EventKind::folder);
+    if !streams.iter().any(|stream| dir.join(stream).is_dir()) {
+        bail!(
+            "input.dir = {:?}: no event log is there (a folder with one of {}); make one with `freshet generate` or \
+             `freshet import`, name another with --input DIR, or begin an empty one with `mkdir -p {}`",
+            dir.display().to_string(),
+            streams.join(", "),
+            dir.join("interactions").display()
+        );
+    }
+    Ok(())
+}
+
+fn open_store(config: &Config) -> anyhow::Result<Arc<GatedStore>> {
+    make_dir(&config.store.dir, "store.dir")?;
+    make_dir(&config.journal.dir, "journal.dir")?;
+    let options = EmbeddedOptions {
+        cache_bytes: config.store.cache_bytes,
+        write_buffer_bytes: config.store.write_buffer_bytes,
+        ..EmbeddedOptions::default()
+    };
+    let store = Embedded::open(&config.store.kv_dir(), options)?;
+    Ok(Arc::new(GatedStore::new(Arc::new(store))))
+}
+
+fn make_dir(dir: &Path, key: &str) -> anyhow::Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| {
+        format!(
+            "{key} = {:?}: the folder cannot be made; name one that may be written",
+            dir.display().to_string()
+        )
+    })
+}
+
+fn server_state(
+    config: &Config,
+    progress: &Arc<Progress>,
+    store: &Arc<GatedStore>,
+    events: Option<Arc<EventLog>>,
+    metrics: PrometheusHandle,
+) -> ServerState {
+    let mut state =
+        ServerState::new(Arc::clone(store) as Arc<dyn FeedStore>, Arc::new(JobClock(Arc::clone(progress))));
+    state.events = events;
+    state.options = Arc::new(Options {
+        feed_length: config.params.feed.length,
+        bearer_token: config.server.token.clone(),
+        ..Options::default()
+    });
+    // The rules by which the pipeline would refuse the event: whoever posts it hears of it at once.
+    let (clock, min_event_time) = (Arc::clone(progress), config.clock.min_event_time);
+    let (limits, max_future_skew_ms) = (Limits::default(), config.clock.max_future_skew_ms);
+    state.validate = Arc::new(move |event| {
+        let rule = ClockRule::Live { now: clock.now(), max_future_skew_ms };
+        validate(event, &limits)
+            .and_then(|()| check_clock(event.event_time(), min_event_time, rule))
+            .map_err(|rejection| rejection.detail)
+    });
+    let ready = Arc::clone(progress);
+    state.ready = Arc::new(move || {
+        let now = ready.snapshot();
+        match now.phase {
+            Phase::Live | Phase::Drained => Readiness::Ready,
+            phase => Readiness::NotReady(format!(
+                "{}: {} events so far; lists may be old or missing",
+                phase.as_str(),
+                count(now.events)
+            )),
+        }
+    });
+    state.metrics_text = Arc::new(move || metrics.render());
+    state
+}
+
+/// The pipeline's clock, for the feed server.
+struct JobClock(Arc<Progress>);
+
+impl Clock for JobClock {
+    fn now(&self) -> Millis {
+        self.0.now()
+    }
+}
+
+/// The first signal asks for a clean end, the second ends the process.
+fn listen_to_signals(stopping: watch::Sender<bool>) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if stopping.send_replace(true) {
+                std::process::exit(INTERRUPTED_TWICE);
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Says when the lists can be read, and how.
+async fn announce(progress: Arc<Progress>, address: Option<SocketAddr>, quiet: bool) {
+    let Some(address) = address else { return };
+    while progress.phase() < Phase::Live {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    if !quiet {
+        eprintln!("caught up: {}", summary(&progress.snapshot()));
+    }
+    // Standard output: scripts wait for this line.
+    println!("serving on http://{address}/   try:");
+    println!("  curl 'http://{address}/v1/feed/1?limit=5'");
+    println!("  curl 'http://{address}/v1/trending?limit=5'");
+    println!(
+        "  curl -H 'content-type: application/json' -d '{{\"user_id\":\"1\",\"video_id\":\"1\",\"watch_ms\":9000,\
+         \"like\":true}}' 'http://{address}/v1/events'"
+    );
+}

@@ -1,0 +1,79 @@
+//! A store whose commits can be held off while somebody reads several pages that must agree.
+//!
+//! The store's interface has no snapshots. A dump reads page by page; between two pages an epoch may be committed. So a
+//! dump holds this gate for as long as it copies the store to a file, and the sink waits; the copy is then sent without
+//! the gate, so that a slow reader never holds the pipeline.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use freshet_schema::Epoch;
+use freshet_schema::store::Key;
+use freshet_sinks::{Bytes, Commit, FeedStore, StoreError};
+
+/// See the module.
+pub struct GatedStore {
+    inner: Arc<dyn FeedStore>,
+    gate: RwLock<()>,
+}
+
+impl GatedStore {
+    /// Puts the gate before a store. All commits must go through it.
+    #[must_use]
+    pub fn new(inner: Arc<dyn FeedStore>) -> Self {
+        Self { inner, gate: RwLock::new(()) }
+    }
+
+    /// Holds commits off until the guard is dropped. Others may hold at the same time.
+    pub fn hold(&self) -> RwLockReadGuard<'_, ()> {
+        self.gate.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FeedStore for GatedStore {
+    fn get(&self, key: &Key) -> Result<Option<Bytes>, StoreError> {
+        self.inner.get(key)
+    }
+
+    fn commit(&self, commit: &Commit) -> Result<bool, StoreError> {
+        let _passing = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+        self.inner.commit(commit)
+    }
+
+    fn marker(&self) -> Result<Option<Epoch>, StoreError> {
+        self.inner.marker()
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.inner.sync()
+    }
+
+    fn scan(&self, prefix: &str, from: Option<&str>, limit: usize) -> Result<Vec<(Key, Bytes)>, StoreError> {
+        self.inner.scan(prefix, from, limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use freshet_sinks::Memory;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    #[test]
+    fn a_commit_waits_for_the_gate() {
+        let store = Arc::new(GatedStore::new(Arc::new(Memory::default())));
+        let held = store.hold();
+        let (sender, receiver) = channel();
+        let committer = Arc::clone(&store);
+        let thread = std::thread::spawn(move || {
+            let done = committer.commit(&Commit { epoch: Epoch(1), changes: Vec::new() });
+            sender.send(done.is_ok()).expect("the test listens");
+        });
+        assert!(receiver.recv_timeout(Duration::from_millis(50)).is_err(), "the commit must wait");
+        assert_eq!(store.marker().expect("readable"), None);
+        drop(held);
+        assert!(receiver.recv_timeout(Duration::from_secs(10)).expect("the commit goes on"));
+        thread.join().expect("no panic");
+        assert_eq!(store.marker().expect("readable"), Some(Epoch(1)));
+    }
+}

@@ -1,0 +1,52 @@
+# Sourced by the other scripts: `need COMMAND PACKAGE...` installs Debian packages where a command is missing.
+# Works as root without sudo and as a user with sudo; never asks.
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null 2>&1; then
+        sudo -n "$@"
+    else
+        return 1
+    fi
+}
+
+# 0: the command is there now. 1: it is missing and could not be installed.
+need() {
+    wanted=$1
+    shift
+    command -v "$wanted" >/dev/null 2>&1 && return 0
+    command -v apt-get >/dev/null 2>&1 || return 1
+    echo "installing $* (for $wanted)"
+    if [ -z "${apt_updated:-}" ]; then
+        as_root apt-get update -qq || return 1
+        apt_updated=yes
+    fi
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null || return 1
+    command -v "$wanted" >/dev/null 2>&1
+}
+
+must_have() {
+    if ! need "$@"; then
+        echo "error: $1 is missing and could not be installed: install the package $2, then try again" >&2
+        exit 1
+    fi
+}
+
+must_have_rust() {
+    if ! command -v cargo >/dev/null 2>&1; then
+        if [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
+            PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+            export PATH
+        else
+            echo "error: cargo is missing: install Rust 1.95 or later from https://rustup.rs, then try again" >&2
+            exit 1
+        fi
+    fi
+}
+
+# The C compiler builds zstd and links.
+must_have_build_tools() {
+    must_have_rust
+    must_have cc gcc libc6-dev
+}

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Format, lints, tests. Says at the end which optional inputs were absent: tests that need them have skipped.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/need.sh
+
+must_have_build_tools
+absent=
+need chromium chromium || absent="$absent
+  chromium: the page is not tested in a browser"
+[ -d ../shared/data ] || absent="$absent
+  ../shared/data: the end-to-end runs on public data are skipped"
+cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+
+say() { printf '\n== %s\n' "$*"; }
+say "cargo fmt --all --check"
+cargo fmt --all --check
+say "cargo clippy --workspace --all-targets"
+cargo clippy --workspace --all-targets -- -D warnings
+say "cargo test --workspace"
+cargo test --workspace
+
+if [ -n "$absent" ]; then
+    say "passed; optional inputs that were absent:$absent"
+else
+    say "passed; no optional input was absent"
+fi
