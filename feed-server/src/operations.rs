@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use freshet_schema::store::Key;
 use serde_json::{Value, json};
 
 use crate::problem::Problem;
@@ -40,13 +41,23 @@ pub(crate) async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], OPENAPI).into_response()
 }
 
+/// Users with a list whom the page offers.
+const EXAMPLES: usize = 4;
+
 /// The page brings everything with it; the policy makes the browser hold it to that.
-pub(crate) async fn page() -> Response {
+pub(crate) async fn page(State(state): State<ServerState>) -> Result<Response, Problem> {
     const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; \
                           script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
     ];
-    (headers, PAGE).into_response()
+    let users: Vec<String> = state
+        .store
+        .scan("feed:", None, EXAMPLES)?
+        .into_iter()
+        .filter_map(|(key, _)| if let Key::Feed(user) = key { Some(user.to_string()) } else { None })
+        .collect();
+    let page = PAGE.replacen("data-examples=\"\"", &format!("data-examples=\"{}\"", users.join(",")), 1);
+    Ok((headers, page).into_response())
 }

@@ -141,7 +141,7 @@ mod tests {
         let mut handed_out = Vec::new();
         for turn in 0..500 {
             let (own, trending) = &lists[turn % lists.len()];
-            let show = |video: VideoId| Ok::<_, Infallible>((video.0 % 13 != 0).then_some(()));
+            let show = |video: VideoId| Ok::<_, Infallible>((!video.0.is_multiple_of(13)).then_some(()));
             let page = next_page(&cursor, &list(own), || Ok(pool(trending)), show, limit, memory).unwrap();
             assert_eq!(page.first_position, handed_out.len() as u64);
             handed_out.extend(page.items.iter().map(|(entry, ())| entry.video().0));
@@ -179,7 +179,7 @@ mod tests {
         fn unchanged_lists_are_handed_out_once_and_whole(own in ids(), trending in ids(), limit in 1usize..12, memory in 1usize..100) {
             let mut expected: Vec<u64> = Vec::new();
             for id in own.iter().chain(&trending) {
-                if id % 13 != 0 && !expected.contains(id) {
+                if !id.is_multiple_of(13) && !expected.contains(id) {
                     expected.push(*id);
                 }
             }

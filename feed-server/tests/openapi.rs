@@ -40,7 +40,8 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str, errors: &mut
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     };
-    if !types.contains(&own) && !(own == "integer" && types.contains(&"number")) {
+    let widened = own == "integer" && types.contains(&"number");
+    if !widened && !types.contains(&own) {
         errors.push(format!("{at}: {value} is no {types:?}"));
     }
     if let Some(choices) = schema["enum"].as_array()

@@ -122,10 +122,11 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", features);
     }
 
-    /// Opens an address.
+    /// Opens an address and waits until the page is loaded.
     pub fn open(&mut self, url: &str) {
         let opened = self.call("Page.navigate", json!({"url": url}));
         assert!(opened["errorText"].is_null(), "{opened}");
+        self.until("location.href !== 'about:blank' && document.readyState === 'complete'");
     }
 
     /// The value of a JavaScript expression.
