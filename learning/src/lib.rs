@@ -1,1 +1,7 @@
-//! placeholder
+//! Pure models: no timely, no clock, no state of the pipeline. What stands here is a function of its arguments.
+
+pub mod content;
+pub mod vector;
+
+pub use content::{CONTENT_DIMS, embed};
+pub use vector::{LONG_DIMS, MID_DIMS, Quantised, SHORT_DIMS};

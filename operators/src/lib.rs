@@ -1,3 +1,35 @@
 //! The dataflow, one stage a file.
+//!
+//! [`graph`] shows how the stages hang together and [`runtime`] runs it on workers; timely and differential types do not
+//! leave this crate. A stage is either a sum in a differential arrangement (the state *is* the difference, [`cut`]) or plain
+//! code that is handed one closed epoch at a time ([`epoch`]).
+//!
+//! In the order of the flow: [`enrich`] (interaction x video as of now), [`users`] and [`history`] (counting, forgetting,
+//! dirty users), [`windows`] and [`sums`] (statistics), [`publish`] (baselines, creator scores, skip thresholds), [`shelf`]
+//! (pools and candidates), [`rank`] and [`lists`] (records), [`pools`] and [`groups`] (what strangers get).
 
+pub mod content;
+pub mod cut;
+pub mod enrich;
+pub mod epoch;
+pub mod graph;
+pub mod groups;
+pub mod history;
+pub mod interest;
+pub mod lists;
 pub mod params;
+pub mod pools;
+pub mod popularity;
+pub mod profile;
+pub mod publish;
+pub mod rank;
+pub mod request;
+pub mod row;
+pub mod runtime;
+pub mod score;
+pub mod sessions;
+pub mod shelf;
+pub mod sums;
+pub mod users;
+pub mod windows;
+pub mod wire;

@@ -23,14 +23,9 @@ pub fn mix(seed: u64, parts: &[u64]) -> u64 {
     state
 }
 
-/// The hash by which records are routed to workers.
-#[must_use]
-pub fn route(id: u64) -> u64 {
-    mix(0x5eed, &[id])
-}
-
-/// The logical shard of an identifier, in `0..SHARDS`.
+/// The logical shard of an identifier, in `0..SHARDS`. Records are routed by it: a shard lives on one worker as a whole, so
+/// that a bound kept per shard means the same for any number of workers.
 #[must_use]
 pub fn shard(id: u64) -> u64 {
-    route(id) % SHARDS
+    mix(0x5eed, &[id]) % SHARDS
 }

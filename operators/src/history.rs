@@ -1,0 +1,259 @@
+//! One user's history: the ledger of counted rows, and the sums over its windows.
+//!
+//! The rows are the truth. They are sorted by (event time, event id), so that "the last N" is a set that does not depend on
+//! arrival order, and a window is a suffix: what expires is always the next row after the window's edge, and nothing
+//! has to wait anywhere. The sums (vectors, facets) are functions of the rows in the window and are kept in place.
+//!
+//! Ledger rules: one row an event id; a higher revision replaces it; of equals the earlier place in the log stays; a known
+//! video takes the place of an unknown one.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::content::Facet;
+use crate::interest::SpaceSums;
+use crate::params::{DAY, HOUR, Interest};
+use crate::row::{Group, Row, View};
+
+/// Rows leave the mid-term window an hour's rows at a time, and the long-term window a day's: one schedule entry a user and
+/// bucket, not one an event.
+pub const MID_BUCKET: u64 = HOUR;
+/// See [`MID_BUCKET`].
+pub const LONG_BUCKET: u64 = DAY;
+
+/// When a row of `time` leaves a window of length `window` whose buckets are `bucket` long.
+#[must_use]
+pub fn expiry(time: u64, window: u64, bucket: u64) -> u64 {
+    (time / bucket + 1).saturating_mul(bucket).saturating_add(window)
+}
+
+/// Affinity to a facet: sums of row weights, in per mille.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Affinity {
+    /// Over the mid-term window.
+    pub mid: i32,
+    /// Over the long-term window.
+    pub long: i32,
+    /// Rows in the long-term window that have the facet.
+    pub rows: u32,
+}
+
+/// A creator followed from a video, with the row that did it.
+type FollowMark = (u64, u64, u64);
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    rows: Vec<Row>,
+    mid_from: usize,
+    long_from: usize,
+    /// Sorted; a video watched twice stands twice.
+    watched: Arc<Vec<u64>>,
+    spaces: Vec<SpaceSums>,
+    facets: FxHashMap<Facet, Affinity>,
+    /// Creators followed from a video: (creator, time, event), sorted.
+    follows: Vec<FollowMark>,
+}
+
+/// What counting a view did.
+#[derive(Debug, PartialEq)]
+pub enum Counted {
+    /// It was known already, or a better row of the same event is.
+    Ignored,
+    /// It is counted; the row it replaced, if any, is given back.
+    Added(Option<Row>),
+}
+
+impl History {
+    /// All rows, by (time, id).
+    #[must_use]
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// Videos watched, sorted, with repeats.
+    #[must_use]
+    pub fn watched(&self) -> &Arc<Vec<u64>> {
+        &self.watched
+    }
+
+    /// Vector sums by embedding space.
+    #[must_use]
+    pub fn spaces(&self) -> &[SpaceSums] {
+        &self.spaces
+    }
+
+    /// Affinities, in no order.
+    pub fn facets(&self) -> impl Iterator<Item = (Facet, Affinity)> + '_ {
+        self.facets.iter().map(|(facet, affinity)| (*facet, *affinity))
+    }
+
+    /// Creators followed from a video, with time and event id, sorted.
+    #[must_use]
+    pub fn follows(&self) -> &[FollowMark] {
+        &self.follows
+    }
+
+    /// Position of the row of an event, wherever its time put it.
+    #[must_use]
+    pub fn find(&self, id: u64) -> Option<usize> {
+        self.rows.iter().rposition(|row| row.id == id)
+    }
+
+    /// Counts `row`, which came as `view`. `seen` says whether an event of this id may have been counted before; where it
+    /// certainly was not, no search is needed.
+    pub fn count(&mut self, view: &View, row: Row, seen: bool, now: u64, interest: &Interest) -> Counted {
+        let old = if seen { self.find(view.id) } else { None };
+        let replaced = match old {
+            None => None,
+            Some(at) if self.rows[at].gives_way_to(view, row.content.known) => {
+                Some(self.remove(at, now, interest))
+            }
+            Some(_) => return Counted::Ignored,
+        };
+        self.insert(row, now, interest);
+        Counted::Added(replaced)
+    }
+
+    fn insert(&mut self, row: Row, now: u64, interest: &Interest) {
+        let at = self.rows.partition_point(|r| (r.time, r.id) < (row.time, row.id));
+        if expiry(row.time, interest.mid_window, MID_BUCKET) <= now {
+            self.mid_from += 1;
+        } else {
+            self.add_mid(&row, 1);
+        }
+        if expiry(row.time, interest.long_window, LONG_BUCKET) <= now {
+            self.long_from += 1;
+        } else {
+            self.add_long(&row, 1);
+        }
+        let watched = Arc::make_mut(&mut self.watched);
+        let place = watched.partition_point(|v| *v < row.content.video);
+        watched.insert(place, row.content.video);
+        if let Some(mark) = follow_mark(&row) {
+            let place = self.follows.partition_point(|m| *m < mark);
+            self.follows.insert(place, mark);
+        }
+        if self.rows.len() == self.rows.capacity() {
+            // Histories are many and most are short: grow by a quarter, not to the double.
+            self.rows.reserve_exact(self.rows.len() / 4 + 2);
+        }
+        self.rows.insert(at, row);
+    }
+
+    /// Takes the row at `at` out of everything.
+    pub fn remove(&mut self, at: usize, now: u64, interest: &Interest) -> Row {
+        let row = self.rows.remove(at);
+        if expiry(row.time, interest.mid_window, MID_BUCKET) <= now {
+            self.mid_from -= 1;
+        } else {
+            self.add_mid(&row, -1);
+        }
+        if expiry(row.time, interest.long_window, LONG_BUCKET) <= now {
+            self.long_from -= 1;
+        } else {
+            self.add_long(&row, -1);
+        }
+        if let Ok(place) = self.watched.binary_search(&row.content.video) {
+            Arc::make_mut(&mut self.watched).remove(place);
+        }
+        if let Some(mark) = follow_mark(&row)
+            && let Ok(place) = self.follows.binary_search(&mark)
+        {
+            self.follows.remove(place);
+        }
+        row
+    }
+
+    /// Gives the row at `at` another demographic group; the row as it was is given back.
+    pub fn relabel(&mut self, at: usize, group: Group) -> Row {
+        let old = self.rows[at].clone();
+        self.rows[at].group = group;
+        old
+    }
+
+    /// Lets rows leave the windows whose time has come.
+    pub fn expire(&mut self, now: u64, interest: &Interest) {
+        while let Some(row) = self.rows.get(self.mid_from) {
+            if expiry(row.time, interest.mid_window, MID_BUCKET) > now {
+                break;
+            }
+            let row = row.clone();
+            self.mid_from += 1;
+            self.add_mid(&row, -1);
+        }
+        while let Some(row) = self.rows.get(self.long_from) {
+            if expiry(row.time, interest.long_window, LONG_BUCKET) > now {
+                break;
+            }
+            let row = row.clone();
+            self.long_from += 1;
+            self.add_long(&row, -1);
+        }
+    }
+
+    /// When [`History::expire`] has something to do next.
+    #[must_use]
+    pub fn next_expiry(&self, interest: &Interest) -> Option<u64> {
+        let mid = self.rows.get(self.mid_from).map(|r| expiry(r.time, interest.mid_window, MID_BUCKET));
+        let long = self.rows.get(self.long_from).map(|r| expiry(r.time, interest.long_window, LONG_BUCKET));
+        mid.into_iter().chain(long).min()
+    }
+
+    fn space(&mut self, space: u64) -> &mut SpaceSums {
+        let at = match self.spaces.iter().position(|s| s.space == space) {
+            Some(at) => at,
+            None => {
+                self.spaces.push(SpaceSums::new(space));
+                self.spaces.len() - 1
+            }
+        };
+        &mut self.spaces[at]
+    }
+
+    fn add_mid(&mut self, row: &Row, sign: i32) {
+        if !row.content.known {
+            return;
+        }
+        self.space(row.content.space).add_mid(row, sign);
+        for (facet, _) in &row.content.facets {
+            self.facets.entry(*facet).or_default().mid += i32::from(row.weight) * sign;
+        }
+    }
+
+    fn add_long(&mut self, row: &Row, sign: i32) {
+        if !row.content.known {
+            return;
+        }
+        let space = row.content.space;
+        self.space(space).add_long(row, sign);
+        for (facet, _) in &row.content.facets {
+            let affinity = self.facets.entry(*facet).or_default();
+            affinity.long += i32::from(row.weight) * sign;
+            affinity.rows = affinity.rows.wrapping_add_signed(sign);
+        }
+        if sign < 0 {
+            self.spaces.retain(|s| s.rows > 0);
+            for (facet, _) in &row.content.facets {
+                if self.facets.get(facet).is_some_and(|a| a.rows == 0) {
+                    self.facets.remove(facet);
+                }
+            }
+        }
+    }
+
+    /// Bytes held, including the heap.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let facets = self.facets.capacity() * (size_of::<(Facet, Affinity)>() + 1);
+        let spaces = self.spaces.len() * (size_of::<SpaceSums>() + 3072);
+        let rows = self.rows.capacity() * size_of::<Row>();
+        let lists = self.watched.capacity() * 8 + self.follows.capacity() * size_of::<FollowMark>();
+        (size_of::<Self>() + facets + spaces + rows + lists) as u64
+    }
+}
+
+fn follow_mark(row: &Row) -> Option<FollowMark> {
+    (row.is(Row::FOLLOW) && row.content.known).then_some((row.content.creator, row.time, row.id))
+}

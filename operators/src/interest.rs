@@ -1,0 +1,166 @@
+//! Interest vectors.
+//!
+//! Mid- and long-term vectors are sums of whole numbers, weight x video vector, kept in place: one addition when an
+//! interaction is counted and one subtraction when it expires or is deleted, exact in any order. (As a difference type in
+//! an arrangement a 3 KB vector would be copied at every merge.) The short-term vector depends on *which* interactions are
+//! the last ones, so it is made from that set when a list is made; as a set ordered by (event time, event id) it does not
+//! depend on arrival order.
+//!
+//! Formulas: seed 004, 4.1-4.4. Its short-term update normalises after each step, which depends on arrival order; ours is
+//! the decayed sum of the last N, normalised once. Its obsession test takes the mean over the whole similarity matrix, whose
+//! diagonal of ones lifts small samples; ours leaves the diagonal out.
+
+use freshet_learning::{LONG_DIMS, MID_DIMS, Quantised, SHORT_DIMS};
+use serde::{Deserialize, Serialize};
+
+use crate::content::Content;
+use crate::params::Interest;
+use crate::row::Row;
+
+/// Sums of one user in one embedding space; vectors of different spaces are never added or compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpaceSums {
+    /// Hash of the space's name.
+    pub space: u64,
+    /// Rows in the long window.
+    pub rows: u32,
+    /// Sum over the mid-term window.
+    pub mid: Box<[i32; MID_DIMS]>,
+    /// Sum over the long-term window.
+    pub long: Box<[i32; LONG_DIMS]>,
+}
+
+impl SpaceSums {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(space: u64) -> Self {
+        Self { space, rows: 0, mid: Box::new([0; MID_DIMS]), long: Box::new([0; LONG_DIMS]) }
+    }
+
+    /// Adds (`sign` 1) or takes away (-1) a row within the mid-term window.
+    pub fn add_mid(&mut self, row: &Row, sign: i32) {
+        add(&mut self.mid[..], &row.content.vector.0[..MID_DIMS], coarse(row) * sign);
+    }
+
+    /// Adds (`sign` 1) or takes away (-1) a row within the long-term window.
+    pub fn add_long(&mut self, row: &Row, sign: i32) {
+        self.rows = self.rows.wrapping_add_signed(sign);
+        add(&mut self.long[..], &row.content.vector.0[..], coarse(row) * sign);
+    }
+}
+
+/// The weight in steps of 8 per mille: 90,000 rows of the greatest weight fit into 32 bits.
+fn coarse(row: &Row) -> i32 {
+    i32::from(row.weight) / 8
+}
+
+/// Wraps rather than saturates: whole numbers modulo 2^32 are a group, so what was added can always be taken away.
+fn add(sum: &mut [i32], vector: &[i8], weight: i32) {
+    for (entry, x) in sum.iter_mut().zip(vector) {
+        *entry = entry.wrapping_add(weight * i32::from(*x));
+    }
+}
+
+/// The vector that candidates are compared with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Query {
+    /// Hash of the embedding space's name.
+    pub space: u64,
+    /// Blend of the three interest vectors.
+    pub vector: Quantised,
+}
+
+/// What the recent interactions say about the user's interest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// The query vector; `None` where no counted interaction has a vector.
+    pub query: Option<Query>,
+    /// The short- and the mid-term vector have parted.
+    pub drift: bool,
+    /// The last videos are almost alike.
+    pub obsession: bool,
+}
+
+/// Reads the interest from the last rows (`last` in order of time, the latest at the end) and the sums. The space is that
+/// of the latest row that has one.
+#[must_use]
+pub fn read(last: &[Row], spaces: &[SpaceSums], interest: &Interest) -> Reading {
+    let Some(space) = last.iter().rev().find(|row| row.content.known).map(|row| row.content.space) else {
+        return Reading { query: None, drift: false, obsession: false };
+    };
+    let recent: Vec<&Row> = last
+        .iter()
+        .rev()
+        .filter(|row| row.content.known && row.content.space == space)
+        .take(interest.short_last)
+        .collect();
+    let short = short(&recent, interest.short_decay);
+    let sums = spaces.iter().find(|s| s.space == space);
+    let mid = sums.map_or([0.0; MID_DIMS], |s| unit(&s.mid.map(f64::from)));
+    let long = sums.map_or([0.0; LONG_DIMS], |s| unit(&s.long.map(f64::from)));
+
+    let mut blend = [0.0; LONG_DIMS];
+    for (part, share) in [(&short[..], 0), (&mid[..], 1), (&long[..], 2)] {
+        for (entry, x) in blend.iter_mut().zip(part) {
+            *entry += interest.blend[share] * x;
+        }
+    }
+    let vector = Quantised::of(&blend);
+    let enough = recent.len() >= interest.min_videos;
+    let drift = enough && {
+        let prefix: [f64; SHORT_DIMS] = std::array::from_fn(|i| mid[i]);
+        let cosine: f64 = short.iter().zip(unit(&prefix)).map(|(x, y)| x * y).sum();
+        cosine < interest.drift_below
+    };
+    let obsession = enough && mean_similarity(&recent) > interest.obsession_above;
+    let query = (vector != Quantised::zero()).then_some(Query { space, vector });
+    Reading { query, drift, obsession }
+}
+
+/// Decayed sum of unit vectors, latest first, normalised.
+fn short(recent: &[&Row], decay: f64) -> [f64; SHORT_DIMS] {
+    let mut sum = [0.0; SHORT_DIMS];
+    let mut factor = 1.0;
+    for row in recent {
+        let norm = row.content.vector.norm(SHORT_DIMS);
+        if norm > 0.0 {
+            let weight = factor * f64::from(row.weight) / norm;
+            for (entry, x) in sum.iter_mut().zip(&row.content.vector.0[..]) {
+                *entry += weight * f64::from(*x);
+            }
+        }
+        factor *= decay;
+    }
+    unit(&sum)
+}
+
+/// `v` scaled to length 1; zero stays zero.
+fn unit<const N: usize>(v: &[f64; N]) -> [f64; N] {
+    let norm = v.iter().map(|x| x * x).sum::<f64>().sqrt();
+    if norm == 0.0 { *v } else { v.map(|x| x / norm) }
+}
+
+/// Mean cosine over all pairs of different rows.
+fn mean_similarity(rows: &[&Row]) -> f64 {
+    let mut sum = 0.0;
+    let mut pairs = 0u32;
+    for (i, a) in rows.iter().enumerate() {
+        for b in &rows[i + 1..] {
+            sum += a.content.vector.cosine(&b.content.vector, SHORT_DIMS);
+            pairs += 1;
+        }
+    }
+    if pairs == 0 { 0.0 } else { sum / f64::from(pairs) }
+}
+
+/// Similarity of a query and a video in millionths: (1 + cosine) / 2, and a half where they cannot be compared.
+#[must_use]
+pub fn similarity(query: Option<&Query>, query_norm: f64, content: &Content, content_norm: f64) -> u32 {
+    let cosine = match query {
+        Some(query) if query.space == content.space && query_norm * content_norm > 0.0 => {
+            f64::from(query.vector.dot(&content.vector, LONG_DIMS)) / (query_norm * content_norm)
+        }
+        _ => 0.0,
+    };
+    ((1.0 + cosine) * 500_000.0).round() as u32
+}

@@ -1,0 +1,124 @@
+//! Requests and answers meet, and a list becomes records of the store.
+//!
+//! Comes in, at the subject's worker: every worker's answer of the epoch. Goes out: the feed record, the dropped
+//! candidates' record, and (for the next epoch's user side) which videos the list holds. Nothing is kept between epochs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use freshet_schema::UserId;
+use freshet_schema::feed::{Dropped, DroppedRecord, FeedItem, FeedRecord, ScoreParts};
+use freshet_schema::store::{Key, Value};
+
+use crate::cut::StateSize;
+use crate::epoch::Stage;
+use crate::params::Params;
+use crate::pools::Change;
+use crate::rank::{self, List, Placed};
+use crate::request::{Parts, Reply, Request, Subject};
+
+/// The algorithm that ranks for users with a history, as lists name it.
+pub const ALGORITHM: &str = "spine-1";
+/// The algorithm of the list of somebody without history.
+pub const NEW_USER_ALGORITHM: &str = "new-user-1";
+
+/// What the stage says.
+#[derive(Clone, Debug)]
+pub enum ListOut {
+    /// A change to the store.
+    Change(Change),
+    /// The videos of a user's new list.
+    Listed(u64, Arc<[u64]>),
+}
+
+/// See the module.
+pub struct Lists {
+    params: Params,
+}
+
+impl Lists {
+    /// A stage without state.
+    #[must_use]
+    pub fn new(params: Params) -> Self {
+        Self { params }
+    }
+}
+
+impl Stage for Lists {
+    type In = Reply;
+    type Out = ListOut;
+
+    fn step(&mut self, epoch: u64, batch: Vec<Reply>, out: &mut Vec<ListOut>) {
+        let mut subjects: BTreeMap<Subject, Vec<Reply>> = BTreeMap::new();
+        for reply in batch {
+            subjects.entry(reply.request.subject.clone()).or_default().push(reply);
+        }
+        for (subject, replies) in subjects {
+            let Some(request) = replies.first().map(|r| Arc::clone(&r.request)) else { continue };
+            let list = rank::make(&request, &replies, &self.params);
+            let record = Value::Feed(feed(epoch, &request, &list)).encode();
+            match subject {
+                Subject::Group(group) => {
+                    out.push(ListOut::Change((Key::NewUser(group.as_str().to_owned()), Some(record))));
+                }
+                Subject::User(user) => {
+                    let dropped = (!list.dropped.is_empty())
+                        .then(|| Value::Dropped(dropped(epoch, user, &list)).encode());
+                    out.push(ListOut::Change((Key::Feed(UserId(user)), Some(record))));
+                    out.push(ListOut::Change((Key::Dropped(UserId(user)), dropped)));
+                    let videos = list.items.iter().map(|p| p.candidate.video).collect();
+                    out.push(ListOut::Listed(user, videos));
+                }
+            }
+        }
+    }
+
+    fn size(&self) -> StateSize {
+        StateSize::default()
+    }
+}
+
+fn feed(epoch: u64, request: &Request, list: &List) -> FeedRecord {
+    FeedRecord {
+        user_id: match request.subject {
+            Subject::User(user) => user,
+            Subject::Group(_) => 0,
+        },
+        epoch,
+        now_ms: request.now,
+        algorithm: if request.new_user { NEW_USER_ALGORITHM } else { ALGORITHM }.to_owned(),
+        items: list.items.iter().map(item).collect(),
+        interest_drift: request.drift,
+        obsession_loop: request.obsession,
+        group: request.group.as_str().to_owned(),
+    }
+}
+
+fn item(placed: &Placed) -> FeedItem {
+    let part = |millionths: u32| millionths as f32 / 1e6;
+    let Parts { similarity, quality, creator, freshness } = placed.candidate.parts;
+    FeedItem {
+        video_id: placed.candidate.video,
+        score: (placed.candidate.parts.score() as f64 / 1e12) as f32,
+        sources: placed.sources.iter().map(|s| i32::from(s.0)).collect(),
+        parts: Some(ScoreParts {
+            similarity: part(similarity),
+            quality: part(quality),
+            creator: part(creator),
+            freshness: part(freshness),
+        }),
+        moved_by: placed.moved_by.unwrap_or_default().to_owned(),
+    }
+}
+
+fn dropped(epoch: u64, user: u64, list: &List) -> DroppedRecord {
+    DroppedRecord {
+        user_id: user,
+        epoch,
+        items: list
+            .dropped
+            .iter()
+            .map(|(video, stage)| Dropped { video_id: *video, stage: *stage as i32 })
+            .collect(),
+    }
+}

@@ -1,0 +1,154 @@
+//! From a user's state to a request for candidates: pure, made when a list is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use freshet_schema::feed::Source;
+use freshet_schema::{User, hash};
+
+use crate::content::Facet;
+use crate::history::History;
+use crate::interest;
+use crate::params::Params;
+use crate::request::{Ask, Request, SourceId, Subject};
+use crate::row::Group;
+use crate::users::FollowOrder;
+
+/// What a profile contributes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// Demographic group.
+    pub group: Group,
+    /// Hashtags that the user asked for.
+    pub preferences: Vec<Facet>,
+}
+
+/// The preferences of a profile record.
+#[must_use]
+pub fn preferences(user: &User) -> Vec<Facet> {
+    user.preferences.iter().map(|tag| Facet::Hashtag(hash::text(&tag.to_lowercase()))).collect()
+}
+
+/// The request for a user's list as of now.
+#[must_use]
+pub fn request(
+    user: u64,
+    history: &History,
+    profile: Option<&Profile>,
+    follows: &BTreeMap<u64, (FollowOrder, bool)>,
+    everyone: &Group,
+    now: u64,
+    params: &Params,
+) -> Request {
+    let rows = history.rows();
+    let reading = interest::read(
+        &rows[rows.len().saturating_sub(4 * params.interest.short_last)..],
+        history.spaces(),
+        &params.interest,
+    );
+    let group = profile.map_or_else(|| Arc::clone(everyone), |p| Arc::clone(&p.group));
+    let preferences = profile.map_or(&[][..], |p| &p.preferences);
+    let quotas = &params.candidates;
+    let ask = |source, quota, pools: Vec<Facet>| Ask { source: SourceId::new(source), quota, pools };
+    let per_kind = quotas.facets_per_kind;
+    let followed = followed(history, follows, quotas.followed);
+    let hashtags = liked(history, preferences, per_kind, |f| matches!(f, Facet::Hashtag(_)));
+    let sounds = liked(history, &[], per_kind, |f| matches!(f, Facet::Sound(_)));
+    let new_user = rows.is_empty();
+    let mut asks = vec![
+        ask(Source::Followed, quotas.followed, followed),
+        ask(Source::Hashtag, quotas.hashtags, hashtags),
+        ask(Source::Sound, quotas.sounds, sounds),
+        ask(Source::Trending, quotas.trending, vec![Facet::Everyone]),
+    ];
+    if new_user {
+        asks.extend(strangers(&group, params));
+    }
+    asks.retain(|a| a.quota > 0 && (!a.pools.is_empty() || a.source == SourceId::new(Source::Exploration)));
+    Request {
+        subject: Subject::User(user),
+        now,
+        query: reading.query,
+        asks,
+        watched: Arc::clone(history.watched()),
+        last_watched: rows.iter().rev().take(params.feed.no_repeat_last).map(|r| r.content.video).collect(),
+        new_user,
+        group,
+        drift: reading.drift,
+        obsession: reading.obsession,
+    }
+}
+
+/// The request for the new-user list of a group.
+#[must_use]
+pub fn group_request(group: &Group, now: u64, params: &Params) -> Request {
+    let mut asks = vec![Ask {
+        source: SourceId::new(Source::Trending),
+        quota: params.candidates.trending,
+        pools: vec![Facet::Everyone],
+    }];
+    asks.extend(strangers(group, params));
+    Request {
+        subject: Subject::Group(Arc::clone(group)),
+        now,
+        query: None,
+        asks,
+        watched: Arc::default(),
+        last_watched: Vec::new(),
+        new_user: true,
+        group: Arc::clone(group),
+        drift: false,
+        obsession: false,
+    }
+}
+
+/// What somebody without history is shown: the popular of their group, and a draw from everything.
+fn strangers(group: &Group, params: &Params) -> [Ask; 2] {
+    [
+        Ask {
+            source: SourceId::new(Source::Demographic),
+            quota: params.feed.length,
+            pools: vec![Facet::Demographic(hash::text(group))],
+        },
+        Ask {
+            source: SourceId::new(Source::Exploration),
+            // Some of the draw may be popular too and go by that name: ask for enough.
+            quota: params.feed.length,
+            pools: Vec::new(),
+        },
+    ]
+}
+
+/// The facets of one kind that the user cares for most: asked for, then by affinity. What was watched in the mid-term window
+/// is in the long-term one too and so counts twice.
+fn liked(
+    history: &History,
+    preferences: &[Facet],
+    count: usize,
+    kind: impl Fn(&Facet) -> bool,
+) -> Vec<Facet> {
+    let mut facets: Vec<(i32, Facet)> = history
+        .facets()
+        .filter(|(facet, _)| kind(facet))
+        .map(|(facet, affinity)| (affinity.mid.saturating_add(affinity.long), facet))
+        .filter(|(affinity, facet)| *affinity > 0 && !preferences.contains(facet))
+        .collect();
+    facets.sort_unstable_by_key(|(affinity, facet)| (std::cmp::Reverse(*affinity), *facet));
+    preferences.iter().copied().chain(facets.into_iter().map(|(_, facet)| facet)).take(count).collect()
+}
+
+/// Creators followed, latest first: by the follow stream or from a video, whichever spoke last.
+fn followed(history: &History, follows: &BTreeMap<u64, (FollowOrder, bool)>, count: usize) -> Vec<Facet> {
+    let mut latest: BTreeMap<u64, ((u64, u64), bool)> =
+        follows.iter().map(|(creator, ((time, id, _), on))| (*creator, ((*time, *id), *on))).collect();
+    for (creator, time, id) in history.follows() {
+        let mark = latest.entry(*creator).or_insert(((*time, *id), true));
+        if mark.0 <= (*time, *id) {
+            *mark = ((*time, *id), true);
+        }
+    }
+    let mut creators: Vec<((u64, u64), u64)> =
+        latest.into_iter().filter(|(_, (_, on))| *on).map(|(creator, (order, _))| (order, creator)).collect();
+    creators.sort_unstable();
+    creators.into_iter().rev().take(count).map(|(_, creator)| Facet::Creator(creator)).collect()
+}

@@ -1,0 +1,197 @@
+//! Published versions: values that everybody shares and that move slowly.
+//!
+//! The cohorts' baselines, the creators' scores and the skip thresholds are recomputed when the clock passes a multiple of
+//! `publish_every`, as a pure function of the sums at that epoch, and told to every worker. Between publications they stand
+//! still: otherwise one event would move a baseline and with it every score. They are made in one place; the inputs are
+//! sums, so what comes here is small.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use differential_dataflow::difference::Semigroup;
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde::{Deserialize, Serialize};
+
+use crate::content::{Cohort, DURATION_CLASSES};
+use crate::cut::StateSize;
+use crate::epoch::Stage;
+use crate::params::Score;
+use crate::score::{self, Rates};
+use crate::sums::Sums;
+use crate::users::{INITIAL_SKIP_BELOW, SkipThresholds};
+
+/// Fewest views of a duration class from which its skip threshold is read.
+const ENOUGH_VIEWS: i64 = 100;
+
+/// What the publisher hears: totals as they change. A total that is withdrawn comes with -1, the new one with 1.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum PublishIn {
+    /// The epoch's `now`.
+    Clock(u64),
+    /// A creator's total.
+    Creator(u64, Sums, i64),
+    /// A cohort's total.
+    Cohort(Cohort, Sums, i64),
+    /// Number of views of a duration class with a watched part in per cent.
+    Watched((u8, u8), i64, i64),
+}
+
+/// One publication.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Published {
+    /// Its number: the multiple of `publish_every` that the clock had reached.
+    pub version: u64,
+    /// Averages over everything.
+    pub everyone: Rates,
+    /// Averages by cohort.
+    pub cohorts: BTreeMap<Cohort, Rates>,
+    /// Scores, in millionths, of the creators whose sums changed since the last publication, or all where `everyone` moved.
+    pub creators: BTreeMap<u64, u32>,
+    /// Skip thresholds.
+    pub skip_below: SkipThresholds,
+}
+
+/// See the module.
+pub struct Publish {
+    score: Score,
+    version: Option<u64>,
+    creators: FxHashMap<u64, Sums>,
+    cohorts: BTreeMap<Cohort, Sums>,
+    watched: BTreeMap<(u8, u8), i64>,
+    told: FxHashMap<u64, u32>,
+    now: u64,
+}
+
+impl Publish {
+    /// Nothing published yet.
+    #[must_use]
+    pub fn new(score: Score) -> Self {
+        Self {
+            score,
+            version: None,
+            creators: FxHashMap::default(),
+            cohorts: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            told: FxHashMap::default(),
+            now: 0,
+        }
+    }
+
+    fn publish(&mut self, version: u64) -> Published {
+        let mut total = Sums::default();
+        for sums in self.cohorts.values() {
+            total.plus_equals(sums);
+        }
+        let everyone = score::rates(&total);
+        let mut creators: BTreeMap<u64, u32> = self
+            .creators
+            .iter()
+            .map(|(creator, sums)| (*creator, score::creator(sums, &everyone, &self.score)))
+            .filter(|(creator, score)| self.told.get(creator) != Some(score))
+            .collect();
+        let gone: FxHashSet<u64> =
+            self.told.keys().filter(|c| !self.creators.contains_key(c)).copied().collect();
+        creators.extend(gone.iter().map(|creator| (*creator, score::ONE)));
+        self.told.extend(creators.iter().map(|(creator, score)| (*creator, *score)));
+        self.told.retain(|creator, _| !gone.contains(creator));
+        Published {
+            version,
+            everyone,
+            cohorts: self.cohorts.iter().map(|(cohort, sums)| (*cohort, score::rates(sums))).collect(),
+            creators,
+            skip_below: skip_thresholds(&self.watched, self.score.skip_share),
+        }
+    }
+}
+
+/// Per duration class, the watched part (in per mille, a multiple of 10) under which `share` of the views lie.
+#[must_use]
+pub fn skip_thresholds(watched: &BTreeMap<(u8, u8), i64>, share: f64) -> SkipThresholds {
+    let mut thresholds = INITIAL_SKIP_BELOW;
+    for class in 0..DURATION_CLASSES as u8 {
+        let bins = || watched.range((class, 0)..=(class, u8::MAX));
+        let total: i64 = bins().map(|(_, count)| count).sum();
+        if total < ENOUGH_VIEWS {
+            continue;
+        }
+        let wanted = (total as f64 * share).round() as i64;
+        let mut below = 0;
+        for ((_, bin), count) in bins() {
+            below += count;
+            if below >= wanted {
+                thresholds[class as usize] = (u64::from(*bin) + 1) * 10;
+                break;
+            }
+        }
+    }
+    thresholds
+}
+
+fn set<K: std::hash::Hash + Eq>(map: &mut FxHashMap<K, Sums>, key: K, sums: Sums, diff: i64) {
+    if diff > 0 {
+        map.insert(key, sums);
+    } else if map.get(&key) == Some(&sums) {
+        map.remove(&key);
+    }
+}
+
+impl Stage for Publish {
+    type In = PublishIn;
+    type Out = Arc<Published>;
+
+    fn step(&mut self, _epoch: u64, mut batch: Vec<PublishIn>, out: &mut Vec<Arc<Published>>) {
+        // Withdrawals first: of a key that changed, the old total and the new one come in any order.
+        batch.sort_by_key(|message| match message {
+            PublishIn::Clock(_) => 0,
+            PublishIn::Creator(_, _, diff)
+            | PublishIn::Cohort(_, _, diff)
+            | PublishIn::Watched(_, _, diff) => *diff,
+        });
+        for message in batch {
+            match message {
+                PublishIn::Clock(now) => self.now = self.now.max(now),
+                PublishIn::Creator(creator, sums, diff) => set(&mut self.creators, creator, sums, diff),
+                PublishIn::Cohort(cohort, sums, diff) => {
+                    if diff > 0 {
+                        self.cohorts.insert(cohort, sums);
+                    } else if self.cohorts.get(&cohort) == Some(&sums) {
+                        self.cohorts.remove(&cohort);
+                    }
+                }
+                PublishIn::Watched(bin, count, diff) => {
+                    if diff > 0 {
+                        self.watched.insert(bin, count);
+                    } else if self.watched.get(&bin) == Some(&count) {
+                        self.watched.remove(&bin);
+                    }
+                }
+            }
+        }
+        let version = self.now / self.score.publish_every;
+        if self.now > 0 && self.version.is_none_or(|last| version > last) {
+            self.version = Some(version);
+            out.push(Arc::new(self.publish(version)));
+        }
+    }
+
+    fn size(&self) -> StateSize {
+        let entries = self.creators.len() + self.cohorts.len() + self.watched.len() + self.told.len();
+        StateSize { entries: entries as u64, bytes: (entries * (size_of::<Sums>() + 16)) as u64 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_threshold_cuts_off_the_fastest_fifth() {
+        let mut watched = BTreeMap::new();
+        for part in 0..100u8 {
+            watched.insert((3, part), 10);
+        }
+        let thresholds = skip_thresholds(&watched, 0.2);
+        assert_eq!(thresholds[3], 200);
+        assert_eq!(thresholds[2], INITIAL_SKIP_BELOW[2]);
+    }
+}

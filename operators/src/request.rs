@@ -1,0 +1,116 @@
+//! What the user side asks of the video side to make one list, and what it gets back.
+
+use std::sync::Arc;
+
+use freshet_schema::feed::Source;
+use serde::{Deserialize, Serialize};
+
+use crate::content::Facet;
+use crate::interest::Query;
+use crate::row::Group;
+
+/// Whose list.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Subject {
+    /// A user's.
+    User(u64),
+    /// The new-user list of a demographic group.
+    Group(Group),
+}
+
+/// A quota of candidates from the union of some pools.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ask {
+    /// The source as the list names it.
+    pub source: SourceId,
+    /// Best so many, over all of the pools together.
+    pub quota: usize,
+    /// The pools; for exploration none, as it draws from all videos.
+    pub pools: Vec<Facet>,
+}
+
+/// A candidate source, as a small number: the Protobuf enumeration's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SourceId(pub u8);
+
+impl SourceId {
+    /// See [`Source`].
+    #[must_use]
+    pub fn new(source: Source) -> Self {
+        Self(source as u8)
+    }
+}
+
+/// Everything a list is made from that the user side knows. Sent to every worker: each answers for its own videos.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Whose list.
+    pub subject: Subject,
+    /// The clock of the epoch, in milliseconds since 1970.
+    pub now: u64,
+    /// What candidates are compared with; `None` where nothing is known of the user's interest.
+    pub query: Option<Query>,
+    /// Quotas by source, in the order of the list's sources.
+    pub asks: Vec<Ask>,
+    /// Videos watched, sorted: never candidates.
+    pub watched: Arc<Vec<u64>>,
+    /// The videos last watched, latest first.
+    pub last_watched: Vec<u64>,
+    /// Whether this is the list of somebody without history.
+    pub new_user: bool,
+    /// Demographic group.
+    pub group: Group,
+    /// Signs read from the history.
+    pub drift: bool,
+    /// See `drift`.
+    pub obsession: bool,
+}
+
+/// A video that one worker offers for a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The video.
+    pub video: u64,
+    /// For each ask of the request, the video's rank value in that source's pools; `None` where it is in none of them.
+    pub ranks: Vec<Option<i64>>,
+    /// Hash of the category; 0 where there is none.
+    pub category: u64,
+    /// Parts of the score, in millionths.
+    pub parts: Parts,
+}
+
+/// Factors of a score, in millionths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parts {
+    /// (1 + cosine) / 2.
+    pub similarity: u32,
+    /// 1,000,000 is the cohort's baseline.
+    pub quality: u32,
+    /// 1,000,000 is the average creator.
+    pub creator: u32,
+    /// 2^(-age / half-life).
+    pub freshness: u32,
+}
+
+impl Parts {
+    /// The product, in millionths of millionths' worth: comparable within a list.
+    #[must_use]
+    pub fn score(&self) -> u64 {
+        let product = u128::from(self.similarity)
+            * u128::from(self.quality)
+            * u128::from(self.creator)
+            * u128::from(self.freshness);
+        (product / 1_000_000_000_000) as u64
+    }
+}
+
+/// One worker's answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// What was asked.
+    pub request: Arc<Request>,
+    /// The worker's best for each ask, each video once.
+    pub candidates: Vec<Candidate>,
+    /// Videos that would have been offered had they not been watched: number of the ask, rank value there, video.
+    pub watched: Vec<(u8, i64, u64)>,
+}

@@ -1,0 +1,213 @@
+//! The graph on worker threads, behind channels.
+//!
+//! Epochs go in whole ([`Job::send`]) and changes come out with word of which epochs are closed ([`Output`]). Timely has no
+//! back-pressure of its own; whoever sends must not run further ahead of what is closed than it can afford.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use freshet_schema::event::{Event, Origin};
+use freshet_schema::{Epoch, Millis};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::{Input, Probe};
+use timely::dataflow::{InputHandle, ProbeHandle};
+
+use crate::cut::{Cuts, StateSize};
+use crate::graph::{self, Entering, Leaving, Tap};
+use crate::params::Params;
+use crate::pools::Change;
+
+/// How long an idle worker sleeps before it looks at its neighbours again.
+const IDLE: Duration = Duration::from_millis(5);
+/// How long a worker that waits for others parks.
+const PARK: Duration = Duration::from_millis(1);
+/// Sizes are reported each so many epochs.
+const SIZES_EVERY: u64 = 64;
+
+/// All that happens in one epoch.
+#[derive(Clone, Debug)]
+pub struct EpochInput {
+    /// Its number; each is greater than the one before.
+    pub epoch: Epoch,
+    /// What the clock reads in it.
+    pub now: Millis,
+    /// Its records, in any order.
+    pub records: Vec<Arc<(Origin, Event)>>,
+}
+
+/// What a worker says.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// What an epoch changes in the store, on this worker. Comes once an epoch and worker at the most.
+    Changes(usize, Epoch, Vec<Change>),
+    /// What an epoch changes in the inner views, on this worker; only where the job was started with `tapped`.
+    Taps(usize, Epoch, Vec<Tap>),
+    /// Nothing more comes from this worker for epochs before this one.
+    Closed(usize, Epoch),
+    /// Early interactions that gave way.
+    EarlyOverflow(u64),
+    /// Sizes of the worker's state by name.
+    Sizes(usize, Vec<(&'static str, StateSize)>),
+}
+
+/// A running graph.
+pub struct Job {
+    inputs: Vec<Sender<Arc<EpochInput>>>,
+    workers: timely::communication::WorkerGuards<()>,
+}
+
+/// Starts `workers` threads. `tapped` asks for the changes of the inner views, too.
+///
+/// # Errors
+/// Where the threads cannot be started.
+pub fn start(workers: usize, params: &Params, tapped: bool) -> Result<(Job, Receiver<Output>), String> {
+    let (to_outside, outputs) = channel();
+    let (inputs, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| channel()).unzip();
+    let receivers: Vec<_> = receivers.into_iter().map(|r| Mutex::new(Some(r))).collect();
+    let to_outside = Mutex::new(to_outside);
+    let params = params.clone();
+    let workers = timely::execute(timely::Config::process(workers), move |worker| {
+        let input = receivers[worker.index()].lock().ok().and_then(|mut slot| slot.take());
+        let outside = to_outside.lock().map(|sender| sender.clone());
+        if let (Some(input), Ok(outside)) = (input, outside) {
+            work(worker, &input, outside, &params, tapped);
+        }
+    })?;
+    Ok((Job { inputs, workers }, outputs))
+}
+
+impl Job {
+    /// Hands an epoch to all workers.
+    ///
+    /// # Errors
+    /// Where a worker is gone.
+    pub fn send(&self, input: EpochInput) -> Result<(), WorkerGone> {
+        let input = Arc::new(input);
+        self.inputs.iter().try_for_each(|to| to.send(Arc::clone(&input)).map_err(|_| WorkerGone))
+    }
+
+    /// Ends the input and waits until all that was sent is processed.
+    ///
+    /// # Errors
+    /// Where a worker panicked.
+    pub fn finish(self) -> Result<(), WorkerGone> {
+        drop(self.inputs);
+        self.workers.join().into_iter().try_for_each(|result| result.map_err(|_| WorkerGone))
+    }
+}
+
+/// A worker thread has ended early, by a panic: what it said is on the standard error output. The job cannot go on; a
+/// restart replays from the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerGone;
+
+impl std::fmt::Display for WorkerGone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a dataflow worker ended unexpectedly; restart the job, which replays from its journal")
+    }
+}
+
+impl std::error::Error for WorkerGone {}
+
+fn work(
+    worker: &mut timely::worker::Worker,
+    input: &Receiver<Arc<EpochInput>>,
+    outside: Sender<Output>,
+    params: &Params,
+    tapped: bool,
+) {
+    let (index, peers) = (worker.index(), worker.peers());
+    let cuts = Cuts::default();
+    let probe = ProbeHandle::new();
+    let mut entering = InputHandle::new();
+    worker.dataflow(|scope| {
+        let stream = scope.input_from(&mut entering);
+        let leaving = graph::build(scope, stream, params, &cuts, tapped);
+        leave(leaving, index, outside.clone()).probe_with(&probe);
+    });
+    let mut sent = 0;
+    let mut open = true;
+    let mut sized = 0;
+    while open {
+        let next = if probe.less_than(entering.time()) {
+            worker.step_or_park(Some(PARK));
+            input.try_recv().map_err(|e| e == std::sync::mpsc::TryRecvError::Disconnected)
+        } else {
+            // All is done that there was to do: wait for more.
+            input.recv_timeout(IDLE).map_err(|e| e == RecvTimeoutError::Disconnected)
+        };
+        match next {
+            Ok(batch) => {
+                sent = batch.epoch.0;
+                entering.advance_to(sent);
+                entering.send(Entering::Clock(batch.now.0));
+                for record in batch.records.iter().skip(index).step_by(peers) {
+                    entering.send(Entering::Event(Arc::clone(record)));
+                }
+                entering.advance_to(sent + 1);
+                worker.step();
+            }
+            Err(disconnected) => open = !disconnected,
+        }
+        let closed = probe.with_frontier(|f| f.first().copied().unwrap_or(sent));
+        cuts.compact(closed);
+        if closed >= sized + SIZES_EVERY {
+            sized = closed;
+            let _ = outside.send(Output::Sizes(index, cuts.sizes()));
+        }
+    }
+    entering.close();
+    // The loops carry the last epoch's lists into an epoch that never comes; the graph ends when they have been taken in.
+    while !probe.done() {
+        worker.step_or_park(Some(PARK));
+    }
+    let _ = outside.send(Output::Sizes(index, cuts.sizes()));
+}
+
+/// Sends what leaves the graph outside, and word of closed epochs. Outside may have stopped listening: then there is nobody
+/// to tell.
+fn leave<'s>(
+    leaving: timely::dataflow::StreamVec<'s, u64, Leaving>,
+    index: usize,
+    outside: Sender<Output>,
+) -> timely::dataflow::StreamVec<'s, u64, ()> {
+    leaving.unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(Pipeline, "Leave", move |_capability, _info| {
+        let mut waiting: BTreeMap<u64, (Vec<Change>, Vec<Tap>)> = BTreeMap::new();
+        let mut closed = 0;
+        move |(input, frontier), _output| {
+            input.for_each_time(|time, data| {
+                let (changes, taps) = waiting.entry(*time.time()).or_default();
+                for leaving in data.flat_map(|container| container.drain(..)) {
+                    match leaving {
+                        Leaving::Change(change) => changes.push(change),
+                        Leaving::Tap(tap) => taps.push(tap),
+                        Leaving::EarlyOverflow(count) => drop(outside.send(Output::EarlyOverflow(count))),
+                    }
+                }
+            });
+            let upper = frontier.frontier().first().copied();
+            while let Some(entry) = waiting.first_entry() {
+                if upper.is_some_and(|upper| *entry.key() >= upper) {
+                    break;
+                }
+                let (epoch, (changes, taps)) = entry.remove_entry();
+                if !taps.is_empty() {
+                    let _ = outside.send(Output::Taps(index, Epoch(epoch), taps));
+                }
+                if !changes.is_empty() {
+                    let _ = outside.send(Output::Changes(index, Epoch(epoch), changes));
+                }
+            }
+            let now_closed = upper.unwrap_or(u64::MAX);
+            if now_closed > closed {
+                closed = now_closed;
+                let _ = outside.send(Output::Closed(index, Epoch(closed)));
+            }
+        }
+    })
+}

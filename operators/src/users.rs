@@ -1,0 +1,467 @@
+//! The user side: counts views into histories, forgets on request, and decides whose list is remade.
+//!
+//! Comes in, at the user's worker: enriched views, profiles, follows, deletes (those of videos at every worker), the clock;
+//! and, from the epoch before, which videos each list held and the published skip thresholds. Goes out: every counted row
+//! with its sign, which is all that any other view is made of, and one request for each dirty user.
+//!
+//! Dirty is who interacted, changed their profile or follows, was touched by a delete, holds a video in the list that can no
+//! longer be shown, or is active with a list older than `refresh_after`. A changed pool or score marks nobody dirty: work
+//! grows with events, not with users.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use freshet_schema::event::{Event, FollowAction, Target};
+use freshet_schema::store::{EVERYONE, demographic_group};
+use freshet_schema::{User, hash};
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde::{Deserialize, Serialize};
+
+use crate::content::{Content, DURATION_CLASSES, duration_class};
+use crate::cut::StateSize;
+use crate::epoch::Stage;
+use crate::history::{Counted, History};
+use crate::params::Params;
+use crate::profile::{self, Profile};
+use crate::request::Request;
+use crate::row::{Group, Row, View};
+use crate::wire::Json;
+
+/// Watched parts, in per mille, under which the fastest fifth of each duration class lies.
+pub type SkipThresholds = [u64; DURATION_CLASSES];
+
+/// The skip thresholds before any were published.
+pub const INITIAL_SKIP_BELOW: SkipThresholds = [100; DURATION_CLASSES];
+
+/// What the user side hears.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum UserIn {
+    /// The epoch's `now`.
+    Clock(u64),
+    /// A view with the content of its video.
+    View(View, Arc<Content>),
+    /// A profile.
+    Profile(Json<User>),
+    /// `user` follows `creator` or stops, at (time, event, revision).
+    Follow(u64, u64, FollowOrder, bool),
+    /// An interaction (user, event) is to be forgotten.
+    ForgetEvent(u64, u64),
+    /// A user is to be forgotten, up to a time.
+    ForgetUser(u64, u64),
+    /// A video is to be forgotten, up to a time. Heard by every worker.
+    ForgetVideo(u64, u64),
+    /// A video can no longer be shown. Heard by every worker.
+    Gone(u64),
+    /// The videos of a user's list, from the epoch before.
+    Listed(u64, Arc<[u64]>),
+    /// Thresholds published in the epoch before. Heard by every worker.
+    Skips(SkipThresholds),
+}
+
+/// Which of two follows is the later one: (time, event, revision).
+pub type FollowOrder = (u64, u64, u32);
+
+/// What the user side says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum UserOut {
+    /// A row of this user counts (1) or no longer counts (-1).
+    Row(u64, Row, i64),
+    /// A list is to be made.
+    Request(Arc<Request>),
+    /// A user's list is to be removed.
+    Remove(u64),
+    /// A demographic group has got its first member on this worker.
+    Group(Group),
+}
+
+#[derive(Default)]
+struct Person {
+    history: History,
+    profile: Option<(FollowOrder, Profile)>,
+    follows: BTreeMap<u64, (FollowOrder, bool)>,
+    listed: Arc<[u64]>,
+    /// When the list is looked at again; 0 where there is none.
+    refresh_at: u64,
+    /// The earliest time at which the schedule names this user; 0 where it does not.
+    expires_at: u64,
+    bytes: u64,
+}
+
+/// See the module.
+pub struct Users {
+    params: Params,
+    people: FxHashMap<u64, Person>,
+    groups: BTreeMap<String, Group>,
+    /// Hashes of (user, event) that were counted: says "certainly new" without a search.
+    seen: FxHashSet<u64>,
+    forgotten_events: FxHashSet<(u64, u64)>,
+    forgotten_users: FxHashMap<u64, u64>,
+    forgotten_videos: FxHashMap<u64, u64>,
+    expiries: BTreeMap<u64, Vec<u64>>,
+    refreshes: BTreeMap<u64, Vec<u64>>,
+    skip_below: SkipThresholds,
+    now: u64,
+    rows: u64,
+    bytes: u64,
+}
+
+impl Users {
+    /// Nobody yet.
+    #[must_use]
+    pub fn new(params: Params) -> Self {
+        Self {
+            params,
+            people: FxHashMap::default(),
+            groups: BTreeMap::new(),
+            seen: FxHashSet::default(),
+            forgotten_events: FxHashSet::default(),
+            forgotten_users: FxHashMap::default(),
+            forgotten_videos: FxHashMap::default(),
+            expiries: BTreeMap::new(),
+            refreshes: BTreeMap::new(),
+            skip_below: INITIAL_SKIP_BELOW,
+            now: 0,
+            rows: 0,
+            bytes: 0,
+        }
+    }
+
+    /// The shared name of a group.
+    fn group(&mut self, name: &str, out: &mut Vec<UserOut>) -> Group {
+        if let Some(group) = self.groups.get(name) {
+            return Arc::clone(group);
+        }
+        let group = Arc::new(name.to_owned());
+        self.groups.insert(name.to_owned(), Arc::clone(&group));
+        out.push(UserOut::Group(Arc::clone(&group)));
+        group
+    }
+
+    fn is_forgotten(&self, user: u64, video: u64, time: u64) -> bool {
+        let covers = |deleted: Option<&u64>| deleted.is_some_and(|until| time <= *until);
+        covers(self.forgotten_users.get(&user)) || covers(self.forgotten_videos.get(&video))
+    }
+
+    fn view(&mut self, view: &View, content: Arc<Content>, out: &mut Vec<UserOut>) -> bool {
+        if self.forgotten_events.contains(&(view.user, view.id))
+            || self.is_forgotten(view.user, view.video, view.time)
+        {
+            return false;
+        }
+        let known_group = self
+            .people
+            .get(&view.user)
+            .and_then(|p| p.profile.as_ref())
+            .map(|(_, profile)| Arc::clone(&profile.group));
+        let group = known_group.unwrap_or_else(|| self.group(EVERYONE, out));
+        let skips = self.skip_below;
+        let interest = &self.params.interest;
+        let row = Row::new(
+            view,
+            content,
+            group,
+            |duration| skips[duration_class(duration) as usize],
+            interest,
+        );
+        let seen = !self.seen.insert(hash::mix(view.user, &[view.id]));
+        let person = self.people.entry(view.user).or_default();
+        person.history.expire(self.now, interest);
+        match person.history.count(view, row.clone(), seen, self.now, interest) {
+            Counted::Ignored => false,
+            Counted::Added(replaced) => {
+                if let Some(old) = replaced {
+                    out.push(UserOut::Row(view.user, old, -1));
+                } else {
+                    self.rows += 1;
+                }
+                out.push(UserOut::Row(view.user, row, 1));
+                true
+            }
+        }
+    }
+
+    /// Takes the rows of `user` that `doomed` picks out of every view.
+    fn forget_rows(&mut self, user: u64, doomed: impl Fn(&Row) -> bool, out: &mut Vec<UserOut>) -> bool {
+        let Some(person) = self.people.get_mut(&user) else { return false };
+        person.history.expire(self.now, &self.params.interest);
+        let mut any = false;
+        for at in (0..person.history.rows().len()).rev() {
+            if doomed(&person.history.rows()[at]) {
+                let row = person.history.remove(at, self.now, &self.params.interest);
+                out.push(UserOut::Row(user, row, -1));
+                self.rows -= 1;
+                any = true;
+            }
+        }
+        any
+    }
+
+    fn profile(&mut self, user: &User, out: &mut Vec<UserOut>) -> bool {
+        let id = user.user_id.0;
+        if self.forgotten_users.get(&id).is_some_and(|until| user.event_time.0 <= *until) {
+            return false;
+        }
+        let order = (user.event_time.0, user.event_id.0, user.revision);
+        if self.people.get(&id).and_then(|p| p.profile.as_ref()).is_some_and(|(known, _)| *known >= order) {
+            return false;
+        }
+        let name =
+            demographic_group(user.country.as_deref(), user.age_band.as_deref(), user.gender.as_deref());
+        let profile = Profile { group: self.group(&name, out), preferences: profile::preferences(user) };
+        self.people.entry(id).or_default().profile = Some((order, profile));
+        true
+    }
+
+    fn follow(&mut self, user: u64, creator: u64, order: FollowOrder, follows: bool) -> bool {
+        if self.forgotten_users.get(&user).is_some_and(|until| order.0 <= *until) {
+            return false;
+        }
+        let known = self.people.entry(user).or_default().follows.entry(creator).or_insert((order, follows));
+        if known.0 > order {
+            return false;
+        }
+        *known = (order, follows);
+        true
+    }
+
+    /// Users who hold one of `videos` in their list.
+    fn holders(&self, videos: &FxHashSet<u64>) -> Vec<u64> {
+        if videos.is_empty() {
+            return Vec::new();
+        }
+        let holds = |person: &Person| person.listed.iter().any(|video| videos.contains(video));
+        self.people.iter().filter(|(_, person)| holds(person)).map(|(user, _)| *user).collect()
+    }
+
+    fn forget_user(&mut self, user: u64, until: u64, out: &mut Vec<UserOut>) -> bool {
+        let known = self.forgotten_users.entry(user).or_insert(until);
+        *known = until.max(*known);
+        let any = self.forget_rows(user, |row| row.time <= until, out);
+        let Some(person) = self.people.get_mut(&user) else { return any };
+        if person.profile.as_ref().is_some_and(|(order, _)| order.0 <= until) {
+            person.profile = None;
+        }
+        person.follows.retain(|_, (order, _)| order.0 > until);
+        true
+    }
+
+    /// Rows that outlive their user's delete forget the group that a forgotten profile gave them: they take the one that is
+    /// known now.
+    fn relabel(&mut self, user: u64, out: &mut Vec<UserOut>) {
+        let everyone = self.group(EVERYONE, out);
+        let Some(person) = self.people.get_mut(&user) else { return };
+        let group = person.profile.as_ref().map_or(everyone, |(_, profile)| Arc::clone(&profile.group));
+        for at in 0..person.history.rows().len() {
+            if person.history.rows()[at].group != group {
+                let old = person.history.relabel(at, Arc::clone(&group));
+                out.push(UserOut::Row(user, old, -1));
+                out.push(UserOut::Row(user, person.history.rows()[at].clone(), 1));
+            }
+        }
+    }
+
+    /// Lets due rows leave the windows; a window that moves on marks nobody dirty.
+    fn expire(&mut self) {
+        while let Some(entry) = self.expiries.first_entry() {
+            if *entry.key() > self.now {
+                break;
+            }
+            let (due, users) = entry.remove_entry();
+            for user in users {
+                let Some(person) = self.people.get_mut(&user) else { continue };
+                if person.expires_at == due {
+                    person.expires_at = 0;
+                    person.history.expire(self.now, &self.params.interest);
+                    self.schedule(user);
+                }
+            }
+        }
+    }
+
+    fn schedule(&mut self, user: u64) {
+        let Some(person) = self.people.get_mut(&user) else { return };
+        if let Some(next) = person.history.next_expiry(&self.params.interest)
+            && (person.expires_at == 0 || next < person.expires_at)
+        {
+            person.expires_at = next;
+            self.expiries.entry(next).or_default().push(user);
+        }
+        let bytes = person.history.bytes() + (size_of::<Person>() + person.listed.len() * 8) as u64;
+        self.bytes = self.bytes + bytes - person.bytes;
+        person.bytes = bytes;
+    }
+
+    /// Active users whose list has grown old.
+    fn stale(&mut self, dirty: &mut BTreeSet<u64>) {
+        while let Some(entry) = self.refreshes.first_entry() {
+            if *entry.key() > self.now {
+                break;
+            }
+            let (due, users) = entry.remove_entry();
+            for user in users {
+                let Some(person) = self.people.get_mut(&user) else { continue };
+                if person.refresh_at != due {
+                    continue;
+                }
+                person.refresh_at = 0;
+                let last = person.history.rows().last().map_or(0, |row| row.time);
+                if self.now.saturating_sub(last) <= self.params.feed.active_within {
+                    dirty.insert(user);
+                }
+            }
+        }
+    }
+
+    fn request(&mut self, user: u64, out: &mut Vec<UserOut>) {
+        let everyone = self.group(EVERYONE, out);
+        let Some(person) = self.people.get_mut(&user) else { return };
+        if person.history.rows().is_empty() && person.profile.is_none() && person.follows.is_empty() {
+            // Nothing is known of them any more: to the store they are a stranger, who gets the new-user list.
+            person.listed = Arc::default();
+            out.push(UserOut::Remove(user));
+            return;
+        }
+        let request = profile::request(
+            user,
+            &person.history,
+            person.profile.as_ref().map(|(_, profile)| profile),
+            &person.follows,
+            &everyone,
+            self.now,
+            &self.params,
+        );
+        let due = self.now.saturating_add(self.params.feed.refresh_after);
+        person.refresh_at = due;
+        self.refreshes.entry(due).or_default().push(user);
+        out.push(UserOut::Request(Arc::new(request)));
+    }
+}
+
+impl Stage for Users {
+    type In = UserIn;
+    type Out = UserOut;
+
+    fn step(&mut self, _epoch: u64, batch: Vec<UserIn>, out: &mut Vec<UserOut>) {
+        let (mut views, mut profiles, mut follows) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut events, mut users, mut videos) = (Vec::new(), Vec::new(), Vec::new());
+        let mut gone = FxHashSet::default();
+        for message in batch {
+            match message {
+                UserIn::Clock(now) => self.now = self.now.max(now),
+                UserIn::View(view, content) => views.push((view, content)),
+                UserIn::Profile(user) => profiles.push(user.0),
+                UserIn::Follow(user, creator, order, on) => follows.push((user, creator, order, on)),
+                UserIn::ForgetEvent(user, event) => events.push((user, event)),
+                UserIn::ForgetUser(user, until) => users.push((user, until)),
+                UserIn::ForgetVideo(video, until) => videos.push((video, until)),
+                UserIn::Gone(video) => drop(gone.insert(video)),
+                UserIn::Listed(user, videos) => {
+                    if let Some(person) = self.people.get_mut(&user) {
+                        person.listed = videos;
+                    }
+                }
+                UserIn::Skips(thresholds) => self.skip_below = thresholds,
+            }
+        }
+        let mut dirty = BTreeSet::new();
+        self.expire();
+
+        // Deletes first: what they cover and comes in the same epoch is never counted.
+        for (user, event) in events {
+            self.forgotten_events.insert((user, event));
+            if self.forget_rows(user, |row| row.id == event, out) {
+                dirty.insert(user);
+            }
+        }
+        for (user, until) in &users {
+            if self.forget_user(*user, *until, out) {
+                dirty.insert(*user);
+            }
+        }
+        if !videos.is_empty() {
+            for (video, until) in &videos {
+                let known = self.forgotten_videos.entry(*video).or_insert(*until);
+                *known = (*until).max(*known);
+            }
+            // Rare enough that a pass over all histories is dearer to avoid (an index by video) than to make.
+            let doomed: FxHashMap<u64, u64> = videos.iter().copied().collect();
+            let touched: Vec<u64> = self
+                .people
+                .iter()
+                .filter(|(_, p)| doomed.keys().any(|v| p.history.watched().binary_search(v).is_ok()))
+                .map(|(user, _)| *user)
+                .collect();
+            for user in touched {
+                let forgotten = self.forgotten_videos.clone();
+                let covered = |row: &Row| {
+                    doomed.contains_key(&row.content.video)
+                        && forgotten.get(&row.content.video).is_some_and(|until| row.time <= *until)
+                };
+                if self.forget_rows(user, covered, out) {
+                    dirty.insert(user);
+                }
+            }
+        }
+
+        profiles.sort_by_key(|u| (u.event_time, u.event_id, u.revision));
+        for user in &profiles {
+            if self.profile(user, out) {
+                dirty.insert(user.user_id.0);
+            }
+        }
+        for (user, _) in users {
+            self.relabel(user, out);
+        }
+        follows.sort_unstable();
+        for (user, creator, order, on) in follows {
+            if self.follow(user, creator, order, on) {
+                dirty.insert(user);
+            }
+        }
+        views.sort_unstable_by_key(|(view, content)| (*view, content.known));
+        for (view, content) in views {
+            if self.view(&view, content, out) {
+                dirty.insert(view.user);
+            }
+        }
+        for user in &dirty {
+            self.schedule(*user);
+        }
+        if self.params.feed.enabled {
+            dirty.extend(self.holders(&gone));
+            self.stale(&mut dirty);
+            for user in dirty {
+                self.request(user, out);
+            }
+        }
+    }
+
+    fn size(&self) -> StateSize {
+        let tombstones = self.forgotten_events.len() * 17
+            + (self.forgotten_users.len() + self.forgotten_videos.len()) * 17;
+        let seen = self.seen.capacity() * 9;
+        StateSize { entries: self.rows, bytes: self.bytes + (tombstones + seen) as u64 }
+    }
+}
+
+/// What the user side hears of an event; views come by way of [`crate::enrich`].
+#[must_use]
+pub fn of_event(event: &Event) -> Option<UserIn> {
+    match event {
+        Event::User(user) => Some(UserIn::Profile(Json(user.clone()))),
+        Event::Follow(follow) => Some(UserIn::Follow(
+            follow.user_id.0,
+            follow.creator_id.0,
+            (follow.event_time.0, follow.event_id.0, follow.revision),
+            follow.action == FollowAction::Follow,
+        )),
+        Event::Delete(delete) => Some(match delete.target {
+            Target::Interaction { user_id, target_event_id } => {
+                UserIn::ForgetEvent(user_id.0, target_event_id.0)
+            }
+            Target::User { user_id } => UserIn::ForgetUser(user_id.0, delete.event_time.0),
+            Target::Video { video_id } => UserIn::ForgetVideo(video_id.0, delete.event_time.0),
+        }),
+        Event::Upload(_) | Event::Interaction(_) | Event::Served(_) => None,
+    }
+}

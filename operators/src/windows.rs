@@ -1,0 +1,173 @@
+//! Counted rows become contributions to sums, and leave the windows when their time has come.
+//!
+//! Comes in: rows with their sign at the worker of their video, and the clock. Goes out: contributions, which differential
+//! arrangements add up. A row is in a window of length W with buckets of length b while `now` has not reached the end of its
+//! bucket plus W. What waits to leave is one sum a video and bucket, not one an event, in a map ordered by time: far-future
+//! updates in an arrangement would make each event dearer as the run grows.
+//!
+//! A retraction is the same row with the sign turned: it takes the waiting sum back where the row has not left yet, and
+//! touches no window that it left.
+
+use std::collections::BTreeMap;
+
+use differential_dataflow::difference::{IsZero, Semigroup};
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+
+use crate::content::{Cohort, Facet, duration_class};
+use crate::cut::StateSize;
+use crate::epoch::Stage;
+use crate::history::expiry;
+use crate::params::{DAY, HOUR, MINUTE, Score};
+use crate::popularity;
+use crate::row::Row;
+use crate::sums::{Sums, WindowSums};
+
+/// Length and bucket of the windows that end; all time is the fourth.
+pub const WINDOWS: [(u64, u64); 3] = [(HOUR, MINUTE), (DAY, 15 * MINUTE), (7 * DAY, HOUR)];
+
+/// What the windows hear.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum WindowIn {
+    /// The epoch's `now`.
+    Clock(u64),
+    /// A row counts (1) or no longer counts (-1).
+    Row(Row, i64),
+}
+
+/// A term of a sum.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Contribution {
+    /// To a video's windows.
+    Video(u64, Box<WindowSums>),
+    /// To a video's decayed popularity among everyone or in a demographic group, in a landmark period.
+    Popularity((u64, Facet, u32), i64),
+    /// To a creator's sums over all time.
+    Creator(u64, Sums),
+    /// To a cohort's sums over all time.
+    Cohort(Cohort, Sums),
+    /// To the number of views of a duration class with a watched part (in per cent).
+    Watched((u8, u8), i64),
+}
+
+/// See the module.
+pub struct Windows {
+    score: Score,
+    everyone: u64,
+    waiting: [BTreeMap<u64, FxHashMap<u64, Sums>>; 3],
+    entries: u64,
+    now: u64,
+}
+
+impl Windows {
+    /// Nothing waits.
+    #[must_use]
+    pub fn new(score: Score) -> Self {
+        let everyone = freshet_schema::hash::text(freshet_schema::store::EVERYONE);
+        Self { score, everyone, waiting: Default::default(), entries: 0, now: 0 }
+    }
+
+    fn expire(&mut self, videos: &mut FxHashMap<u64, WindowSums>) {
+        for (window, waiting) in self.waiting.iter_mut().enumerate() {
+            while let Some(entry) = waiting.first_entry() {
+                if *entry.key() > self.now {
+                    break;
+                }
+                for (video, sums) in entry.remove() {
+                    self.entries -= 1;
+                    videos.entry(video).or_default().windows[window].plus_equals(&sums.times(-1));
+                }
+            }
+        }
+    }
+
+    fn row(&mut self, row: &Row, sign: i64, batch: &mut Batch) {
+        let video = row.content.video;
+        let sums = Sums::of(row).times(sign);
+        let windows = batch.videos.entry(video).or_default();
+        windows.windows[WindowSums::ALL].plus_equals(&sums);
+        for (window, (length, bucket)) in WINDOWS.iter().enumerate() {
+            let leaves = expiry(row.time, *length, *bucket);
+            if leaves <= self.now {
+                continue;
+            }
+            windows.windows[window].plus_equals(&sums);
+            let bucket = self.waiting[window].entry(leaves).or_default();
+            let before = bucket.len();
+            let waiting = bucket.entry(video).or_default();
+            waiting.plus_equals(&sums);
+            if waiting.is_zero() {
+                bucket.remove(&video);
+            }
+            self.entries = self.entries + bucket.len() as u64 - before as u64;
+        }
+        let (period, amount) =
+            popularity::contribution(row.popularity(), row.time, self.score.popularity_half_life);
+        if amount != 0 {
+            *batch.popularity.entry((video, Facet::Everyone, period)).or_default() += amount * sign;
+            let group = freshet_schema::hash::text(&row.group);
+            if group != self.everyone {
+                *batch.popularity.entry((video, Facet::Demographic(group), period)).or_default() +=
+                    amount * sign;
+            }
+        }
+        if row.content.known {
+            batch.creators.entry(row.content.creator).or_default().plus_equals(&sums);
+            batch.cohorts.entry(row.content.cohort()).or_default().plus_equals(&sums);
+            if let Some(watched) = row.watched() {
+                let class = duration_class(row.content.duration_ms);
+                *batch.watched.entry((class, (watched / 10) as u8)).or_default() += sign;
+            }
+        }
+    }
+}
+
+/// One epoch's contributions, added up by key: a hot video sends one update an epoch.
+#[derive(Default)]
+struct Batch {
+    videos: FxHashMap<u64, WindowSums>,
+    popularity: FxHashMap<(u64, Facet, u32), i64>,
+    creators: FxHashMap<u64, Sums>,
+    cohorts: FxHashMap<Cohort, Sums>,
+    watched: FxHashMap<(u8, u8), i64>,
+}
+
+impl Stage for Windows {
+    type In = WindowIn;
+    type Out = (Contribution, u64);
+
+    fn step(&mut self, epoch: u64, batch: Vec<WindowIn>, out: &mut Vec<(Contribution, u64)>) {
+        let mut sums = Batch::default();
+        for message in &batch {
+            if let WindowIn::Clock(now) = message {
+                self.now = self.now.max(*now);
+            }
+        }
+        self.expire(&mut sums.videos);
+        for message in &batch {
+            if let WindowIn::Row(row, sign) = message {
+                self.row(row, *sign, &mut sums);
+            }
+        }
+        let mut give = |contribution| out.push((contribution, epoch));
+        for (video, sums) in sums.videos.into_iter().filter(|(_, s)| !s.is_zero()) {
+            give(Contribution::Video(video, Box::new(sums)));
+        }
+        for (key, amount) in sums.popularity.into_iter().filter(|(_, a)| *a != 0) {
+            give(Contribution::Popularity(key, amount));
+        }
+        for (creator, sums) in sums.creators.into_iter().filter(|(_, s)| !s.is_zero()) {
+            give(Contribution::Creator(creator, sums));
+        }
+        for (cohort, sums) in sums.cohorts.into_iter().filter(|(_, s)| !s.is_zero()) {
+            give(Contribution::Cohort(cohort, sums));
+        }
+        for (bin, count) in sums.watched.into_iter().filter(|(_, c)| *c != 0) {
+            give(Contribution::Watched(bin, count));
+        }
+    }
+
+    fn size(&self) -> StateSize {
+        StateSize { entries: self.entries, bytes: self.entries * (size_of::<(u64, Sums)>() as u64 * 8 / 7 + 1) }
+    }
+}

@@ -1,0 +1,405 @@
+//! What must hold of every run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use freshet_operators::content::Facet;
+use freshet_operators::epoch::Stage;
+use freshet_operators::graph::Tap;
+use freshet_operators::history::History;
+use freshet_operators::lists::{ListOut, Lists};
+use freshet_operators::params::Params;
+use freshet_operators::profile::{self, Profile};
+use freshet_operators::publish::Published;
+use freshet_operators::request::{Request, Subject};
+use freshet_operators::row::Row;
+use freshet_operators::runtime::EpochInput;
+use freshet_operators::shelf::{Shelf, ShelfIn, ShelfOut};
+use freshet_operators::sums::WindowSums;
+use freshet_schema::event::{Event, FollowAction, Target};
+use freshet_schema::{CreatorId, Epoch, EventId, Follow, Millis, UserId};
+use proptest::prelude::*;
+
+use crate::harness::{EpochOutput, first_difference, run, store};
+use crate::oracle::Oracle;
+use crate::world::{self, Step};
+
+/// The views that taps show, added up epoch by epoch.
+#[derive(Default)]
+struct Views {
+    rows: BTreeMap<(u64, u64), Vec<(Row, i64)>>,
+    video_sums: BTreeMap<u64, WindowSums>,
+    popularity: BTreeMap<(u64, Facet, u32), i64>,
+    published: BTreeMap<u64, Arc<Published>>,
+}
+
+impl Views {
+    fn apply(&mut self, epoch: u64, output: &EpochOutput) {
+        let mut taps: Vec<&Tap> = output.taps.iter().collect();
+        // Withdrawals first.
+        taps.sort_by_key(|tap| match tap {
+            Tap::VideoSums(_, _, diff) | Tap::Popularity(_, _, diff) | Tap::Row(_, _, diff) => *diff,
+            Tap::Published(_) | Tap::Request(_) => 0,
+        });
+        for tap in taps {
+            match tap {
+                Tap::Row(user, row, sign) => {
+                    let rows = self.rows.entry((*user, row.id)).or_default();
+                    match rows.iter_mut().find(|(known, _)| known == row) {
+                        Some((_, count)) => *count += sign,
+                        None => rows.push((row.clone(), *sign)),
+                    }
+                }
+                Tap::VideoSums(video, sums, 1) => drop(self.video_sums.insert(*video, **sums)),
+                Tap::VideoSums(video, sums, _) => {
+                    assert_eq!(self.video_sums.remove(video), Some(**sums), "withdrawn total of {video}");
+                }
+                Tap::Popularity(key, sum, 1) => drop(self.popularity.insert(*key, *sum)),
+                Tap::Popularity(key, sum, _) => {
+                    assert_eq!(self.popularity.remove(key), Some(*sum), "withdrawn popularity");
+                }
+                Tap::Published(version) => drop(self.published.insert(epoch, Arc::clone(version))),
+                Tap::Request(_) => {}
+            }
+        }
+        for rows in self.rows.values_mut() {
+            rows.retain(|(_, count)| *count != 0);
+            assert!(rows.iter().all(|(_, count)| *count == 1) && rows.len() <= 1, "{rows:?}");
+        }
+        self.rows.retain(|_, rows| !rows.is_empty());
+    }
+
+    fn rows(&self) -> Vec<(u64, Row)> {
+        self.rows.iter().map(|((user, _), rows)| (*user, rows[0].0.clone())).collect()
+    }
+}
+
+/// A user's history, counted from nothing at `now`.
+fn fresh_history(rows: &[(u64, Row)], user: u64, now: u64, oracle: &Oracle) -> History {
+    let mut history = History::default();
+    for epoch in oracle.epochs {
+        for record in &epoch.records {
+            if let Event::Interaction(event) = &record.1
+                && event.user_id.0 == user
+            {
+                let view = freshet_operators::row::View::new(event, record.0);
+                if let Some((_, row)) =
+                    rows.iter().find(|(u, r)| *u == user && r.id == view.id && r.origin == view.origin)
+                {
+                    history.count(&view, row.clone(), true, now, &oracle.params.interest);
+                }
+            }
+        }
+    }
+    history
+}
+
+/// The request that a user's list must be made from.
+fn expected_request(user: u64, epoch: u64, rows: &[(u64, Row)], oracle: &Oracle) -> Request {
+    let now = oracle.now(epoch);
+    let history = fresh_history(rows, user, now, oracle);
+    let profile = oracle.profile(user, epoch).map(|user| Profile {
+        group: oracle.group(user.user_id.0, epoch),
+        preferences: profile::preferences(user),
+    });
+    let deleted = oracle
+        .epochs
+        .iter()
+        .filter(|e| e.epoch.0 <= epoch)
+        .flat_map(|e| &e.records)
+        .filter_map(|r| match &r.1 {
+            Event::Delete(d) => {
+                matches!(d.target, Target::User { user_id } if user_id.0 == user).then_some(d.event_time.0)
+            }
+            _ => None,
+        })
+        .max();
+    let mut follows = BTreeMap::new();
+    for record in oracle.epochs.iter().filter(|e| e.epoch.0 <= epoch).flat_map(|e| &e.records) {
+        if let Event::Follow(follow) = &record.1
+            && follow.user_id.0 == user
+            && deleted.is_none_or(|until| follow.event_time.0 > until)
+        {
+            let order = (follow.event_time.0, follow.event_id.0, follow.revision);
+            let known = follows.entry(follow.creator_id.0).or_insert((order, false));
+            if known.0 <= order {
+                *known = (order, follow.action == FollowAction::Follow);
+            }
+        }
+    }
+    let everyone = Arc::new("all".to_owned());
+    profile::request(user, &history, profile.as_ref(), &follows, &everyone, now, oracle.params)
+}
+
+/// Shelves filled from nothing with what is true at the end of `epoch`.
+fn fresh_shelf(epoch: u64, views: &Views, oracle: &Oracle) -> Shelf {
+    let mut shelf = Shelf::new(oracle.params.clone(), 0);
+    let mut batch: Vec<ShelfIn> =
+        (1..9).map(|video| ShelfIn::Version(Arc::new(oracle.content(video, epoch)))).collect();
+    batch.extend(views.video_sums.iter().map(|(v, s)| ShelfIn::Sums(*v, Box::new(*s), 1)));
+    batch.extend(views.popularity.iter().map(|(k, s)| ShelfIn::Popularity(*k, *s, 1)));
+    let mut out = Vec::new();
+    shelf.step(0, batch, &mut out);
+    for published in views.published.values() {
+        shelf.step(0, vec![ShelfIn::Published(Arc::clone(published))], &mut out);
+    }
+    shelf
+}
+
+fn check_against_batch(epochs: &[EpochInput], params: &Params, outputs: &BTreeMap<u64, EpochOutput>) {
+    let mut views = Views::default();
+    let nothing = EpochOutput::default();
+    let mut creators: BTreeMap<u64, u32> = BTreeMap::new();
+    for input in epochs {
+        let epoch = input.epoch.0;
+        let output = outputs.get(&epoch).unwrap_or(&nothing);
+        let before = views.rows();
+        views.apply(epoch, output);
+        let oracle = Oracle { epochs, params, published: views.published.clone() };
+        let now = oracle.now(epoch);
+
+        let rows = oracle.rows(epoch);
+        assert_eq!(views.rows(), rows, "counted rows at epoch {epoch}");
+        let mut sums = oracle.video_sums(&rows, now);
+        sums.retain(|_, s| *s != WindowSums::default());
+        assert_eq!(views.video_sums, sums, "video sums at epoch {epoch}");
+        assert_eq!(views.popularity, oracle.popularity(&rows), "popularity at epoch {epoch}");
+
+        if let Some(published) = views.published.get(&epoch) {
+            let (expected, scores) = oracle.publication(&rows);
+            assert_eq!(published.everyone, expected.everyone);
+            assert_eq!(published.cohorts, expected.cohorts);
+            assert_eq!(published.skip_below, expected.skip_below);
+            creators.extend(&published.creators);
+            creators.retain(|c, score| *score != 1_000_000 || scores.contains_key(c));
+            assert_eq!(creators, scores, "creator scores at epoch {epoch}");
+        }
+
+        let requests: Vec<&Arc<Request>> = output
+            .taps
+            .iter()
+            .filter_map(|tap| match tap {
+                Tap::Request(request) => Some(request),
+                _ => None,
+            })
+            .collect();
+        let mut asked = BTreeSet::new();
+        let mut shelf = fresh_shelf(epoch, &views, &oracle);
+        for request in requests {
+            if let Subject::User(user) = &request.subject {
+                asked.insert(*user);
+                assert_eq!(**request, expected_request(*user, epoch, &rows, &oracle), "request of {user} at {epoch}");
+            }
+            let mut replies = Vec::new();
+            shelf.step(epoch, vec![ShelfIn::Request(Arc::clone(request))], &mut replies);
+            let replies = replies
+                .into_iter()
+                .filter_map(|r| match r {
+                    ShelfOut::Reply(reply) => Some(reply),
+                    ShelfOut::Top(_) => None,
+                })
+                .collect();
+            let mut lists = Vec::new();
+            Lists::new(params.clone()).step(epoch, replies, &mut lists);
+            for list in lists {
+                if let ListOut::Change((key, value)) = list {
+                    let written = output.changes.get(&key.to_string());
+                    assert_eq!(written, Some(&value), "{key} at {epoch}");
+                }
+            }
+        }
+        // Whoever's rows changed has a new list or none.
+        let changed = before.iter().filter(|r| !rows.contains(r)).chain(rows.iter().filter(|r| !before.contains(r)));
+        for (user, _) in changed {
+            let removed = output.changes.get(&format!("feed:{user}")) == Some(&None);
+            assert!(asked.contains(user) || removed, "user {user} changed at {epoch} and has no new list");
+        }
+    }
+}
+
+/// No list shows what cannot be shown or was watched already.
+fn check_lists(epochs: &[EpochInput], params: &Params, outputs: &BTreeMap<u64, EpochOutput>) {
+    let mut views = Views::default();
+    let mut lists: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    for input in epochs {
+        let epoch = input.epoch.0;
+        let Some(output) = outputs.get(&epoch) else { continue };
+        views.apply(epoch, output);
+        for (key, value) in &output.changes {
+            match value {
+                Some(value) => drop(lists.insert(key.clone(), value.clone())),
+                None => drop(lists.remove(key)),
+            }
+        }
+        let oracle = Oracle { epochs, params, published: views.published.clone() };
+        for (key, bytes) in lists.iter().filter(|(key, _)| key.starts_with("feed:")) {
+            let user: u64 = key["feed:".len()..].parse().expect("a user");
+            let freshet_schema::store::Value::Feed(feed) = crate::harness::decoded(key, bytes) else {
+                panic!("{key} is no list")
+            };
+            let videos: BTreeSet<u64> = feed.items.iter().map(|i| i.video_id).collect();
+            assert_eq!(videos.len(), feed.items.len(), "{key} repeats a video");
+            for video in videos {
+                assert!(oracle.content(video, epoch).ready, "{key} shows {video} at {epoch}");
+                let watched = views.rows.iter().any(|((u, _), r)| *u == user && r[0].0.content.video == video);
+                assert!(!watched, "{key} shows {video}, watched, at {epoch}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_view_equals_the_batch_computation_at_every_epoch(steps in world::steps()) {
+        let params = world::params();
+        let epochs = world::epochs(&steps);
+        let one = run(&epochs, 1, &params);
+        check_against_batch(&epochs, &params, &one);
+        check_lists(&epochs, &params, &one);
+        let stored = store(&one);
+        for workers in [2, 3] {
+            let other = run(&epochs, workers, &params);
+            prop_assert_eq!(first_difference(&stored, &store(&other)), None, "{} workers", workers);
+            check_against_batch(&epochs, &params, &other);
+        }
+    }
+
+    #[test]
+    fn order_of_records_within_an_epoch_changes_no_byte(steps in world::steps()) {
+        let params = world::params();
+        let epochs = world::epochs(&steps);
+        let mut turned = epochs.clone();
+        for epoch in &mut turned {
+            epoch.records.reverse();
+        }
+        let (a, b) = (store(&run(&epochs, 1, &params)), store(&run(&turned, 2, &params)));
+        prop_assert_eq!(first_difference(&a, &b), None);
+    }
+
+    #[test]
+    fn followers_change_nobody_elses_bytes(steps in world::steps()) {
+        let params = world::params();
+        let epochs = world::epochs(&steps);
+        let mut followed = epochs.clone();
+        // A crowd that follows creator 1 and does nothing else.
+        for epoch in &mut followed {
+            for fan in 100..120 {
+                let event = Event::Follow(Follow {
+                    event_id: EventId(fan),
+                    event_time: epoch.now,
+                    user_id: UserId(fan),
+                    creator_id: CreatorId(1),
+                    ..Follow::default()
+                });
+                epoch.records.push(Arc::new((Default::default(), event)));
+            }
+        }
+        let mut with = store(&run(&followed, 1, &params));
+        with.retain(|key, _| !(100..120).any(|fan| key.ends_with(&format!(":{fan}"))));
+        prop_assert_eq!(first_difference(&store(&run(&epochs, 1, &params)), &with), None);
+    }
+}
+
+/// A run in which some events are deleted later, against one that never saw them: equal views from then on, and equal lists
+/// once all users' lists are remade.
+fn deletion_equals_never_seen(steps: &[Step], doomed: impl Fn(&Event) -> bool, delete: &[Event]) {
+    let mut params = world::params();
+    // Published versions are taken as given: the only publication is that of an empty first epoch.
+    params.score.publish_every = u64::MAX / 4;
+    let mut with = world::epochs(steps);
+    for epoch in &mut with {
+        epoch.epoch = epoch.epoch.next();
+    }
+    with.insert(0, EpochInput { epoch: Epoch(1), now: Millis(world::START), records: Vec::new() });
+    let mut without = with.clone();
+    for epoch in &mut without {
+        epoch.records.retain(|r| !doomed(&r.1));
+    }
+    let last = with.last().map_or(0, |e| e.epoch.0);
+    let now = with.last().map_or(world::START, |e| e.now.0);
+    let records = |events: &[Event]| {
+        events.iter().enumerate().map(|(n, e)| {
+            Arc::new((freshet_schema::event::Origin { partition: 9, offset: n as u64 }, e.clone()))
+        }).collect()
+    };
+    let deleting = EpochInput { epoch: Epoch(last + 1), now: Millis(now + 1), records: records(delete) };
+    with.push(deleting.clone());
+    without.push(EpochInput { records: Vec::new(), ..deleting });
+    // Everybody does something, so that every list is remade.
+    let touch: Vec<Event> = (1..6)
+        .map(|user| Event::Follow(Follow {
+            event_id: EventId(1 << 40),
+            event_time: Millis(now + 2),
+            user_id: UserId(user),
+            creator_id: CreatorId(77),
+            ..Follow::default()
+        }))
+        .collect();
+    let touching = EpochInput { epoch: Epoch(last + 2), now: Millis(now + 2), records: records(&touch) };
+    with.push(touching.clone());
+    without.push(touching);
+    let (with, without) = (run(&with, 2, &params), run(&without, 1, &params));
+
+    let (mut a, mut b) = (Views::default(), Views::default());
+    let nothing = EpochOutput::default();
+    for epoch in 1..=last + 1 {
+        a.apply(epoch, with.get(&epoch).unwrap_or(&nothing));
+        b.apply(epoch, without.get(&epoch).unwrap_or(&nothing));
+    }
+    assert_eq!(a.rows(), b.rows());
+    assert_eq!(a.video_sums, b.video_sums);
+    assert_eq!(a.popularity, b.popularity);
+    let lists = |outputs: &BTreeMap<u64, EpochOutput>| -> BTreeMap<String, Vec<u8>> {
+        store(outputs).into_iter().filter(|(key, _)| key.starts_with("feed:") || key.starts_with("dropped:")).collect()
+    };
+    assert_eq!(first_difference(&lists(&with), &lists(&without)), None);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_deleted_interaction_was_never_seen(steps in world::steps(), pick in any::<usize>()) {
+        let epochs = world::epochs(&steps);
+        let views: Vec<_> = epochs.iter().flat_map(|e| &e.records).filter_map(|r| match &r.1 {
+            Event::Interaction(view) => Some((view.user_id, view.event_id)),
+            _ => None,
+        }).collect();
+        prop_assume!(!views.is_empty());
+        let (user_id, target_event_id) = views[pick % views.len()];
+        let delete = Event::Delete(freshet_schema::Delete {
+            event_id: EventId(0),
+            revision: 0,
+            event_time: Millis(0),
+            target: Target::Interaction { user_id, target_event_id },
+        });
+        deletion_equals_never_seen(
+            &steps,
+            |e| matches!(e, Event::Interaction(v) if v.user_id == user_id && v.event_id == target_event_id),
+            &[delete],
+        );
+    }
+
+    #[test]
+    fn a_deleted_user_was_never_seen(steps in world::steps(), user in 1..6u64) {
+        let user_id = UserId(user);
+        let delete = Event::Delete(freshet_schema::Delete {
+            event_id: EventId(0),
+            revision: 0,
+            event_time: world::epochs(&steps).last().map_or(Millis(0), |e| e.now),
+            target: Target::User { user_id },
+        });
+        deletion_equals_never_seen(
+            &steps,
+            |e| match e {
+                Event::Interaction(v) => v.user_id == user_id,
+                Event::User(v) => v.user_id == user_id,
+                Event::Follow(v) => v.user_id == user_id,
+                _ => false,
+            },
+            &[delete],
+        );
+    }
+}
