@@ -87,6 +87,36 @@ fn must_scan_a_prefix_in_the_order_of_bytes() {
     });
 }
 
+/// A reader that walks the keys in the order in which they are written meets the half-written epoch, if there is one.
+#[test]
+fn must_show_an_epoch_whole_to_a_reader_beside_the_writer() {
+    everywhere(|store| {
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let epoch = |user: u64| -> u64 {
+            let bytes = store.get(&feed(user)).unwrap();
+            bytes.map_or(0, |bytes| u64::from_be_bytes(bytes[..].try_into().unwrap()))
+        };
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut seen = 0;
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let (first, last) = (epoch(100), epoch(999));
+                    assert!(last >= first, "epoch {first} was visible, and then {last} at another key");
+                    seen = last;
+                }
+                seen
+            });
+            for number in 1u64..=60 {
+                let value = number.to_be_bytes();
+                let changes: Vec<_> = (100..=999).map(|user| (feed(user), Some(&value[..]))).collect();
+                assert!(store.commit(&commit(number, &changes)).unwrap());
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(reader.join().unwrap() > 0);
+        });
+    });
+}
+
 #[test]
 fn must_dump_alike_whatever_the_implementation() {
     let mut dumps = Vec::new();

@@ -12,7 +12,7 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
 use freshet_schema::Epoch;
 use freshet_schema::store::Key;
 
@@ -132,7 +132,9 @@ impl Embedded {
 
 impl FeedStore for Embedded {
     fn get(&self, key: &Key) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.records.get(key.to_string()).map_err(self.failed("read"))?.map(Bytes::from))
+        // Through a snapshot: a plain read would see a batch while it is being applied, so half an epoch.
+        let value = self.database.snapshot().get(&self.records, key.to_string());
+        Ok(value.map_err(self.failed("read"))?.map(Bytes::from))
     }
 
     fn commit(&self, commit: &Commit) -> Result<bool, StoreError> {

@@ -34,6 +34,7 @@ pub struct Commit {
 /// - `commit` MUST skip an epoch at or below the marker, changing nothing, and return `false`.
 /// - `commit` MUST accept an epoch without changes: the marker moves.
 /// - `get` and `scan` MUST see a commit as soon as it has returned.
+/// - a reader MUST NOT see half an epoch: once a read shows a value of an epoch, later reads show all of it.
 /// - `scan` MUST return keys in the order of their bytes, of the prefix only, and never the marker.
 /// - what was committed before `sync` returned MUST survive a crash of the machine.
 /// - what was committed SHOULD survive a crash of the process without `sync`.
