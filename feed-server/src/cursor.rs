@@ -20,6 +20,9 @@ const CHECKSUM_BYTES: usize = 4;
 /// A cursor of 500 identifiers has at most 4,050 characters; this leaves room for a larger configured memory.
 const MAX_TEXT: usize = 60_000;
 
+/// Nobody scrolls further; a forged number beyond it could overflow a position.
+const MAX_HANDED_OUT: u64 = 1 << 40;
+
 /// Identifiers below this stand for themselves; larger ones are hashed into the upper half of 40 bits. A collision (one
 /// in 10^9 for 500 hashed ones) hides an item from one scroll; it can never repeat one.
 const PLAIN: u64 = 1 << 39;
@@ -114,7 +117,7 @@ impl Cursor {
             return Err(CursorError::Changed);
         }
         let memory = (0..count).map(|_| number()).collect::<Result<Vec<_>, _>>()?;
-        if !rest.is_empty() || handed_out < count {
+        if !rest.is_empty() || handed_out < count || handed_out > MAX_HANDED_OUT {
             return Err(CursorError::Changed);
         }
         Ok(Self { handed_out, list_floor, trending_floor, memory })
@@ -157,7 +160,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_encoded_is_decoded_for_its_user_only(
-            memory in prop::collection::vec(any::<u64>(), 0..600), more in 0..u64::MAX / 2,
+            memory in prop::collection::vec(any::<u64>(), 0..600), more in 0..MAX_HANDED_OUT / 2,
             list_floor: u64, trending_floor: u64, user: u64, other: u64,
         ) {
             let handed_out = memory.len() as u64 + more;
@@ -201,6 +204,12 @@ mod tests {
         let cursor = Cursor { handed_out: 500, list_floor: 100, trending_floor: 400, memory };
         let length = cursor.encode(UserId(u64::MAX)).len();
         assert!(length < 4_100, "{length}");
+    }
+
+    #[test]
+    fn a_forged_position_is_refused() {
+        let forged = Cursor { handed_out: u64::MAX, list_floor: u64::MAX, ..Cursor::default() };
+        assert_eq!(Cursor::decode(&forged.encode(UserId(1)), UserId(1)), Err(CursorError::Changed));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use freshet_feed_server::cursor::Cursor;
 use freshet_feed_server::{Options, Readiness};
 use freshet_schema::feed::FeedRecord;
 use freshet_schema::store::{Key, Value};
@@ -352,6 +353,11 @@ fn bad_requests_are_problems_that_name_what_is_wrong() {
     }
     let cursor = server.get("/v1/feed/1?limit=1").json()["next_cursor"].as_str().unwrap().to_owned();
     assert!(server.get(&format!("/v1/feed/2?cursor={cursor}")).problem(400).contains("another user"));
+    // A cursor that a client made itself, checksum and all: floors beyond every list are an end, not a panic.
+    let forged =
+        Cursor { handed_out: 1 << 40, list_floor: u64::MAX, trending_floor: u64::MAX, memory: vec![] };
+    let end = server.get(&format!("/v1/feed/1?cursor={}", forged.encode(UserId(1)))).json();
+    assert_eq!((&end["items"], &end["next_cursor"]), (&json!([]), &json!(null)));
     for target in ["/v1/feed", "/v1/feed/1/2", "/nothing", "/v1/feed/"] {
         server.get(target).problem(404);
     }
