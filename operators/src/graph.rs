@@ -11,7 +11,6 @@ use differential_dataflow::AsCollection;
 use differential_dataflow::VecCollection;
 use differential_dataflow::difference::Semigroup;
 use differential_dataflow::operators::CountTotal;
-use freshet_schema::event::{Event, Origin};
 use freshet_schema::hash::shard as route;
 use freshet_schema::store::{EVERYONE, Key};
 use freshet_schema::{UserId, hash};
@@ -33,16 +32,17 @@ use crate::request::{Request, Subject};
 use crate::row::Row;
 use crate::sums::WindowSums;
 use crate::shelf::{Shelf, ShelfIn, ShelfOut};
-use crate::users::{self, UserIn, UserOut, Users};
+use crate::users::{UserIn, UserOut, Users};
 use crate::windows::{Contribution, WindowIn, Windows};
 
-/// What enters the graph on one worker.
-#[derive(Clone, Debug)]
-pub enum Entering {
-    /// The epoch's `now`; every worker gets it.
-    Clock(u64),
-    /// A record; any worker may get it.
-    Event(Arc<(Origin, Event)>),
+/// What enters the graph on one worker: any worker may take any record in.
+pub struct Entering<'s> {
+    /// Each epoch's `now`; every worker gets it.
+    pub clock: Stream<'s, u64>,
+    /// What the video side hears of records.
+    pub videos: Stream<'s, VideoIn>,
+    /// What the user side hears of records, but for views, which come by way of their video.
+    pub users: Stream<'s, UserIn>,
 }
 
 /// What leaves the graph.
@@ -71,29 +71,23 @@ pub enum Tap {
     Request(Arc<Request>),
 }
 
-type Stream<'s, D> = StreamVec<'s, u64, D>;
+/// A stream of plain records.
+pub type Stream<'s, D> = StreamVec<'s, u64, D>;
 
 /// Builds the graph of one worker; `tapped` lets the changes of inner views out, too.
 pub fn build<'s>(
     scope: Scope<'s, u64>,
-    entering: Stream<'s, Entering>,
+    entering: Entering<'s>,
     params: &Params,
     cuts: &Cuts,
     tapped: bool,
 ) -> Stream<'s, Leaving> {
-    let clock = entering.clone().flat_map(|e| match e {
-        Entering::Clock(now) => Some(now),
-        Entering::Event(_) => None,
-    });
-    let events = entering.flat_map(|e| match e {
-        Entering::Event(event) => Some(event),
-        Entering::Clock(_) => None,
-    });
+    let clock = entering.clock;
     let (listed_loop, listed) = scope.feedback::<Vec<UserIn>>(1);
     let (skips_loop, skips) = scope.feedback::<Vec<UserIn>>(1);
 
     // Events meet their video as of now ...
-    let to_videos = events.clone().flat_map(|e| enrich::of_event(&e.1, e.0)).exchange(video_route);
+    let to_videos = entering.videos.exchange(video_route);
     let enriched = per_epoch(
         merge(scope, [to_videos, clock.clone().map(VideoIn::Clock)]),
         "videos",
@@ -110,7 +104,7 @@ pub fn build<'s>(
         Enriched::Gone(video) => Some(UserIn::Gone(video)),
         _ => None,
     });
-    let about_users = events.flat_map(|e| users::of_event(&e.1));
+    let about_users = entering.users;
     let to_everyone = about_users.clone().flat_map(|m| matches!(m, UserIn::ForgetVideo(..)).then_some(m));
     let to_one = about_users.flat_map(|m| (!matches!(m, UserIn::ForgetVideo(..))).then_some(m));
     let users = per_epoch(

@@ -18,6 +18,7 @@ use timely::dataflow::operators::{Input, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle};
 
 use crate::cut::{Cuts, StateSize};
+use crate::enrich;
 use crate::graph::{self, Entering, Leaving, Tap};
 use crate::params::Params;
 use crate::pools::Change;
@@ -37,7 +38,7 @@ pub struct EpochInput {
     /// What the clock reads in it.
     pub now: Millis,
     /// Its records, in any order.
-    pub records: Vec<Arc<(Origin, Event)>>,
+    pub records: Vec<(Origin, Event)>,
 }
 
 /// What a worker says.
@@ -124,17 +125,21 @@ fn work(
     let (index, peers) = (worker.index(), worker.peers());
     let cuts = Cuts::default();
     let probe = ProbeHandle::new();
-    let mut entering = InputHandle::new();
+    let (mut clock, mut videos, mut users) = (InputHandle::new(), InputHandle::new(), InputHandle::new());
     worker.dataflow(|scope| {
-        let stream = scope.input_from(&mut entering);
-        let leaving = graph::build(scope, stream, params, &cuts, tapped);
+        let entering = Entering {
+            clock: scope.input_from(&mut clock),
+            videos: scope.input_from(&mut videos),
+            users: scope.input_from(&mut users),
+        };
+        let leaving = graph::build(scope, entering, params, &cuts, tapped);
         leave(leaving, index, outside.clone()).probe_with(&probe);
     });
     let mut sent = 0;
     let mut open = true;
     let mut sized = 0;
     while open {
-        let next = if probe.less_than(entering.time()) {
+        let next = if probe.less_than(clock.time()) {
             worker.step_or_park(Some(PARK));
             input.try_recv().map_err(|e| e == std::sync::mpsc::TryRecvError::Disconnected)
         } else {
@@ -144,12 +149,17 @@ fn work(
         match next {
             Ok(batch) => {
                 sent = batch.epoch.0;
-                entering.advance_to(sent);
-                entering.send(Entering::Clock(batch.now.0));
-                for record in batch.records.iter().skip(index).step_by(peers) {
-                    entering.send(Entering::Event(Arc::clone(record)));
+                clock.advance_to(sent);
+                videos.advance_to(sent);
+                users.advance_to(sent);
+                clock.send(batch.now.0);
+                for (origin, event) in batch.records.iter().skip(index).step_by(peers) {
+                    enrich::of_event(event, *origin).into_iter().for_each(|m| videos.send(m));
+                    crate::users::of_event(event).into_iter().for_each(|m| users.send(m));
                 }
-                entering.advance_to(sent + 1);
+                clock.advance_to(sent + 1);
+                videos.advance_to(sent + 1);
+                users.advance_to(sent + 1);
                 worker.step();
             }
             Err(disconnected) => open = !disconnected,
@@ -161,7 +171,9 @@ fn work(
             let _ = outside.send(Output::Sizes(index, cuts.sizes()));
         }
     }
-    entering.close();
+    clock.close();
+    videos.close();
+    users.close();
     // The loops carry the last epoch's lists into an epoch that never comes; the graph ends when they have been taken in.
     while !probe.done() {
         worker.step_or_park(Some(PARK));

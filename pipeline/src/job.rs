@@ -1,26 +1,270 @@
-//! The running job: source thread, timely workers, sink thread.
+//! The running job: a source, the graph, a sink.
+//!
+//! The calling thread reads epochs and hands them to the workers; a second thread takes what comes out, commits each closed
+//! epoch to the store as one batch, and says how far it is. The source never runs more than `in_flight` epochs ahead of what
+//! is committed: that is all the back-pressure there is. A restart replays the journal from its start; the store skips
+//! the epochs it has, so nothing is written twice or left out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
 
-use freshet_sinks::FeedStore;
+use anyhow::{Context, anyhow};
+use freshet_operators::pools::Change;
+use freshet_operators::runtime::{self, EpochInput, Output};
+use freshet_schema::dead_letter::DeadLetter;
+use freshet_schema::store::Key;
+use freshet_schema::{Epoch, EventKind, Millis};
+use freshet_sinks::{Commit, DeadLetterFile, FeedStore};
+use freshet_sources::epochs::{self, Batch, EpochSource, SourceConfig, Step};
+use freshet_sources::validate::Limits;
 
 use crate::config::Config;
-use crate::progress::RunOptions;
+use crate::meters;
+use crate::progress::{Phase, Progress, RunOptions};
+
+/// The store is made durable at least this often. Not for safety (the journal is durable, and what the store lost is
+/// written again at a restart) but so that a restart has little to write.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// How long the source waits before it looks again whether an epoch was committed.
+const WAIT: Duration = Duration::from_micros(200);
 
 /// What a job did.
-#[derive(Clone, Debug, Default)]
-pub struct Summary;
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// The last epoch committed; 0 where there was none.
+    pub last_epoch: Epoch,
+}
+
+/// What the sink must know of an epoch that is on its way.
+struct Announced {
+    epoch: Epoch,
+    live: bool,
+    dead_letters: Vec<DeadLetter>,
+    /// Event times of its interactions, where freshness is measured.
+    times: Vec<Millis>,
+}
 
 /// Runs until the input is drained (`once`) or `stop` is set.
 ///
 /// # Errors
 /// Where a source, the graph or a sink fails.
 pub fn run(
-    _config: &Config,
-    _store: Arc<dyn FeedStore>,
-    _options: RunOptions,
-    _stop: Arc<AtomicBool>,
+    config: &Config,
+    store: Arc<dyn FeedStore>,
+    options: RunOptions,
+    stop: Arc<AtomicBool>,
 ) -> anyhow::Result<Summary> {
-    anyhow::bail!("the dataflow is not part of this build")
+    let progress = options.progress;
+    let dead_letters = DeadLetterFile::open(&config.store.dead_letters_file())
+        .with_context(|| format!("{}", config.store.dead_letters_file().display()))?;
+    let mut source = EpochSource::open(source_config(config, options.once)).context("the input")?;
+    if store.marker()? > source.last_bound() {
+        anyhow::bail!(
+            "store.dir = {:?} holds epochs that the journal {:?} does not know: they belong to different runs; name the \
+             journal that made this store, or begin both anew",
+            config.store.dir.display().to_string(),
+            config.journal.file().display().to_string()
+        );
+    }
+    let (graph, outputs) =
+        runtime::start(config.graph.workers, &config.params, false).map_err(|e| anyhow!("the dataflow: {e}"))?;
+
+    let committed = Arc::new(AtomicU64::new(0));
+    let (announce, announced) = channel();
+    let sink = {
+        let sink = Sink {
+            store,
+            dead_letters,
+            progress: Arc::clone(&progress),
+            committed: Arc::clone(&committed),
+            workers: vec![0; config.graph.workers],
+            closed: BTreeMap::new(),
+            announced: BTreeMap::new(),
+            sizes: vec![Vec::new(); config.graph.workers],
+            synced: Instant::now(),
+        };
+        let stop = Arc::clone(&stop);
+        std::thread::Builder::new().name("sink".to_owned()).spawn(move || {
+            let result = sink.run(&outputs, &announced);
+            if result.is_err() {
+                // Without a sink nothing can go on; the source must not wait for it.
+                stop.store(true, Relaxed);
+            }
+            result
+        })?
+    };
+    let fed = feed(&mut source, &graph, config.graph.in_flight, &committed, &announce, &progress, &stop);
+    drop(announce);
+    let ended = graph.finish();
+    let written = sink.join().map_err(|_| anyhow!("the sink panicked"))?;
+    // The sink's own failure is the cause of the others, where there is one.
+    let last_epoch = written?;
+    fed?;
+    ended?;
+    if !stop.load(Relaxed) {
+        progress.set_phase(Phase::Drained);
+    }
+    Ok(Summary { last_epoch })
+}
+
+fn source_config(config: &Config, once: bool) -> SourceConfig {
+    let clock = &config.clock;
+    SourceConfig {
+        dir: config.input.dir.clone(),
+        journal: config.journal.file(),
+        follow: config.input.follow && !once,
+        replay_epoch_ms: clock.replay_epoch_ms,
+        epoch_ms: clock.epoch_ms,
+        tick_ms: clock.tick_ms,
+        max_epoch_records: clock.max_epoch_records,
+        limits: Limits::default(),
+        min_event_time: clock.min_event_time,
+        max_event_time: clock.max_event_time,
+        max_future_skew_ms: clock.max_future_skew_ms,
+        max_now_step_ms: clock.max_now_step_ms,
+    }
+}
+
+/// Hands epochs to the workers until there are no more or somebody says stop.
+fn feed(
+    source: &mut EpochSource,
+    graph: &runtime::Job,
+    in_flight: usize,
+    committed: &AtomicU64,
+    announce: &Sender<Announced>,
+    progress: &Progress,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
+    while !stop.load(Relaxed) {
+        let step = source.next().context("the input")?;
+        show(source, progress);
+        let batch = match step {
+            Step::Batch(batch) => batch,
+            Step::Drained => break,
+            Step::Idle => {
+                std::thread::sleep(source.idle_for());
+                continue;
+            }
+        };
+        let epoch = batch.binding.epoch;
+        while epoch.0 > committed.load(Relaxed) + in_flight as u64 && !stop.load(Relaxed) {
+            std::thread::sleep(WAIT);
+        }
+        progress.events.fetch_add(batch.records.len() as u64, Relaxed);
+        progress.dead_letters.fetch_add(batch.dead_letters.len() as u64, Relaxed);
+        progress.set_now(batch.binding.now);
+        meters::Read::of(&batch).emit();
+        let (announced, input) = split(batch);
+        // A sink that is gone has set `stop`, and says itself why.
+        if announce.send(announced).is_err() {
+            break;
+        }
+        graph.send(input)?;
+    }
+    Ok(())
+}
+
+fn split(batch: Batch) -> (Announced, EpochInput) {
+    let Batch { binding, records, dead_letters, .. } = batch;
+    let interactions = records.iter().filter(|r| r.event.kind() == EventKind::Interactions);
+    let times = if binding.live { interactions.map(|r| r.event.event_time()).collect() } else { Vec::new() };
+    let announced = Announced { epoch: binding.epoch, live: binding.live, dead_letters, times };
+    let records = records.into_iter().map(|r| (r.origin, r.event)).collect();
+    (announced, EpochInput { epoch: binding.epoch, now: binding.now, records })
+}
+
+fn show(source: &EpochSource, progress: &Progress) {
+    let now = source.progress();
+    progress.bytes_read.store(now.bytes_read, Relaxed);
+    progress.bytes_total.store(now.bytes_total, Relaxed);
+    progress.set_phase(match now.phase {
+        epochs::Phase::Journal => Phase::Journal,
+        epochs::Phase::Replay => Phase::Replay,
+        epochs::Phase::Live => Phase::Live,
+    });
+}
+
+/// Takes what the workers say and commits closed epochs in order.
+struct Sink {
+    store: Arc<dyn FeedStore>,
+    dead_letters: DeadLetterFile,
+    progress: Arc<Progress>,
+    committed: Arc<AtomicU64>,
+    /// For each worker, the first epoch that is not closed there.
+    workers: Vec<u64>,
+    closed: BTreeMap<u64, Vec<Change>>,
+    announced: BTreeMap<u64, Announced>,
+    sizes: Vec<Vec<meters::Size>>,
+    synced: Instant,
+}
+
+impl Sink {
+    fn run(mut self, outputs: &Receiver<Output>, announced: &Receiver<Announced>) -> anyhow::Result<Epoch> {
+        for output in outputs {
+            match output {
+                Output::Changes(_, epoch, changes) => {
+                    self.closed.entry(epoch.0).or_default().extend(changes);
+                }
+                Output::Closed(worker, epoch) => {
+                    self.workers[worker] = epoch.0;
+                    // Every epoch was announced before it was sent.
+                    self.announced.extend(announced.try_iter().map(|a| (a.epoch.0, a)));
+                    self.commit_closed()?;
+                }
+                Output::EarlyOverflow(count) => meters::EarlyOverflow { count }.emit(),
+                Output::Sizes(worker, sizes) => {
+                    self.sizes[worker] = sizes;
+                    meters::State { workers: &self.sizes }.emit();
+                }
+                Output::Taps(..) => {}
+            }
+        }
+        self.store.sync().context("the store")?;
+        self.dead_letters.sync().context("the dead letters")?;
+        Ok(Epoch(self.committed.load(Relaxed)))
+    }
+
+    fn commit_closed(&mut self) -> anyhow::Result<()> {
+        let open = self.workers.iter().copied().min().unwrap_or(0);
+        while let Some(entry) = self.announced.first_entry() {
+            if *entry.key() >= open {
+                break;
+            }
+            let announced = entry.remove();
+            let changes = self.closed.remove(&announced.epoch.0).unwrap_or_default();
+            self.commit(&announced, changes)?;
+        }
+        if self.synced.elapsed() > SYNC_EVERY {
+            self.store.sync().context("the store")?;
+            self.synced = Instant::now();
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, announced: &Announced, mut changes: Vec<Change>) -> anyhow::Result<()> {
+        let epoch = announced.epoch;
+        self.dead_letters.append(epoch, &announced.dead_letters).context("the dead letters")?;
+        let lists =
+            changes.iter().filter(|(key, value)| matches!(key, Key::Feed(_)) && value.is_some()).count() as u64;
+        if !changes.is_empty() {
+            changes.sort_by_cached_key(|(key, _)| key.to_string());
+            self.store.commit(&Commit { epoch, changes }).context("the store")?;
+        }
+        self.committed.store(epoch.0, Relaxed);
+        self.progress.epochs.fetch_add(1, Relaxed);
+        self.progress.lists.fetch_add(lists, Relaxed);
+        self.progress.last_epoch.store(epoch.0, Relaxed);
+        meters::Committed { epoch, lists }.emit();
+        if announced.live {
+            let now = self.progress.now();
+            for time in &announced.times {
+                meters::Freshness { ms: now.since(*time) }.emit();
+            }
+        }
+        Ok(())
+    }
 }

@@ -8,6 +8,7 @@ pub mod commands;
 pub mod config;
 pub mod control;
 pub mod job;
+mod meters;
 pub mod progress;
 mod progress_display;
 pub mod service;

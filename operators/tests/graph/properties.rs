@@ -293,7 +293,7 @@ proptest! {
                     creator_id: CreatorId(1),
                     ..Follow::default()
                 });
-                epoch.records.push(Arc::new((Default::default(), event)));
+                epoch.records.push((Default::default(), event));
             }
         }
         let mut with = store(&run(&followed, 1, &params));
@@ -321,7 +321,7 @@ fn deletion_equals_never_seen(steps: &[Step], doomed: impl Fn(&Event) -> bool, d
     let now = with.last().map_or(world::START, |e| e.now.0);
     let records = |events: &[Event]| {
         events.iter().enumerate().map(|(n, e)| {
-            Arc::new((freshet_schema::event::Origin { partition: 9, offset: n as u64 }, e.clone()))
+            (freshet_schema::event::Origin { partition: 9, offset: n as u64 }, e.clone())
         }).collect()
     };
     let deleting = EpochInput { epoch: Epoch(last + 1), now: Millis(now + 1), records: records(delete) };

@@ -1,8 +1,6 @@
 //! Random small worlds: hot keys, late and duplicate events, revisions, deletes of everything, uploads that come too late or
 //! change, profiles and follows. Small numbers of users and videos, so that everything meets everything.
 
-use std::sync::Arc;
-
 use freshet_operators::params::{DAY, HOUR, MINUTE, Params};
 use freshet_operators::runtime::EpochInput;
 use freshet_schema::event::{Event, FollowAction, Origin, Status, Target};
@@ -92,7 +90,7 @@ pub fn epochs(steps: &[Step]) -> Vec<EpochInput> {
             // Origins are not in order of arrival: two partitions are read in turn.
             let origin = Origin { partition: (offset % 2) as u32, offset };
             if let Some(event) = event(op, now, offset, &mut views) {
-                records.push(Arc::new((origin, event)));
+                records.push((origin, event));
             }
         }
         epochs.push(EpochInput { epoch: Epoch(n as u64 + 1), now: Millis(now), records });

@@ -161,6 +161,13 @@ impl EpochSource {
         Ok(step)
     }
 
+    /// The last epoch that is bound in the journal; `None` before the first.
+    #[must_use]
+    pub fn last_bound(&self) -> Option<Epoch> {
+        let ready = self.ready.back().map(|batch| batch.binding.epoch);
+        self.bound.back().map(|bound| bound.epoch).or(ready).or((self.epoch.0 > 0).then_some(self.epoch))
+    }
+
     /// How long a caller with nothing else to do may sleep after [`Step::Idle`].
     #[must_use]
     pub fn idle_for(&self) -> Duration {

@@ -1,0 +1,106 @@
+//! What the job counts, one struct an event: the only place of this crate that names metrics.
+
+#![allow(clippy::disallowed_macros, reason = "the events' own home")]
+
+use std::collections::BTreeMap;
+
+use freshet_operators::cut::StateSize;
+use freshet_schema::Epoch;
+use freshet_sources::epochs::Batch;
+use metrics::{counter, gauge, histogram};
+
+/// Name and size of a piece of state on one worker.
+pub type Size = (&'static str, StateSize);
+
+/// An epoch was read.
+pub struct Read<'a>(&'a Batch);
+
+impl<'a> Read<'a> {
+    /// Of this batch.
+    #[must_use]
+    pub fn of(batch: &'a Batch) -> Self {
+        Self(batch)
+    }
+
+    /// Counts it.
+    pub fn emit(self) {
+        let mut kinds = BTreeMap::new();
+        for record in &self.0.records {
+            *kinds.entry(record.event.kind().folder()).or_insert(0u64) += 1;
+        }
+        for (kind, count) in kinds {
+            counter!("freshet_events_total", "kind" => kind).increment(count);
+        }
+        for letter in &self.0.dead_letters {
+            counter!("freshet_dead_letters_total", "reason" => letter.reason.as_str()).increment(1);
+        }
+        let binding = &self.0.binding;
+        gauge!("freshet_now_seconds").set(binding.now.0 as f64 / 1e3);
+        gauge!("freshet_watermark_lag_seconds").set(binding.now.since(binding.watermark) as f64 / 1e3);
+        gauge!("freshet_input_bytes_in_last_epoch").set(self.0.bytes as f64);
+    }
+}
+
+/// An epoch was committed to the store.
+pub struct Committed {
+    /// Its number.
+    pub epoch: Epoch,
+    /// Lists in it.
+    pub lists: u64,
+}
+
+impl Committed {
+    /// Counts it.
+    pub fn emit(self) {
+        counter!("freshet_epochs_committed_total").increment(1);
+        counter!("freshet_lists_written_total").increment(self.lists);
+        gauge!("freshet_epoch").set(self.epoch.0 as f64);
+    }
+}
+
+/// A live interaction is reflected in the store.
+pub struct Freshness {
+    /// From its event time to the commit, in milliseconds of the pipeline's clock.
+    pub ms: u64,
+}
+
+impl Freshness {
+    /// Counts it.
+    pub fn emit(self) {
+        histogram!("freshet_freshness_seconds").record(self.ms as f64 / 1e3);
+    }
+}
+
+/// Early interactions stopped waiting for their upload because too many wait.
+pub struct EarlyOverflow {
+    /// How many.
+    pub count: u64,
+}
+
+impl EarlyOverflow {
+    /// Counts it.
+    pub fn emit(self) {
+        counter!("freshet_early_overflow_total").increment(self.count);
+    }
+}
+
+/// The state's sizes, by worker.
+pub struct State<'a> {
+    /// For each worker the sizes of its pieces.
+    pub workers: &'a [Vec<Size>],
+}
+
+impl State<'_> {
+    /// Shows the sums over the workers.
+    pub fn emit(self) {
+        let mut sums: BTreeMap<&'static str, StateSize> = BTreeMap::new();
+        for (name, size) in self.workers.iter().flatten() {
+            let sum = sums.entry(name).or_default();
+            *sum = sum.plus(*size);
+        }
+        for (name, size) in sums {
+            gauge!("freshet_state_entries", "state" => name).set(size.entries as f64);
+            gauge!("freshet_state_bytes", "state" => name).set(size.bytes as f64);
+        }
+    }
+}
