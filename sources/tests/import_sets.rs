@@ -336,6 +336,18 @@ fn kuairand_explicit_sample() {
     assert_eq!(seen.len() as u64 + refused, 20_440);
     assert!(seen.iter().all(|i| i.like != i.dislike));
     assert_eq!(log.uploads().len(), 5_661);
+    // The bundled sample is this very log.
+    for kind in [EventKind::Interactions, EventKind::Uploads] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data-sample").join(kind.folder());
+        let bundled = fs::read(folder.join("part-kuairand27k.jsonl.zst")).expect("the sample is bundled");
+        let bundled = zstd::decode_all(&bundled[..]).expect("the sample is whole");
+        let made = fs::read(log.dir.path().join("log").join(kind.folder()).join("part-00000.jsonl"));
+        assert!(
+            bundled == made.expect("written"),
+            "data-sample/{} is not what an import makes",
+            kind.folder()
+        );
+    }
 }
 
 #[test]

@@ -22,8 +22,8 @@ pub(super) const SHAPES: &[Shape] = &[
     Shape::new("pairs", &[need(&["user"]), need(&["item"])], untimed).untimed(),
 ];
 
-/// A hashtag is at most this long, in characters: what is longer is the rest of a title behind a stray `#`.
-const LONGEST_TAG: usize = 60;
+/// A hashtag is at most this long, in bytes: what is longer is the rest of a title behind a stray `#`.
+const LONGEST_TAG: usize = 120;
 
 fn title(catalogue: &mut Catalogue, fields: &[Field<'_>], _: &mut Vec<Seen>) -> Result<(), Refusal> {
     let [item, title] = fields else { unreachable!("a field for each column of the shape") };
@@ -31,7 +31,7 @@ fn title(catalogue: &mut Catalogue, fields: &[Field<'_>], _: &mut Vec<Seen>) -> 
     details.caption = title.words().unwrap_or_default().into_owned();
     let mut tags = Vec::<String>::new();
     for tag in details.caption.split('#').skip(1).map(str::trim) {
-        if !tag.is_empty() && tag.chars().count() <= LONGEST_TAG && !tags.iter().any(|t| t == tag) {
+        if !tag.is_empty() && tag.len() <= LONGEST_TAG && !tags.iter().any(|t| t == tag) {
             tags.push(tag.to_owned());
         }
     }

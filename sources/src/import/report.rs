@@ -113,9 +113,9 @@ impl fmt::Display for Report {
             }
             let name = column.column;
             match column.provenance() {
-                Some(Provenance::Observed) => writeln!(f, "  {name:<16} observed")?,
-                Some(Provenance::Derived) => writeln!(f, "  {name:<16} derived")?,
-                Some(Provenance::Absent) => writeln!(f, "  {name:<16} absent")?,
+                Some(Provenance::Observed) => writeln!(f, "  {name:<18} observed")?,
+                Some(Provenance::Derived) => writeln!(f, "  {name:<18} derived")?,
+                Some(Provenance::Absent) => writeln!(f, "  {name:<18} absent")?,
                 None => {
                     let ColumnReport { observed, derived, absent, .. } = column;
                     let parts = [(observed, "observed"), (derived, "derived"), (absent, "absent")];
@@ -124,7 +124,7 @@ impl fmt::Display for Report {
                         .filter(|(n, _)| **n > 0)
                         .map(|(n, what)| format!("{what} in {n}"))
                         .collect();
-                    writeln!(f, "  {name:<16} {}", parts.join(", "))?;
+                    writeln!(f, "  {name:<18} {}", parts.join(", "))?;
                 }
             }
         }
