@@ -47,12 +47,15 @@ fn the_schemas_are_current() {
         for definition in made["$defs"].as_object_mut().into_iter().flat_map(|defs| defs.values_mut()) {
             admit_strings(definition);
         }
-        let made = serde_json::to_string_pretty(&made).expect("a schema is JSON") + "\n";
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            fs::write(&path, &made).expect("the schema can be written");
+            let text = serde_json::to_string_pretty(&made).expect("a schema is JSON") + "\n";
+            fs::write(&path, text).expect("the schema can be written");
         }
-        let kept = fs::read_to_string(&path).unwrap_or_default();
-        assert!(kept == made, "{} is not current; run the test with UPDATE_GOLDEN=1", path.display());
+        // As values: the order of the keys depends on how serde_json was built.
+        let kept = fs::read_to_string(&path)
+            .ok()
+            .and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok());
+        assert!(kept == Some(made), "{} is not current; run the test with UPDATE_GOLDEN=1", path.display());
     }
 }
 

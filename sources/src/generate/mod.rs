@@ -27,6 +27,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use freshet_schema::{Event, EventKind, Millis};
+use serde::Serialize;
 use thiserror::Error;
 
 pub use report::{Behaviour, Report};
@@ -50,7 +51,7 @@ pub struct World {
     pub seed: u64,
     /// When the log begins.
     pub start: Millis,
-    /// How many days it covers.
+    /// How many days it covers. Where more is asked of users than fits into their days, the log goes on for longer.
     pub days: u64,
     /// Whether to write the users' tastes and the videos' qualities to `DIR/truth`.
     pub truth: bool,
@@ -170,15 +171,24 @@ fn write_truth(
     let path = dir.join("videos.jsonl");
     let videos = videos.all.iter().zip(FIRST_VIDEO..).map(|(video, id)| {
         let category = words::CATEGORIES[usize::from(video.category)].name;
-        serde_json::json!({ "video_id": id, "category": category, "quality": video.quality })
+        VideoTruth { video_id: id, category, quality: video.quality }
     });
     write_lines(&path, videos).map_err(fail(&path))
 }
 
-fn write_lines(path: &Path, lines: impl Iterator<Item = serde_json::Value>) -> io::Result<()> {
+/// What is true of a video.
+#[derive(Serialize)]
+struct VideoTruth {
+    video_id: u64,
+    category: &'static str,
+    quality: u16,
+}
+
+fn write_lines(path: &Path, lines: impl Iterator<Item = impl Serialize>) -> io::Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
     for line in lines {
-        writeln!(file, "{line}")?;
+        serde_json::to_writer(&mut file, &line)?;
+        file.write_all(b"\n")?;
     }
     file.flush()
 }

@@ -170,26 +170,29 @@ impl Person {
             let from = self.joined.min(end - 1);
             let place = (u128::from(k) * 1024 + u128::from((draw >> 32) % 1024)) * u128::from(end - from)
                 / (u128::from(self.sessions) * 1024);
-            let at = start + by_the_clock(from - start + place as u64);
+            let at = by_the_clock(from + place as u64);
             return Some(at.max(after + 5 * MINUTE).max(self.joined));
         }
         None
     }
 }
 
+/// The clock of [`HOURS`] is ahead of UTC by this.
+const AHEAD: u64 = 8 * HOUR;
+
 /// Moves a moment within its day, so that the hours get their shares: the inverse of the distribution over the day.
-fn by_the_clock(since_start: u64) -> u64 {
-    let (day, within) = (since_start / DAY, since_start % DAY);
+fn by_the_clock(time: u64) -> u64 {
+    let (day, within) = ((time + AHEAD) / DAY, (time + AHEAD) % DAY);
     let total: u64 = HOURS.iter().sum();
     let wanted = within * total / DAY;
     let mut sum = 0;
     for (hour, share) in HOURS.iter().enumerate() {
         if wanted < sum + share {
-            return day * DAY + hour as u64 * HOUR + (wanted - sum) * HOUR / share;
+            return day * DAY + hour as u64 * HOUR + (wanted - sum) * HOUR / share - AHEAD;
         }
         sum += share;
     }
-    since_start
+    time
 }
 
 #[cfg(test)]
@@ -201,10 +204,10 @@ mod tests {
         let mut night = 0;
         let mut last = 0;
         for minute in 0..2 * 1440 {
-            let at = by_the_clock(minute * MINUTE);
+            let at = by_the_clock(World::START.0 + minute * MINUTE);
             assert!(at >= last, "time goes on");
             last = at;
-            night += u64::from((2 * HOUR..6 * HOUR).contains(&(at % DAY)));
+            night += u64::from((2 * HOUR..6 * HOUR).contains(&((at + AHEAD) % DAY)));
         }
         // 4 of 24 hours, 4.1 % of the exposures.
         assert!((100..135).contains(&night), "{night} of 2880");

@@ -1,7 +1,10 @@
 //! What a user likes: a pure function of seed, user and time, so that nobody has to keep it, the simulation and the truth
 //! file cannot disagree, and drift needs no events.
 
+use std::collections::BTreeMap;
+
 use freshet_schema::hash;
+use serde::Serialize;
 
 use super::rates::DRIFT;
 use super::rng::Rng;
@@ -20,6 +23,23 @@ const BONUS: [u64; SLOTS] = [480, 400, 330, 280, 240];
 const SLOT: u64 = u64::from_be_bytes(*b"the-slot");
 const TAG: u64 = u64::from_be_bytes(*b"the-tags");
 const SOUND: u64 = u64::from_be_bytes(*b"thesound");
+
+/// What is true of a user, as it is written. (A type and not a JSON value, whose order of keys depends on how the JSON
+/// library was built.)
+#[derive(Serialize)]
+pub(super) struct Truth {
+    user_id: u64,
+    periods: Vec<Period>,
+    hashtags: Vec<&'static str>,
+    sounds: Vec<u64>,
+}
+
+/// The favourites from a time on, with their shares of attention in per mille.
+#[derive(Serialize)]
+struct Period {
+    from: u64,
+    categories: BTreeMap<&'static str, u64>,
+}
 
 /// The tastes of all users.
 pub(super) struct Tastes {
@@ -64,20 +84,20 @@ impl Tastes {
         (80 + bonus + 90 * liked + 60 * sound + u64::from(video.quality) / 5).min(1000)
     }
 
-    /// The truth about a user, one JSON object: the favourite categories of each period with their shares of attention,
+    /// The truth about a user, the favourite categories of each period with their shares of attention,
     /// and the hashtags and sounds that the user likes among those of the last period.
-    pub fn truth(&self, user: u64, user_id: u64, end: u64, videos: &Videos) -> serde_json::Value {
+    pub fn truth(&self, user: u64, user_id: u64, end: u64, videos: &Videos) -> Truth {
         let mut periods = Vec::new();
         let mut last = None;
         let mut from = self.start;
         while from <= end {
             let favourites = self.favourites(user, from);
             if last != Some(favourites) {
-                let mut shares = std::collections::BTreeMap::<&str, u64>::new();
+                let mut shares = BTreeMap::new();
                 for (category, weight) in favourites.iter().zip(WEIGHTS) {
                     *shares.entry(CATEGORIES[usize::from(*category)].name).or_default() += weight;
                 }
-                periods.push(serde_json::json!({ "from": from, "categories": shares }));
+                periods.push(Period { from, categories: shares });
                 last = Some(favourites);
             }
             from += DRIFT;
@@ -93,6 +113,6 @@ impl Tastes {
             .map(super::videos::sound_id)
             .take(100)
             .collect();
-        serde_json::json!({ "user_id": user_id, "periods": periods, "hashtags": hashtags, "sounds": sounds })
+        Truth { user_id, periods, hashtags, sounds }
     }
 }

@@ -144,7 +144,7 @@ impl Catalogue {
         let nothing = Details::default();
         let details = video.details.as_deref().unwrap_or(&nothing);
         // Some videos were seen before the day on which they are said to be published: seeing is believing.
-        let published = details.created_at.filter(|at| *at <= video.first_seen);
+        let published = details.created_at.filter(|at| *at <= video.first_seen && super::is_plausible(*at));
         let seen = (video.first_seen != u64::MAX).then_some(video.first_seen);
         let created_at = Millis(published.or(seen).unwrap_or_else(|| self.start()));
         // The broader of several categories is the one that more videos carry.

@@ -231,13 +231,17 @@ impl Input {
 /// 2100-01-01: beyond it lie only mistaken units.
 const LATEST: u64 = 4_102_444_800_000;
 
-/// Refuses times that no log can hold, before one of them becomes the time of an upload or of the log's beginning.
+/// Whether a log can hold the time.
+fn is_plausible(time: u64) -> bool {
+    (DEFAULT_MIN_EVENT_TIME.0..=LATEST).contains(&time)
+}
+
+/// Refuses other times, before one of them becomes the time of an upload or of the log's beginning.
 fn check_time(time: u64) -> Result<(), Refusal> {
-    let reason = match time {
-        _ if time < DEFAULT_MIN_EVENT_TIME.0 => Reason::TooOld,
-        _ if time > LATEST => Reason::TooFarAhead,
-        _ => return Ok(()),
-    };
+    if is_plausible(time) {
+        return Ok(());
+    }
+    let reason = if time < LATEST { Reason::TooOld } else { Reason::TooFarAhead };
     let detail = format!("the time is {time} ms since 1970, expected one between 2000 and 2100");
     Err(Refusal::new(reason.as_str(), detail))
 }
