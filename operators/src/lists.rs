@@ -87,20 +87,20 @@ fn feed(epoch: u64, request: &Request, list: &List) -> FeedRecord {
         epoch,
         now_ms: request.now,
         algorithm: if request.new_user { NEW_USER_ALGORITHM } else { ALGORITHM }.to_owned(),
-        items: list.items.iter().map(item).collect(),
+        items: list.items.iter().map(|placed| item(placed, request)).collect(),
         interest_drift: request.drift,
         obsession_loop: request.obsession,
         group: request.group.as_str().to_owned(),
     }
 }
 
-fn item(placed: &Placed) -> FeedItem {
+fn item(placed: &Placed, request: &Request) -> FeedItem {
     let part = |millionths: u32| millionths as f32 / 1e6;
     let Parts { similarity, quality, creator, freshness } = placed.candidate.parts;
     FeedItem {
         video_id: placed.candidate.video,
         score: (placed.candidate.parts.score() as f64 / 1e12) as f32,
-        sources: placed.sources.iter().map(|s| i32::from(s.0)).collect(),
+        sources: placed.sources(request).map(|s| i32::from(s.0)).collect(),
         parts: Some(ScoreParts {
             similarity: part(similarity),
             quality: part(quality),

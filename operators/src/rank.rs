@@ -7,10 +7,10 @@ use std::cmp::Reverse;
 
 use freshet_schema::feed::{Source, Stage as Dropped};
 use freshet_schema::hash;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
 use crate::params::Params;
-use crate::request::{Candidate, Reply, Request, SourceId, Subject};
+use crate::request::{ABSENT, Candidate, MAX_ASKS, Reply, Request, SourceId, Subject};
 
 /// Watched videos named for the explanation, per source.
 pub const WATCHED_NAMED: usize = 20;
@@ -20,10 +20,18 @@ pub const WATCHED_NAMED: usize = 20;
 pub struct Placed {
     /// The video with its parts.
     pub candidate: Candidate,
-    /// The sources whose quota it is in.
-    pub sources: Vec<SourceId>,
+    /// The asks in whose quota it is, as bits by their number.
+    pub asks: u8,
     /// The rule that moved it back from its place by score.
     pub moved_by: Option<&'static str>,
+}
+
+impl Placed {
+    /// The sources whose quota it is in.
+    pub fn sources<'a>(&self, request: &'a Request) -> impl Iterator<Item = SourceId> + use<'a> {
+        let asks = self.asks;
+        request.asks.iter().enumerate().filter(move |(n, _)| asks & (1 << n) != 0).map(|(_, ask)| ask.source)
+    }
 }
 
 /// A list and what did not make it.
@@ -38,16 +46,19 @@ pub struct List {
 /// The name of the rule in [`Placed::moved_by`].
 pub const CATEGORY_RULE: &str = "category";
 
+/// A candidate and the asks in whose quota it is.
+type Chosen = (Candidate, u8);
+
 /// Makes the list for `request` from the answers of all workers.
 #[must_use]
 pub fn make(request: &Request, replies: &[Reply], params: &Params) -> List {
     let (mut pool, watched) = quotas(request, replies);
     pool.retain(|(candidate, _)| !request.last_watched.contains(&candidate.video));
     let (items, rest) = if request.new_user {
-        for_strangers(pool, request, params)
+        for_strangers(&pool, request, params)
     } else {
-        pool.sort_unstable_by_key(|(c, _)| (Reverse(c.parts.score()), c.video));
-        spread(pool, params.feed.length, params.feed.per_category, params.feed.category_window)
+        pool.sort_by_cached_key(|(c, _)| (Reverse(c.parts.score()), c.video));
+        spread(&pool, params.feed.length, params.feed.per_category, params.feed.category_window)
     };
     let mut dropped = rest;
     dropped.truncate(params.feed.dropped_kept);
@@ -59,25 +70,28 @@ pub fn make(request: &Request, replies: &[Reply], params: &Params) -> List {
 /// The candidates that are within the quota of at least one source, with those sources and only their rank values there,
 /// and the best watched videos above the quotas' ends. A source's quota goes to the best of all workers by rank value, then
 /// by number; what a worker offers beyond that leaves no trace.
-fn quotas(request: &Request, replies: &[Reply]) -> (Vec<(Candidate, Vec<SourceId>)>, Vec<u64>) {
-    let mut all: Vec<(Candidate, Vec<SourceId>)> =
-        replies.iter().flat_map(|r| &r.candidates).map(|c| (c.clone(), Vec::new())).collect();
+fn quotas(request: &Request, replies: &[Reply]) -> (Vec<Chosen>, Vec<u64>) {
+    let mut all: Vec<Chosen> = replies.iter().flat_map(|r| &r.candidates).map(|c| (*c, 0)).collect();
     let mut watched = Vec::new();
-    for (n, ask) in request.asks.iter().enumerate() {
-        let mut ranked: Vec<(Reverse<i64>, u64, usize)> = all
-            .iter_mut()
-            .enumerate()
-            .filter_map(|(at, (c, _))| Some((Reverse(c.ranks.get_mut(n)?.take()?), c.video, at)))
-            .collect();
+    let mut ranked: Vec<(Reverse<i64>, u64, usize)> = Vec::with_capacity(all.len());
+    for (n, ask) in request.asks.iter().enumerate().take(MAX_ASKS) {
+        ranked.clear();
+        for (at, (candidate, _)) in all.iter_mut().enumerate() {
+            let rank = std::mem::replace(&mut candidate.ranks[n], ABSENT);
+            if rank != ABSENT {
+                ranked.push((Reverse(rank), candidate.video, at));
+            }
+        }
         let mut end = None;
         if ask.quota > 0 && ranked.len() >= ask.quota {
             ranked.select_nth_unstable(ask.quota - 1);
             end = Some(ranked[ask.quota - 1]);
         }
         ranked.truncate(ask.quota);
-        for (rank, _, at) in ranked {
-            all[at].0.ranks[n] = Some(rank.0);
-            all[at].1.push(ask.source);
+        for (rank, _, at) in &ranked {
+            let (candidate, asks) = &mut all[*at];
+            candidate.ranks[n] = rank.0;
+            *asks |= 1 << n;
         }
         let mut passed: Vec<(Reverse<i64>, u64)> = replies
             .iter()
@@ -89,7 +103,7 @@ fn quotas(request: &Request, replies: &[Reply]) -> (Vec<(Candidate, Vec<SourceId
         passed.sort_unstable();
         watched.extend(passed.into_iter().take(WATCHED_NAMED).map(|(_, video)| video));
     }
-    all.retain(|(_, sources)| !sources.is_empty());
+    all.retain(|(_, asks)| *asks != 0);
     watched.sort_unstable();
     watched.dedup();
     (all, watched)
@@ -98,42 +112,36 @@ fn quotas(request: &Request, replies: &[Reply]) -> (Vec<(Candidate, Vec<SourceId
 /// Places `ranked` so that among any `window` neighbours at most `per_category` share a category. Where no candidate fits,
 /// the best one left is taken: a list that the rule would cut short is filled.
 fn spread(
-    ranked: Vec<(Candidate, Vec<SourceId>)>,
+    ranked: &[Chosen],
     length: usize,
     per_category: usize,
     window: usize,
 ) -> (Vec<Placed>, Vec<(u64, Dropped)>) {
-    let mut waiting: Vec<Option<(Candidate, Vec<SourceId>)>> = ranked.into_iter().map(Some).collect();
-    let mut items: Vec<Placed> = Vec::with_capacity(length.min(waiting.len()));
+    let mut items: Vec<Placed> = Vec::with_capacity(length.min(ranked.len()));
+    let mut taken = vec![false; ranked.len()];
+    let mut passed_over = vec![false; ranked.len()];
     let mut first = 0;
-    let mut passed_over = FxHashSet::default();
-    while items.len() < length && first < waiting.len() {
+    while items.len() < length && first < ranked.len() {
         let neighbours = &items[items.len().saturating_sub(window.saturating_sub(1))..];
-        let fits = |c: &Candidate| {
-            c.category == 0
-                || neighbours.iter().filter(|p| p.candidate.category == c.category).count() < per_category
+        let fits = |category: u64| {
+            category == 0
+                || neighbours.iter().filter(|p| p.candidate.category == category).count() < per_category
         };
-        let open = || (first..waiting.len()).filter(|at| waiting[*at].is_some());
-        let Some(best) = open().next() else { break };
-        let chosen = open().find(|at| waiting[*at].as_ref().is_some_and(|(c, _)| fits(c))).unwrap_or(best);
-        if chosen > best {
-            passed_over.extend((best..chosen).filter(|at| waiting[*at].is_some()));
+        let fitting = (first..ranked.len()).find(|at| !taken[*at] && fits(ranked[*at].0.category));
+        let chosen = fitting.unwrap_or(first);
+        for at in first..chosen {
+            passed_over[at] |= !taken[at];
         }
-        let Some((candidate, sources)) = waiting[chosen].take() else { break };
-        let moved_by = passed_over.contains(&chosen).then_some(CATEGORY_RULE);
-        items.push(Placed { candidate, sources, moved_by });
-        while first < waiting.len() && waiting[first].is_none() {
+        taken[chosen] = true;
+        let (candidate, asks) = ranked[chosen];
+        items.push(Placed { candidate, asks, moved_by: passed_over[chosen].then_some(CATEGORY_RULE) });
+        while first < ranked.len() && taken[first] {
             first += 1;
         }
     }
-    let rest = waiting
-        .into_iter()
-        .enumerate()
-        .filter_map(|(at, left)| {
-            let (candidate, _) = left?;
-            let stage = if passed_over.contains(&at) { Dropped::CategoryCap } else { Dropped::Length };
-            Some((candidate.video, stage))
-        })
+    let rest = (0..ranked.len())
+        .filter(|at| !taken[*at])
+        .map(|at| (ranked[at].0.video, if passed_over[at] { Dropped::CategoryCap } else { Dropped::Length }))
         .collect();
     (items, rest)
 }
@@ -142,79 +150,62 @@ fn spread(
 /// ten, `new_user_popular` of the places go to the best of the demographic group, filled up from what was asked for and from
 /// the global trend, and the rest to a draw from all videos; the block is shuffled by a seeded hash.
 fn for_strangers(
-    pool: Vec<(Candidate, Vec<SourceId>)>,
+    pool: &[Chosen],
     request: &Request,
     params: &Params,
 ) -> (Vec<Placed>, Vec<(u64, Dropped)>) {
     const BLOCK: usize = 10;
-    let exploration = SourceId::new(Source::Exploration);
-    let order_of = |source: Source| request.asks.iter().position(|a| a.source == SourceId::new(source));
+    let ask_of = |source: Source| request.asks.iter().position(|a| a.source == SourceId::new(source));
     let preferred: Vec<usize> =
         [Source::Followed, Source::Hashtag, Source::Demographic, Source::Sound, Source::Trending]
             .into_iter()
-            .filter_map(order_of)
+            .filter_map(ask_of)
             .collect();
     // (how good the source is, rank within it): the first source that has the video speaks for it.
     let standing = |c: &Candidate| {
-        preferred
-            .iter()
-            .enumerate()
-            .find_map(|(n, ask)| Some((n, Reverse((*c.ranks.get(*ask)?)?), c.video)))
+        let best = preferred.iter().enumerate().find(|(_, ask)| c.ranks[**ask] != ABSENT);
+        best.map(|(n, ask)| (n, Reverse(c.ranks[*ask]), c.video))
     };
     let mut popular: Vec<_> = pool.iter().filter_map(|entry| Some((standing(&entry.0)?, entry))).collect();
     popular.sort_unstable_by_key(|(standing, _)| *standing);
-    let explore_at = order_of(Source::Exploration);
-    let mut explore: Vec<_> = pool
-        .iter()
-        .filter(|(_, sources)| sources.contains(&exploration))
-        .filter_map(|entry| Some((Reverse((*entry.0.ranks.get(explore_at?)?)?), entry.0.video, entry)))
-        .collect();
-    explore.sort_unstable_by_key(|(rank, video, _)| (*rank, *video));
+    let drawn = |c: &Candidate| ask_of(Source::Exploration).map_or(ABSENT, |ask| c.ranks[ask]);
+    let mut explore: Vec<_> = pool.iter().filter(|(c, _)| drawn(c) != ABSENT).collect();
+    explore.sort_unstable_by_key(|(c, _)| (Reverse(drawn(c)), c.video));
 
-    let share = (params.feed.new_user_popular * BLOCK as f64).round() as usize;
-    let mut popular = popular.into_iter().map(|(_, entry)| entry).peekable();
-    let mut explore = explore.into_iter().map(|(_, _, entry)| entry).peekable();
-    let mut used: FxHashSet<u64> = FxHashSet::default();
-    let mut items: Vec<Placed> = Vec::new();
     let (kind, subject) = match &request.subject {
         Subject::User(user) => (0, *user),
         Subject::Group(group) => (1, hash::text(group)),
     };
+    let share = (params.feed.new_user_popular * BLOCK as f64).round() as usize;
+    let mut popular = popular.into_iter().map(|(_, entry)| entry);
+    let mut explore = explore.into_iter();
+    let mut used: FxHashSet<u64> = FxHashSet::default();
+    let mut items: Vec<Placed> = Vec::new();
     while items.len() < params.feed.length {
         let mut block: Vec<Placed> = Vec::with_capacity(BLOCK);
-        let mut take = |from: &mut dyn Iterator<Item = &(Candidate, Vec<SourceId>)>,
-                        wanted: usize,
-                        block: &mut Vec<Placed>| {
+        let mut fill = |from: &mut dyn Iterator<Item = &Chosen>, wanted: usize, block: &mut Vec<Placed>| {
             while block.len() < wanted {
-                let Some((candidate, sources)) = from.next() else { break };
+                let Some((candidate, asks)) = from.next() else { break };
                 if used.insert(candidate.video) {
-                    block.push(Placed {
-                        candidate: candidate.clone(),
-                        sources: sources.clone(),
-                        moved_by: None,
-                    });
+                    block.push(Placed { candidate: *candidate, asks: *asks, moved_by: None });
                 }
             }
         };
-        take(&mut popular, share, &mut block);
-        take(&mut explore, BLOCK, &mut block);
-        take(&mut popular, BLOCK, &mut block);
+        fill(&mut popular, share, &mut block);
+        fill(&mut explore, BLOCK, &mut block);
+        fill(&mut popular, BLOCK, &mut block);
         if block.is_empty() {
             break;
         }
         block.sort_unstable_by_key(|p| hash::mix(params.seed, &[kind, subject, p.candidate.video]));
         items.append(&mut block);
     }
-    let mut rest: Vec<(u64, Dropped)> = items
-        .split_off(items.len().min(params.feed.length))
-        .into_iter()
-        .map(|p| (p.candidate.video, Dropped::Length))
-        .collect();
-    let left: FxHashMap<u64, ()> = pool.iter().map(|(c, _)| (c.video, ())).collect();
-    let mut left: Vec<u64> = left.into_keys().filter(|v| !used.contains(v)).collect();
+    let beyond = items.split_off(items.len().min(params.feed.length));
+    let mut rest: Vec<u64> = beyond.into_iter().map(|p| p.candidate.video).collect();
+    let mut left: Vec<u64> = pool.iter().map(|(c, _)| c.video).filter(|v| !used.contains(v)).collect();
     left.sort_unstable();
-    rest.extend(left.into_iter().map(|video| (video, Dropped::Length)));
-    (items, rest)
+    rest.append(&mut left);
+    (items, rest.into_iter().map(|video| (video, Dropped::Length)).collect())
 }
 
 #[cfg(test)]
@@ -223,9 +214,11 @@ mod tests {
     use crate::request::{Ask, Parts};
     use std::sync::Arc;
 
-    fn candidate(video: u64, score: u32, category: u64) -> (Candidate, Vec<SourceId>) {
+    fn candidate(video: u64, score: u32, category: u64) -> Chosen {
         let parts = Parts { similarity: score, quality: 1_000_000, creator: 1_000_000, freshness: 1_000_000 };
-        (Candidate { video, ranks: vec![Some(i64::from(score))], category, parts }, vec![SourceId(4)])
+        let mut ranks = [ABSENT; MAX_ASKS];
+        ranks[0] = i64::from(score);
+        (Candidate { video, ranks, category, parts }, 1)
     }
 
     fn videos(items: &[Placed]) -> Vec<u64> {
@@ -236,7 +229,7 @@ mod tests {
     fn at_most_three_of_a_category_among_ten() {
         let ranked: Vec<_> =
             (0..30).map(|n| candidate(n, 1000 - n as u32, if n < 15 { 1 } else { n })).collect();
-        let (items, _) = spread(ranked, 20, 3, 10);
+        let (items, _) = spread(&ranked, 20, 3, 10);
         for window in items.windows(10) {
             assert!(window.iter().filter(|p| p.candidate.category == 1).count() <= 3);
         }
@@ -248,7 +241,7 @@ mod tests {
     #[test]
     fn a_list_that_the_rule_would_cut_short_is_filled() {
         let ranked: Vec<_> = (0..30).map(|n| candidate(n, 1000 - n as u32, 1)).collect();
-        let (items, rest) = spread(ranked, 20, 3, 10);
+        let (items, rest) = spread(&ranked, 20, 3, 10);
         assert_eq!(videos(&items), (0..20).collect::<Vec<_>>());
         assert_eq!(rest.len(), 10);
     }

@@ -66,13 +66,19 @@ pub struct Request {
     pub obsession: bool,
 }
 
+/// Asks of a request are at most this many.
+pub const MAX_ASKS: usize = 6;
+
+/// The rank value in a source that does not have the video: below all others.
+pub const ABSENT: i64 = i64::MIN;
+
 /// A video that one worker offers for a request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     /// The video.
     pub video: u64,
-    /// For each ask of the request, the video's rank value in that source's pools; `None` where it is in none of them.
-    pub ranks: Vec<Option<i64>>,
+    /// For each ask of the request, the video's rank value in that source's pools; [`ABSENT`] where it is in none of them.
+    pub ranks: [i64; MAX_ASKS],
     /// Hash of the category; 0 where there is none.
     pub category: u64,
     /// Parts of the score, in millionths.

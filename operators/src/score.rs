@@ -91,8 +91,9 @@ pub fn creator(sums: &Sums, everyone: &Rates, score: &Score) -> u32 {
 /// 2^(-age / half-life) in millionths.
 #[must_use]
 pub fn freshness(created_at: u64, now: u64, half_life: u64) -> u32 {
-    let age = now.saturating_sub(created_at);
-    let halves = ((u128::from(age) << LOG_BITS) / u128::from(half_life)).min(64 << LOG_BITS) as u64;
+    // Beyond 64 half-lives nothing is left; the bound keeps the shift within 64 bits for half-lives up to centuries.
+    let age = now.saturating_sub(created_at).min(1 << 47);
+    let halves = ((age << LOG_BITS) / half_life.max(1)).min(64 << LOG_BITS);
     // 2^-x = 2^(ceil(x) - x) / 2^ceil(x), in whole numbers.
     let up = halves.div_ceil(1 << LOG_BITS);
     let fraction = (up << LOG_BITS) - halves;

@@ -26,13 +26,10 @@ use crate::params::Params;
 use crate::popularity::{self, STEP, contribution, log_sum};
 use crate::publish::Published;
 use crate::rank::WATCHED_NAMED;
-use crate::request::{Ask, Candidate, Parts, Reply, Request, Subject};
+use crate::request::{ABSENT, Ask, Candidate, MAX_ASKS, Parts, Reply, Request, Subject};
 use crate::row::Group;
 use crate::score::{self, Rates};
 use crate::sums::{Sums, WindowSums};
-
-/// Asks of a request are at most this many.
-pub const MAX_ASKS: usize = 6;
 
 /// What the shelves hear. Totals come as they change: withdrawn with -1, set with 1.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -294,7 +291,8 @@ impl Shelf {
 
     fn answer(&mut self, request: &Arc<Request>) -> Reply {
         self.requests += 1;
-        let mut found: Vec<(u32, [Option<i64>; MAX_ASKS])> = Vec::new();
+        let quota: usize = request.asks.iter().map(|ask| ask.quota).sum();
+        let mut found: Vec<(u32, [i64; MAX_ASKS])> = Vec::with_capacity(quota.min(self.slots.len()));
         let mut watched = Vec::new();
         let mut marks = std::mem::take(&mut self.marks);
         for (n, ask) in request.asks.iter().take(MAX_ASKS).enumerate() {
@@ -311,12 +309,12 @@ impl Shelf {
                 let mark = &mut marks[at as usize];
                 if mark.0 != self.requests {
                     *mark = (self.requests, found.len() as u32);
-                    found.push((at, [None; MAX_ASKS]));
+                    found.push((at, [ABSENT; MAX_ASKS]));
                 }
                 let ranks = &mut found[mark.1 as usize].1;
                 // A video in several of the source's pools is met several times and counts once.
-                if ranks[n].is_none() {
-                    ranks[n] = Some(rank);
+                if ranks[n] == ABSENT {
+                    ranks[n] = rank;
                     taken += 1;
                 }
                 taken < ask.quota
@@ -330,7 +328,7 @@ impl Shelf {
                 let slot = &self.slots[at as usize];
                 Candidate {
                     video: slot.content.video,
-                    ranks: ranks[..request.asks.len().min(MAX_ASKS)].to_vec(),
+                    ranks,
                     category: slot.content.category,
                     parts: self.parts(slot, request, query_norm),
                 }

@@ -37,16 +37,31 @@ const fn isqrt(n: u128) -> u128 {
     low
 }
 
+/// 2^(i / 256) and 2^(i / 65,536), with 32 fraction bits.
+const POWERS: [[u64; 256]; 2] = [powers(0), powers(8)];
+
+const fn powers(first: usize) -> [u64; 256] {
+    let mut table = [1 << 32; 256];
+    let mut i = 0;
+    while i < 256 {
+        let mut bit = 0;
+        while bit < 8 {
+            if i & (0x80 >> bit) != 0 {
+                table[i] = ((table[i] as u128 * ROOTS[first + bit] as u128) >> 32) as u64;
+            }
+            bit += 1;
+        }
+        i += 1;
+    }
+    table
+}
+
 /// 2^(`fraction` / 65,536) with 32 fraction bits, in `[2^32, 2^33)`; only the low 16 bits of `fraction` count.
 #[must_use]
 pub fn exp2_q32(fraction: u32) -> u64 {
-    let mut product = 1u64 << 32;
-    for (i, root) in ROOTS.iter().enumerate() {
-        if fraction & (1 << (LOG_BITS as usize - 1 - i)) != 0 {
-            product = ((u128::from(product) * u128::from(*root)) >> 32) as u64;
-        }
-    }
-    product
+    let [high, low] = [(fraction >> 8) & 0xff, fraction & 0xff];
+    let product = u128::from(POWERS[0][high as usize]) * u128::from(POWERS[1][low as usize]);
+    (product >> 32) as u64
 }
 
 /// log2 of a positive number in 1/65,536 octaves, rounded down; `None` for zero.
