@@ -3,12 +3,12 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo test bench clean
 
-help: ## List the targets
+help:
 	@echo 'make demo    install what is missing, build, replay a stream, serve it on http://127.0.0.1:8080/'
 	@echo '             DATA=PATH    replay this event log instead of the sample and the generated world'
 	@echo '             LISTEN=A:P   another address (beyond loopback FRESHET_TOKEN must be set, and POST needs it)'
 	@echo 'make test    install what is missing, check the format, lint, run all tests'
-	@echo 'make bench   measure, and print the conditions'
+	@echo 'make bench   measure, and print the conditions (some minutes); ARGS=--help says what can be measured'
 	@echo 'make clean   remove target/ and data/demo*'
 
 demo:
@@ -18,7 +18,7 @@ test:
 	@sh scripts/test.sh
 
 bench:
-	@sh scripts/bench.sh
+	@sh scripts/bench.sh $(ARGS)
 
 clean:
 	rm -rf target data/demo data/demo-*

@@ -70,8 +70,8 @@ pub fn run(
             config.journal.file().display().to_string()
         );
     }
-    let (graph, outputs) =
-        runtime::start(config.graph.workers, &config.params, false).map_err(|e| anyhow!("the dataflow: {e}"))?;
+    let (graph, outputs) = runtime::start(config.graph.workers, &config.params, false)
+        .map_err(|e| anyhow!("the dataflow: {e}"))?;
 
     let committed = Arc::new(AtomicU64::new(0));
     let (announce, announced) = channel();
@@ -249,7 +249,8 @@ impl Sink {
         let epoch = announced.epoch;
         self.dead_letters.append(epoch, &announced.dead_letters).context("the dead letters")?;
         let lists =
-            changes.iter().filter(|(key, value)| matches!(key, Key::Feed(_)) && value.is_some()).count() as u64;
+            changes.iter().filter(|(key, value)| matches!(key, Key::Feed(_)) && value.is_some()).count()
+                as u64;
         if !changes.is_empty() {
             changes.sort_by_cached_key(|(key, _)| key.to_string());
             self.store.commit(&Commit { epoch, changes }).context("the store")?;

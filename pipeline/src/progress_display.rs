@@ -69,8 +69,8 @@ fn line(last: &Snapshot, now: &Snapshot) -> String {
         Phase::Journal => format!("replaying the journal: epoch {}", now.last_epoch),
         _ => format!("replaying: epoch {}", now.last_epoch),
     };
-    if now.bytes_total > 0 {
-        text.push_str(&format!(", {} %", (now.bytes_read * 100 / now.bytes_total).min(100)));
+    if let Some(percent) = (now.bytes_read * 100).checked_div(now.bytes_total) {
+        text.push_str(&format!(", {} %", percent.min(100)));
     }
     text.push_str(&format!(", {} events ({}/s)", count(now.events), count(rate)));
     text.push_str(&format!(", {} lists", count(now.lists)));
@@ -105,7 +105,7 @@ pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

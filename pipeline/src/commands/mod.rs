@@ -18,7 +18,7 @@ const USAGE: u8 = 2;
 
 /// Streaming For You feeds: raw interactions and uploads in, ranked short-video lists out.
 #[derive(Debug, Parser)]
-#[command(name = "freshet", version, arg_required_else_help = true, after_long_help = EXAMPLES)]
+#[command(name = "freshet", version, arg_required_else_help = true, after_help = EXAMPLES)]
 #[command(max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]

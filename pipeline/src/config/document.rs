@@ -147,7 +147,7 @@ impl Document {
                 Err((what, remedy)) => mistakes.push(Mistake {
                     place: located.place.clone(),
                     key: key.name.to_owned(),
-                    value: located.text.clone(),
+                    value: if key.is_secret(config) { String::new() } else { located.text.clone() },
                     what,
                     remedy,
                 }),

@@ -190,7 +190,12 @@ impl Key {
     }
 
     /// Whether the value must not be printed.
-    pub fn secret(&self, config: &mut Config) -> bool {
+    pub fn is_secret(&self, config: &mut Config) -> bool {
+        matches!((self.field)(config), Field::Secret(_))
+    }
+
+    /// Whether there is a value that must not be printed.
+    pub fn holds_secret(&self, config: &mut Config) -> bool {
         matches!((self.field)(config), Field::Secret(Some(_)))
     }
 

@@ -15,7 +15,7 @@ pub fn to_toml(config: &Config) -> String {
             let origin =
                 config.origins.iter().find(|(name, _)| *name == key.name).map(|(_, place)| place.clone());
             let origin = origin.map_or_else(String::new, |place| format!("  # {place}"));
-            let secret = key.secret(&mut config);
+            let secret = key.holds_secret(&mut config);
             match key.get(&mut config) {
                 Some(value) => text.push_str(&format!("{} = {value}{origin}\n", key.bare())),
                 None if secret => text.push_str(&format!("# {} is set, and not shown{origin}\n", key.bare())),

@@ -88,6 +88,11 @@ fn the_token_comes_from_the_environment_and_is_never_printed() {
     let config = resolve("[server]\nlisten = \"0.0.0.0:80\"\ntoken_env = \"SET\"\n").expect("valid");
     assert_eq!(config.server.token.as_deref(), Some("secret-of-env"));
     assert!(!config.to_toml().contains("secret-of-env"));
+    assert_eq!(
+        mistakes("[server]\ntoken = 12345\n")[0].value,
+        "",
+        "a secret is not shown, also where it is wrong"
+    );
     assert!(mistakes("[server]\ntoken_env = \"UNSET\"\n")[0].what.contains("not set"));
     assert!(mistakes("[server]\ntoken_env = \"SET\"\ntoken = \"x\"\n")[0].remedy.contains("one of the two"));
 }

@@ -27,7 +27,7 @@ pub fn parse_duration(text: &str) -> Option<u64> {
 
 /// Writes milliseconds in the greatest unit that divides them: `90m`, `7d`, `50ms`. Weeks are written as days.
 pub fn format_duration(ms: u64) -> String {
-    match UNITS[1..].iter().find(|(_, scale)| ms >= *scale && ms % scale == 0) {
+    match UNITS[1..].iter().find(|(_, scale)| ms >= *scale && ms.is_multiple_of(*scale)) {
         Some((name, scale)) => format!("{}{name}", ms / scale),
         None => format!("{ms}ms"),
     }
@@ -49,7 +49,10 @@ pub fn parse_size(text: &str) -> Option<u64> {
 
 /// Writes bytes in the greatest unit that divides them.
 pub fn format_size(bytes: u64) -> String {
-    match [("GiB", 30), ("MiB", 20)].into_iter().find(|(_, s)| bytes >= 1 << s && bytes % (1 << s) == 0) {
+    match [("GiB", 30), ("MiB", 20)]
+        .into_iter()
+        .find(|(_, s)| bytes >= 1 << s && bytes.is_multiple_of(1 << s))
+    {
         Some((name, shift)) => format!("{}{name}", bytes >> shift),
         None => format!("{}KiB", bytes >> 10),
     }

@@ -1,1 +1,7 @@
-//! CLI tests
+//! The `freshet` command as people use it: its own process, its own folders, its exit code and its words.
+
+mod check;
+mod data;
+mod help;
+mod run;
+mod support;
