@@ -161,7 +161,7 @@ pub(crate) async fn get(
         },
         |video| {
             let card = card(store, video)?;
-            Ok(if card.as_ref().is_some_and(is_hidden) { None } else { Some(card) })
+            Ok(if card.as_ref().is_none_or(is_hidden) { None } else { Some(card) })
         },
         limit,
         options.cursor_memory,

@@ -67,7 +67,7 @@ pub(crate) async fn get(
             break;
         }
         let card = card(store, VideoId(item.video_id))?;
-        if card.as_ref().is_some_and(is_hidden) {
+        if card.as_ref().is_none_or(is_hidden) {
             continue;
         }
         let position = items.len();

@@ -82,7 +82,8 @@ pub(crate) fn card(store: &dyn FeedStore, video: VideoId) -> Result<Option<Video
 }
 
 /// Whether a card says that the video cannot be shown. Lists hold ready videos only; this covers the moment between a
-/// take-down and the list's next epoch.
+/// take-down and the list's next epoch. A video without a card was deleted: pools and new-user lists hold it until they are
+/// published again.
 pub(crate) fn is_hidden(card: &VideoCard) -> bool {
     !card.status.is_empty() && card.status != freshet_schema::event::Status::Ready.as_str()
 }
