@@ -1,0 +1,13 @@
+//! Freshet from outside: the real binary, its own processes and folders, real signals, real HTTP. What a stage computes is
+//! tested beside the stage; here it is the promises of the whole that are held to account.
+
+mod commands;
+mod crash;
+mod forget;
+mod harness;
+mod live;
+mod malformed;
+mod metamorphic;
+mod service;
+mod shortvideo;
+mod world;
