@@ -1,0 +1,13 @@
+#!/bin/sh
+# Builds for release, measures, prints conditions and figures. Arguments go to the benchmark: names of groups, --json,
+# --help. Worlds are kept under target/bench.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/need.sh
+
+must_have_build_tools
+# On standard error, so that `make -s bench ARGS=--json` is JSON and nothing else.
+echo "building (the first time takes some minutes)" >&2
+cargo build --release --quiet -p freshet-bench -p freshet-pipeline
+target=${CARGO_TARGET_DIR:-target}
+exec "$target/release/freshet-bench" --freshet "$target/release/freshet" --dir "$target/bench" "$@"
