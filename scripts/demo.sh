@@ -16,7 +16,7 @@ videos=${DEMO_VIDEOS:-3000}
 events=${DEMO_EVENTS:-60000}
 
 echo "building (the first time takes some minutes)"
-cargo build --release --workspace
+cargo build --release -p freshet-pipeline
 freshet=${CARGO_TARGET_DIR:-target}/release/freshet
 
 # The parts are linked, not copied: what is posted goes into files of the demo's own, and the data stay as they are.

@@ -18,7 +18,7 @@ pub const LONG_DIMS: usize = 512;
 pub const MAX: f64 = 127.0;
 
 /// Content dimensions that each projected one is the signed sum of ("very sparse random projections", Li et al. 2006).
-const TAPS: u64 = 32;
+const TAPS: u64 = 16;
 
 /// A vector of [`LONG_DIMS`] whole numbers in [-127, 127].
 #[derive(Clone, PartialEq, Eq)]

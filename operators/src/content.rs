@@ -126,10 +126,8 @@ impl Embedder {
         };
         let seed = self.seed;
         let mut project = |content: &[f32]| {
-            let projection = self
-                .projections
-                .entry(content.len())
-                .or_insert_with(|| Projection::new(content.len(), seed));
+            let projection =
+                self.projections.entry(content.len()).or_insert_with(|| Projection::new(content.len(), seed));
             projection.apply(content)
         };
         let vector = match given {

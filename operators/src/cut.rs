@@ -35,6 +35,7 @@ impl StateSize {
 }
 
 type Compact = Box<dyn FnMut(u64)>;
+type Size = Box<dyn Fn() -> StateSize>;
 
 /// The lasting state of one worker.
 #[derive(Clone, Default)]
@@ -42,7 +43,7 @@ pub struct Cuts(Rc<RefCell<Inner>>);
 
 #[derive(Default)]
 struct Inner {
-    sizes: Vec<(&'static str, Box<dyn Fn() -> StateSize>)>,
+    sizes: Vec<(&'static str, Size)>,
     compact: Vec<Compact>,
 }
 

@@ -77,6 +77,8 @@ pub struct Enrich {
     tombstones: FxHashMap<u64, u64>,
     shards: FxHashMap<u64, Shard>,
     waiting: FxHashMap<u64, Vec<HeldKey>>,
+    /// The epoch's cards: one a video, however often it changed.
+    cards: BTreeMap<u64, Option<Vec<u8>>>,
     now: u64,
     held: usize,
     bytes: u64,
@@ -94,6 +96,7 @@ impl Enrich {
             tombstones: FxHashMap::default(),
             shards: FxHashMap::default(),
             waiting: FxHashMap::default(),
+            cards: BTreeMap::new(),
             now: 0,
             held: 0,
             bytes: 0,
@@ -112,7 +115,7 @@ impl Enrich {
         let content = Arc::new(self.embedder.content(upload));
         self.bytes += content.bytes();
         out.push(Enriched::Version(Arc::clone(&content)));
-        out.push(Enriched::Card(video, Some(card(upload))));
+        self.cards.insert(video, Some(card(upload)));
         if let Some(old) = self.videos.insert(video, Video { order, content: Arc::clone(&content) }) {
             self.bytes -= old.content.bytes();
             if old.content.ready && !content.ready {
@@ -146,7 +149,7 @@ impl Enrich {
             }
             self.videos.remove(&video);
             out.push(Enriched::Version(Arc::new(Content::unknown(video))));
-            out.push(Enriched::Card(video, None));
+            self.cards.insert(video, None);
         }
     }
 
@@ -209,9 +212,7 @@ impl Stage for Enrich {
             }
         }
         self.release(out);
-        uploads.sort_by_key(|(u, origin)| {
-            (u.event_time, u.event_id, u.revision, std::cmp::Reverse(*origin))
-        });
+        uploads.sort_by_key(|(u, origin)| (u.event_time, u.event_id, u.revision, std::cmp::Reverse(*origin)));
         for (upload, origin) in &uploads {
             self.upload(upload, *origin, out);
         }
@@ -226,6 +227,8 @@ impl Stage for Enrich {
             self.view(epoch, view, out);
         }
         self.release(out);
+        let cards = std::mem::take(&mut self.cards);
+        out.extend(cards.into_iter().map(|(video, card)| Enriched::Card(video, card)));
     }
 
     fn size(&self) -> StateSize {

@@ -2,8 +2,8 @@
 //!
 //! Everything about a video lives with the video's worker and everything about a user with the user's. An event visits the
 //! video (to be enriched), the user (to be counted), and the video again (as a contribution); a list visits the user (what
-//! is wanted), all videos (what there is) and the user again (what is best). Two edges lead back, into the next epoch: which
-//! videos a list holds, so that its user is dirty when one of them goes; and the published skip thresholds.
+//! is wanted), all videos (what there is) and the user again (what is best). Edges lead back into the next epoch: which videos
+//! a list holds, so that it is remade when one of them goes; and the published skip thresholds.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use differential_dataflow::operators::CountTotal;
 use freshet_schema::hash::shard as route;
 use freshet_schema::store::{EVERYONE, Key};
 use freshet_schema::{UserId, hash};
-use timely::dataflow::operators::vec::{Broadcast, Map};
 use timely::dataflow::operators::generic::operator::empty;
+use timely::dataflow::operators::vec::{Broadcast, Map};
 use timely::dataflow::operators::{Concatenate, ConnectLoop, Exchange, Feedback};
 use timely::dataflow::{Scope, StreamVec};
 
@@ -26,12 +26,12 @@ use crate::epoch::{per_epoch, updates};
 use crate::groups::{GroupIn, Groups};
 use crate::lists::{ListOut, Lists};
 use crate::params::Params;
-use crate::pools::{Change, Pools};
+use crate::pools::{Change, PoolIn, Pools};
 use crate::publish::{Publish, PublishIn, Published};
 use crate::request::{Request, Subject};
 use crate::row::Row;
-use crate::sums::WindowSums;
 use crate::shelf::{Shelf, ShelfIn, ShelfOut};
+use crate::sums::WindowSums;
 use crate::users::{UserIn, UserOut, Users};
 use crate::windows::{Contribution, WindowIn, Windows};
 
@@ -83,7 +83,9 @@ pub fn build<'s>(
     tapped: bool,
 ) -> Stream<'s, Leaving> {
     let clock = entering.clock;
+    let pool_clock = clock.clone();
     let (listed_loop, listed) = scope.feedback::<Vec<UserIn>>(1);
+    let (group_lists_loop, group_lists) = scope.feedback::<Vec<GroupIn>>(1);
     let (skips_loop, skips) = scope.feedback::<Vec<UserIn>>(1);
 
     // Events meet their video as of now ...
@@ -101,7 +103,7 @@ pub fn build<'s>(
         _ => None,
     });
     let gone = enriched.clone().flat_map(|e| match e {
-        Enriched::Gone(video) => Some(UserIn::Gone(video)),
+        Enriched::Gone(video) => Some(video),
         _ => None,
     });
     let about_users = entering.users;
@@ -112,7 +114,7 @@ pub fn build<'s>(
             scope,
             [
                 merge(scope, [views, to_one]).exchange(user_route),
-                merge(scope, [to_everyone, gone]).broadcast(),
+                merge(scope, [to_everyone, gone.clone().map(UserIn::Gone)]).broadcast(),
                 listed,
                 skips,
                 clock.clone().map(UserIn::Clock),
@@ -128,13 +130,10 @@ pub fn build<'s>(
     });
 
     // Rows become sums: the arrangements are the state.
-    let to_windows = rows
-        .clone()
-        .map(|(_, row, sign)| WindowIn::Row(row, sign))
-        .exchange(|m| match m {
-            WindowIn::Row(row, _) => route(row.content.video),
-            WindowIn::Clock(_) => 0,
-        });
+    let to_windows = rows.clone().map(|(_, row, sign)| WindowIn::Row(row, sign)).exchange(|m| match m {
+        WindowIn::Row(row, _) => route(row.content.video),
+        WindowIn::Clock(_) => 0,
+    });
     let contributions = per_epoch(
         merge(scope, [to_windows, clock.clone().map(WindowIn::Clock)]),
         "windows",
@@ -213,11 +212,19 @@ pub fn build<'s>(
     let everyone = Arc::new(EVERYONE.to_owned());
     let owner = hash::text(&everyone) % scope.peers() as u64 == scope.index() as u64;
     let to_groups = groups.clone().map(GroupIn::Group).exchange(|m| match m {
-        GroupIn::Group(group) => hash::text(group),
-        GroupIn::Clock(_) => 0,
+        GroupIn::Group(group) | GroupIn::Listed(group, _) => hash::text(group),
+        GroupIn::Clock(_) | GroupIn::Gone(_) => 0,
     });
     let strangers = per_epoch(
-        merge(scope, [to_groups, clock.clone().map(GroupIn::Clock)]),
+        merge(
+            scope,
+            [
+                to_groups,
+                group_lists,
+                gone.clone().map(GroupIn::Gone).broadcast(),
+                clock.clone().map(GroupIn::Clock),
+            ],
+        ),
         "groups",
         cuts,
         Groups::new(params.clone(), owner.then_some(everyone)),
@@ -253,7 +260,9 @@ pub fn build<'s>(
             scope,
             [
                 versions,
-                video_sums.map(|((video, sums), d)| ShelfIn::Sums(video, Box::new(sums), d)).exchange(shelf_route),
+                video_sums
+                    .map(|((video, sums), d)| ShelfIn::Sums(video, Box::new(sums), d))
+                    .exchange(shelf_route),
                 popularity.map(|((key, sum), d)| ShelfIn::Popularity(key, sum, d)).exchange(shelf_route),
                 merge(scope, [groups.map(ShelfIn::Group), requests.map(ShelfIn::Request)]).broadcast(),
                 published.map(ShelfIn::Published),
@@ -282,16 +291,30 @@ pub fn build<'s>(
     lists
         .clone()
         .flat_map(|l| match l {
-            ListOut::Listed(user, videos) => Some(UserIn::Listed(user, videos)),
-            ListOut::Change(_) => None,
+            ListOut::Listed(Subject::User(user), videos) => Some(UserIn::Listed(user, videos)),
+            ListOut::Listed(Subject::Group(_), _) | ListOut::Change(_) => None,
         })
         .connect_loop(listed_loop);
+    lists
+        .clone()
+        .flat_map(|l| match l {
+            ListOut::Listed(Subject::Group(group), videos) => Some(GroupIn::Listed(group, videos)),
+            ListOut::Listed(Subject::User(_), _) | ListOut::Change(_) => None,
+        })
+        .connect_loop(group_lists_loop);
     let tops = answers.flat_map(|a| match a {
         ShelfOut::Top(top) => Some(top),
         ShelfOut::Reply(_) => None,
     });
     let pools = per_epoch(
-        tops.exchange(|top| hash::mix(0, &[hash::text(&top.name)])),
+        merge(
+            scope,
+            [
+                tops.exchange(|top| hash::text(&top.name)).map(PoolIn::Top),
+                gone.map(PoolIn::Gone).broadcast(),
+                pool_clock.map(PoolIn::Clock),
+            ],
+        ),
         "pools",
         cuts,
         Pools::new(params.feed.pool_length),

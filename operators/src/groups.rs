@@ -1,7 +1,7 @@
-//! Lists for strangers: a new-user list for each demographic group, remade when pools are published and when a group is
-//! new. The feed server hands them to users of whom the store knows nothing.
+//! Lists for strangers: a new-user list for each demographic group, remade when pools are published, when a group is new, and
+//! when one of its videos can no longer be shown. The feed server hands them to users of whom the store knows nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::cut::StateSize;
@@ -19,12 +19,16 @@ pub enum GroupIn {
     Clock(u64),
     /// A group that exists.
     Group(Group),
+    /// A video can no longer be shown. Heard by every worker.
+    Gone(u64),
+    /// The videos of a group's list, from the epoch before.
+    Listed(Group, Arc<[u64]>),
 }
 
 /// See the module.
 pub struct Groups {
     params: Params,
-    groups: BTreeSet<Group>,
+    groups: BTreeMap<Group, Arc<[u64]>>,
     made_at: Option<u64>,
     now: u64,
 }
@@ -33,7 +37,8 @@ impl Groups {
     /// No groups but those of `own`: the list for everyone has to exist from the first epoch on, on one worker.
     #[must_use]
     pub fn new(params: Params, own: impl IntoIterator<Item = Group>) -> Self {
-        Self { params, groups: own.into_iter().collect(), made_at: None, now: 0 }
+        let groups = own.into_iter().map(|group| (group, Arc::default())).collect();
+        Self { params, groups, made_at: None, now: 0 }
     }
 }
 
@@ -42,21 +47,28 @@ impl Stage for Groups {
     type Out = Arc<Request>;
 
     fn step(&mut self, _epoch: u64, batch: Vec<GroupIn>, out: &mut Vec<Arc<Request>>) {
-        let mut fresh = BTreeSet::new();
+        let (mut fresh, mut gone) = (BTreeSet::new(), BTreeSet::new());
         for message in batch {
             match message {
                 GroupIn::Clock(now) => self.now = self.now.max(now),
                 GroupIn::Group(group) => {
-                    if self.groups.insert(Arc::clone(&group)) {
+                    if !self.groups.contains_key(&group) {
+                        self.groups.insert(Arc::clone(&group), Arc::default());
                         fresh.insert(group);
                     }
                 }
+                GroupIn::Gone(video) => drop(gone.insert(video)),
+                GroupIn::Listed(group, videos) => drop(self.groups.insert(group, videos)),
             }
+        }
+        if !gone.is_empty() {
+            let holders = self.groups.iter().filter(|(_, listed)| listed.iter().any(|v| gone.contains(v)));
+            fresh.extend(holders.map(|(group, _)| Arc::clone(group)));
         }
         let period = self.now / self.params.feed.pools_every;
         if self.now > 0 && self.made_at.is_none_or(|last| period > last) {
             self.made_at = Some(period);
-            fresh.clone_from(&self.groups);
+            fresh = self.groups.keys().cloned().collect();
         }
         if self.params.feed.enabled {
             out.extend(
@@ -66,6 +78,9 @@ impl Stage for Groups {
     }
 
     fn size(&self) -> StateSize {
-        StateSize { entries: self.groups.len() as u64, bytes: self.groups.iter().map(|g| 40 + g.len() as u64).sum() }
+        StateSize {
+            entries: self.groups.len() as u64,
+            bytes: self.groups.iter().map(|(g, listed)| (56 + g.len() + listed.len() * 8) as u64).sum(),
+        }
     }
 }

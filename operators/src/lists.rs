@@ -1,7 +1,7 @@
 //! Requests and answers meet, and a list becomes records of the store.
 //!
 //! Comes in, at the subject's worker: every worker's answer of the epoch. Goes out: the feed record, the dropped
-//! candidates' record, and (for the next epoch's user side) which videos the list holds. Nothing is kept between epochs.
+//! candidates' record, and (for the next epoch) which videos the list holds. Nothing is kept between epochs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,8 +27,8 @@ pub const NEW_USER_ALGORITHM: &str = "new-user-1";
 pub enum ListOut {
     /// A change to the store.
     Change(Change),
-    /// The videos of a user's new list.
-    Listed(u64, Arc<[u64]>),
+    /// The videos of a new list.
+    Listed(Subject, Arc<[u64]>),
 }
 
 /// See the module.
@@ -57,6 +57,8 @@ impl Stage for Lists {
             let Some(request) = replies.first().map(|r| Arc::clone(&r.request)) else { continue };
             let list = rank::make(&request, &replies, &self.params);
             let record = Value::Feed(feed(epoch, &request, &list)).encode();
+            let videos = list.items.iter().map(|p| p.candidate.video).collect();
+            out.push(ListOut::Listed(subject.clone(), videos));
             match subject {
                 Subject::Group(group) => {
                     out.push(ListOut::Change((Key::NewUser(group.as_str().to_owned()), Some(record))));
@@ -66,8 +68,6 @@ impl Stage for Lists {
                         .then(|| Value::Dropped(dropped(epoch, user, &list)).encode());
                     out.push(ListOut::Change((Key::Feed(UserId(user)), Some(record))));
                     out.push(ListOut::Change((Key::Dropped(UserId(user)), dropped)));
-                    let videos = list.items.iter().map(|p| p.candidate.video).collect();
-                    out.push(ListOut::Listed(user, videos));
                 }
             }
         }

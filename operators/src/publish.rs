@@ -82,7 +82,7 @@ impl Publish {
         for sums in self.cohorts.values() {
             total.plus_equals(sums);
         }
-        let everyone = score::rates(&total);
+        let everyone = score::rates(&total).rounded();
         let mut creators: BTreeMap<u64, u32> = self
             .creators
             .iter()
@@ -97,7 +97,11 @@ impl Publish {
         Published {
             version,
             everyone,
-            cohorts: self.cohorts.iter().map(|(cohort, sums)| (*cohort, score::rates(sums))).collect(),
+            cohorts: self
+                .cohorts
+                .iter()
+                .map(|(cohort, sums)| (*cohort, score::rates(sums).rounded()))
+                .collect(),
             creators,
             skip_below: skip_thresholds(&self.watched, self.score.skip_share),
         }

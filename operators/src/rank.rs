@@ -149,11 +149,7 @@ fn spread(
 /// The list of somebody without history (seed 002: seven popular and three to explore of ten, shuffled). In each block of
 /// ten, `new_user_popular` of the places go to the best of the demographic group, filled up from what was asked for and from
 /// the global trend, and the rest to a draw from all videos; the block is shuffled by a seeded hash.
-fn for_strangers(
-    pool: &[Chosen],
-    request: &Request,
-    params: &Params,
-) -> (Vec<Placed>, Vec<(u64, Dropped)>) {
+fn for_strangers(pool: &[Chosen], request: &Request, params: &Params) -> (Vec<Placed>, Vec<(u64, Dropped)>) {
     const BLOCK: usize = 10;
     let ask_of = |source: Source| request.asks.iter().position(|a| a.source == SourceId::new(source));
     let preferred: Vec<usize> =

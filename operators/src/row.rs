@@ -45,9 +45,8 @@ impl View {
     /// The compact form of `event`.
     #[must_use]
     pub fn new(event: &Interaction, origin: Origin) -> Self {
-        let number = |n: Option<u64>| {
-            n.map_or(UNKNOWN, |n| u32::try_from(n).unwrap_or(UNKNOWN - 1).min(UNKNOWN - 1))
-        };
+        let number =
+            |n: Option<u64>| n.map_or(UNKNOWN, |n| u32::try_from(n).unwrap_or(UNKNOWN - 1).min(UNKNOWN - 1));
         let flags = [
             (event.like, Row::LIKE),
             (event.dislike, Row::DISLIKE),

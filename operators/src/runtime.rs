@@ -188,38 +188,42 @@ fn leave<'s>(
     index: usize,
     outside: Sender<Output>,
 ) -> timely::dataflow::StreamVec<'s, u64, ()> {
-    leaving.unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(Pipeline, "Leave", move |_capability, _info| {
-        let mut waiting: BTreeMap<u64, (Vec<Change>, Vec<Tap>)> = BTreeMap::new();
-        let mut closed = 0;
-        move |(input, frontier), _output| {
-            input.for_each_time(|time, data| {
-                let (changes, taps) = waiting.entry(*time.time()).or_default();
-                for leaving in data.flat_map(|container| container.drain(..)) {
-                    match leaving {
-                        Leaving::Change(change) => changes.push(change),
-                        Leaving::Tap(tap) => taps.push(tap),
-                        Leaving::EarlyOverflow(count) => drop(outside.send(Output::EarlyOverflow(count))),
+    leaving.unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
+        Pipeline,
+        "Leave",
+        move |_capability, _info| {
+            let mut waiting: BTreeMap<u64, (Vec<Change>, Vec<Tap>)> = BTreeMap::new();
+            let mut closed = 0;
+            move |(input, frontier), _output| {
+                input.for_each_time(|time, data| {
+                    let (changes, taps) = waiting.entry(*time.time()).or_default();
+                    for leaving in data.flat_map(|container| container.drain(..)) {
+                        match leaving {
+                            Leaving::Change(change) => changes.push(change),
+                            Leaving::Tap(tap) => taps.push(tap),
+                            Leaving::EarlyOverflow(count) => drop(outside.send(Output::EarlyOverflow(count))),
+                        }
+                    }
+                });
+                let upper = frontier.frontier().first().copied();
+                while let Some(entry) = waiting.first_entry() {
+                    if upper.is_some_and(|upper| *entry.key() >= upper) {
+                        break;
+                    }
+                    let (epoch, (changes, taps)) = entry.remove_entry();
+                    if !taps.is_empty() {
+                        let _ = outside.send(Output::Taps(index, Epoch(epoch), taps));
+                    }
+                    if !changes.is_empty() {
+                        let _ = outside.send(Output::Changes(index, Epoch(epoch), changes));
                     }
                 }
-            });
-            let upper = frontier.frontier().first().copied();
-            while let Some(entry) = waiting.first_entry() {
-                if upper.is_some_and(|upper| *entry.key() >= upper) {
-                    break;
-                }
-                let (epoch, (changes, taps)) = entry.remove_entry();
-                if !taps.is_empty() {
-                    let _ = outside.send(Output::Taps(index, Epoch(epoch), taps));
-                }
-                if !changes.is_empty() {
-                    let _ = outside.send(Output::Changes(index, Epoch(epoch), changes));
+                let now_closed = upper.unwrap_or(u64::MAX);
+                if now_closed > closed {
+                    closed = now_closed;
+                    let _ = outside.send(Output::Closed(index, Epoch(closed)));
                 }
             }
-            let now_closed = upper.unwrap_or(u64::MAX);
-            if now_closed > closed {
-                closed = now_closed;
-                let _ = outside.send(Output::Closed(index, Epoch(closed)));
-            }
-        }
-    })
+        },
+    )
 }

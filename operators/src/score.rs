@@ -6,12 +6,11 @@
 //! nothing and gives 1. Creator scores come from engagement with the creator's videos; followers are no input here or
 //! anywhere.
 
-use freshet_schema::fixed::{LOG_BITS, exp2_q32, log2};
+use freshet_schema::fixed::{LOG_BITS, exp2_q32};
 use freshet_schema::signals::PER_MILLE;
 use serde::{Deserialize, Serialize};
 
 use crate::params::Score;
-use crate::popularity::STEP;
 use crate::sums::Sums;
 
 /// One in the unit of score parts, millionths.
@@ -34,6 +33,20 @@ fn ratio(part: i64, whole: i64) -> f64 {
     if whole <= 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
+impl Rates {
+    /// To three digits: a published baseline stands still while nothing of weight happens.
+    #[must_use]
+    pub fn rounded(self) -> Self {
+        let round = |rate: f64| (rate * 1000.0).round() / 1000.0;
+        Self {
+            watched: round(self.watched),
+            completed: round(self.completed),
+            skipped: round(self.skipped),
+            engagement: round(self.engagement),
+        }
+    }
+}
+
 /// The averages of `sums`.
 #[must_use]
 pub fn rates(sums: &Sums) -> Rates {
@@ -48,7 +61,10 @@ pub fn rates(sums: &Sums) -> Rates {
 /// Watched parts plus reactions, in per mille; what is absent counts half a watch.
 fn engagement(sums: &Sums) -> i64 {
     let absent = (sums.views - sums.watched_known) * PER_MILLE as i64 / 2;
-    sums.watched + absent + 500 * (sums.likes + sums.shares - sums.dislikes) + 300 * (sums.comments + sums.follows)
+    sums.watched
+        + absent
+        + 500 * (sums.likes + sums.shares - sums.dislikes)
+        + 300 * (sums.comments + sums.follows)
 }
 
 /// `average` of `n` observations as a multiple of `baseline`, shrunk toward it with `prior` observations.
@@ -98,13 +114,6 @@ pub fn freshness(created_at: u64, now: u64, half_life: u64) -> u32 {
     let up = halves.div_ceil(1 << LOG_BITS);
     let fraction = (up << LOG_BITS) - halves;
     ((u128::from(exp2_q32(fraction as u32)) * u128::from(ONE)) >> (32 + up)) as u32
-}
-
-/// log2 of a part, in steps that order pools.
-#[must_use]
-pub fn log_part(part: u32) -> i64 {
-    let log = |n: u32| log2(u128::from(n.max(1))).unwrap_or(0);
-    (log(part) - log(ONE)) / STEP
 }
 
 #[cfg(test)]

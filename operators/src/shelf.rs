@@ -5,8 +5,9 @@
 //! of the pools that changed. A pool's top-K over all videos is the best K of the workers' tops, so no list depends on how
 //! videos are spread; the query travels to the vectors, never the vectors to the query.
 //!
-//! A pool is ordered by log2(decayed popularity) + log2(quality): products only, so the order does not change with time and
-//! nothing is done when nothing happens. Requests are as-of lookups: they see the shelves at their epoch, and a shelf that
+//! A pool is ordered by log2 of the decayed popularity alone, so its order does not change with time, and only an interaction
+//! with a video moves it. (With the quality in the order, each publication moved every video of every cohort: three
+//! fifths of the job's time went there. Quality counts where it is used, in the score of a candidate.) Requests are as-of lookups: they see the shelves at their epoch, and a shelf that
 //! changes tells no user.
 
 use std::cmp::Reverse;
@@ -23,7 +24,7 @@ use crate::cut::StateSize;
 use crate::epoch::Stage;
 use crate::interest;
 use crate::params::Params;
-use crate::popularity::{self, STEP, contribution, log_sum};
+use crate::popularity::{STEP, contribution, log_sum};
 use crate::publish::Published;
 use crate::rank::WATCHED_NAMED;
 use crate::request::{ABSENT, Ask, Candidate, MAX_ASKS, Parts, Reply, Request, Subject};
@@ -68,8 +69,6 @@ pub struct Top {
     pub name: Arc<str>,
     /// The worker that speaks.
     pub worker: u64,
-    /// The epoch's `now`.
-    pub now: u64,
     /// Videos and rank values, best first.
     pub items: Vec<(u64, i64)>,
 }
@@ -77,13 +76,21 @@ pub struct Top {
 struct Slot {
     content: Arc<Content>,
     norm: f64,
+    /// What a new video has to begin with: a contribution at its publication.
+    prior: (u32, i64),
     week: Sums,
     all: Sums,
     quality: u32,
-    /// Decayed popularity by group and period.
-    popularity: Vec<(Facet, u32, i64)>,
-    /// Where the video stands, while it is on the shelves.
-    places: Vec<(Facet, i64)>,
+    /// The publication that the quality was measured with; 0 where it must be measured again.
+    judged: u64,
+    /// Decayed popularity with everyone, by period.
+    popularity: Vec<(u32, i64)>,
+    /// The same with demographic groups.
+    audiences: Vec<(Facet, u32, i64)>,
+    /// Rank value in the global pool and in those of the content's facets; `None` off the shelves.
+    rank: Option<i64>,
+    /// Rank values in demographic pools.
+    ranks: Vec<(Facet, i64)>,
 }
 
 #[derive(Default)]
@@ -91,6 +98,18 @@ struct Pool {
     name: Arc<str>,
     order: BTreeSet<(Reverse<i64>, u64, u32)>,
     changed: bool,
+}
+
+impl Pool {
+    fn insert(&mut self, rank: i64, video: u64, at: u32) {
+        self.order.insert((Reverse(rank), video, at));
+        self.changed = true;
+    }
+
+    fn remove(&mut self, rank: i64, video: u64, at: u32) {
+        self.order.remove(&(Reverse(rank), video, at));
+        self.changed = true;
+    }
 }
 
 /// See the module.
@@ -105,13 +124,16 @@ pub struct Shelf {
     creators: FxHashMap<u64, u32>,
     cohorts: BTreeMap<Cohort, Rates>,
     everyone: Rates,
+    /// Number of publications heard, from 1.
+    publications: u64,
     group_names: FxHashMap<Facet, Arc<str>>,
     /// For each slot, the request that found it last and its candidate there.
     marks: Vec<(u64, u32)>,
     requests: u64,
+    /// Entries of all pools.
+    places: usize,
     published_at: Option<u64>,
     now: u64,
-    bytes: u64,
 }
 
 impl Shelf {
@@ -128,12 +150,13 @@ impl Shelf {
             creators: FxHashMap::default(),
             cohorts: BTreeMap::new(),
             everyone: Rates::default(),
+            publications: 1,
             group_names: FxHashMap::default(),
             marks: Vec::new(),
             requests: 0,
+            places: 0,
             published_at: None,
             now: 0,
-            bytes: 0,
         }
     }
 
@@ -145,112 +168,132 @@ impl Shelf {
         self.slots.push(Slot {
             content: Arc::new(Content::unknown(video)),
             norm: 0.0,
+            prior: (0, 0),
             week: Sums::default(),
             all: Sums::default(),
             quality: score::ONE,
+            judged: 0,
             popularity: Vec::new(),
-            places: Vec::new(),
+            audiences: Vec::new(),
+            rank: None,
+            ranks: Vec::new(),
         });
         self.marks.push((0, 0));
         self.index.insert(video, slot);
-        self.bytes += (size_of::<Slot>() + 32 + 600) as u64;
         slot
     }
 
-    /// Where the video belongs now: in each of its facets' pools and the global one by its popularity with everyone, in its
-    /// audience's demographic pools by that with them.
-    fn belongs(&self, slot: &Slot) -> Vec<(Facet, i64)> {
-        let content = &slot.content;
-        if !content.ready {
-            return Vec::new();
-        }
-        let quality = score::log_part(slot.quality);
-        let prior = (self.params.score.prior_popularity * 1000.0) as u64;
-        let half_life = self.params.score.popularity_half_life;
-        let value = |group: Facet, prior: u64| {
-            let mut periods: Vec<(u32, i64)> = slot
-                .popularity
-                .iter()
-                .filter(|(facet, ..)| *facet == group)
-                .map(|(_, period, sum)| (*period, *sum))
-                .collect();
-            if prior > 0 {
-                periods.push(contribution(prior, content.created_at, half_life));
-            }
-            log_sum(&periods).map(|log| log.div_euclid(STEP) + quality)
-        };
-        let mut places = Vec::new();
-        if let Some(rank) = value(Facet::Everyone, prior) {
-            places.push((Facet::Everyone, rank));
-            places.extend(content.facets.iter().map(|(facet, _)| (*facet, rank)));
-        }
-        let mut groups: Vec<Facet> = slot
-            .popularity
-            .iter()
-            .map(|(facet, ..)| *facet)
-            .filter(|facet| matches!(facet, Facet::Demographic(_)))
-            .collect();
-        groups.sort_unstable();
-        groups.dedup();
-        places.extend(groups.into_iter().filter_map(|group| Some((group, value(group, 0)?))));
-        places
+    /// Puts a new version in its place. The old one leaves the shelves first, as it may have stood in other pools.
+    fn version(&mut self, content: Arc<Content>) -> u32 {
+        let at = self.slot(content.video);
+        self.stand(at, None);
+        let score = &self.params.score;
+        let slot = &mut self.slots[at as usize];
+        let prior = (score.prior_popularity * 1000.0) as u64;
+        slot.prior = contribution(prior, content.created_at, score.popularity_half_life);
+        slot.norm = content.vector.norm(LONG_DIMS);
+        slot.content = content;
+        slot.judged = 0;
+        at
     }
 
-    /// Moves a video to where it belongs, if that is elsewhere.
+    /// Moves a video to where it belongs in the global pool and its facets', if that is elsewhere.
     fn place(&mut self, at: u32) {
         let slot = &self.slots[at as usize];
-        let places = self.belongs(slot);
-        if places == slot.places {
+        let log = || log_sum(slot.popularity.iter().copied().chain([slot.prior]));
+        let rank = if slot.content.ready { log().map(|log| log.div_euclid(STEP)) } else { None };
+        if rank != slot.rank {
+            self.stand(at, rank);
+        }
+    }
+
+    /// Moves a video to where it belongs in the pool of a demographic group.
+    fn place_with(&mut self, at: u32, group: Facet) {
+        let slot = &mut self.slots[at as usize];
+        let video = slot.content.video;
+        let periods = slot.audiences.iter().filter(|(facet, ..)| *facet == group);
+        let log = || log_sum(periods.map(|(_, period, sum)| (*period, *sum)));
+        let rank = if slot.content.ready { log().map(|log| log.div_euclid(STEP)) } else { None };
+        let known = slot.ranks.iter().position(|(facet, _)| *facet == group);
+        let old = known.map(|n| slot.ranks[n].1);
+        if rank == old {
             return;
         }
-        let video = slot.content.video;
-        let was_ready = !slot.places.is_empty();
-        let old = std::mem::take(&mut self.slots[at as usize].places);
-        for (facet, rank) in &old {
-            if let Some(pool) = self.pools.get_mut(facet) {
-                pool.order.remove(&(Reverse(*rank), video, at));
-                pool.changed = true;
+        match (known, rank) {
+            (Some(n), Some(rank)) => slot.ranks[n].1 = rank,
+            (Some(n), None) => drop(slot.ranks.swap_remove(n)),
+            (None, Some(rank)) => slot.ranks.push((group, rank)),
+            (None, None) => {}
+        }
+        self.places = self.places + usize::from(rank.is_some()) - usize::from(old.is_some());
+        let name = self.group_names.get(&group).cloned();
+        let pool = self.pool(group, name.as_ref());
+        if let Some(old) = old {
+            pool.remove(old, video, at);
+        }
+        if let Some(rank) = rank {
+            pool.insert(rank, video, at);
+        }
+    }
+
+    /// Gives a video this rank value in the global pool and its content's pools, or takes it off them.
+    fn stand(&mut self, at: u32, rank: Option<i64>) {
+        let slot = &mut self.slots[at as usize];
+        let old = std::mem::replace(&mut slot.rank, rank);
+        let content = Arc::clone(&slot.content);
+        let video = content.video;
+        let everyone = [(Facet::Everyone, Arc::default())];
+        for (facet, name) in everyone.iter().chain(&content.facets) {
+            let pool = self.pool(*facet, Some(name));
+            if let Some(old) = old {
+                pool.remove(old, video, at);
+            }
+            if let Some(rank) = rank {
+                pool.insert(rank, video, at);
             }
         }
-        for (facet, rank) in &places {
-            let pool = self.pools.entry(*facet).or_default();
-            if pool.name.is_empty() {
-                let content = &self.slots[at as usize].content;
-                let own = content.facets.iter().find(|(f, _)| f == facet).map(|(_, name)| Arc::clone(name));
-                pool.name = own.or_else(|| self.group_names.get(facet).cloned()).unwrap_or_default();
-            }
-            pool.order.insert((Reverse(*rank), video, at));
-            pool.changed = true;
-        }
-        let ready = !places.is_empty();
-        if ready != was_ready {
+        if old.is_some() != rank.is_some() {
+            let places = content.facets.len() + 1;
+            self.places = if rank.is_some() { self.places + places } else { self.places - places };
             let key = (hash::mix(self.params.seed, &[video]), video);
-            if ready {
+            if rank.is_some() {
                 self.ring.insert(key, at);
             } else {
                 self.ring.remove(&key);
             }
         }
-        self.bytes = self.bytes + places.len() as u64 * 48 - old.len() as u64 * 48;
-        self.slots[at as usize].places = places;
     }
 
+    fn pool(&mut self, facet: Facet, name: Option<&Arc<str>>) -> &mut Pool {
+        let pool = self.pools.entry(facet).or_default();
+        if let Some(name) = name
+            && pool.name.is_empty()
+        {
+            pool.name = Arc::clone(name);
+        }
+        pool
+    }
+
+    /// Measures a video against its cohort's baseline, unless it was since its sums or the baselines changed.
     fn judge(&mut self, at: u32) {
         let slot = &self.slots[at as usize];
+        if slot.judged == self.publications {
+            return;
+        }
         let baseline = self.cohorts.get(&slot.content.cohort()).unwrap_or(&self.everyone);
         // The week tells how the video does now; a video without a week has only its past.
         let sums = if slot.week.views > 0 { &slot.week } else { &slot.all };
-        self.slots[at as usize].quality = score::quality(sums, baseline, &self.params.score);
+        let quality = score::quality(sums, baseline, &self.params.score);
+        let slot = &mut self.slots[at as usize];
+        slot.quality = quality;
+        slot.judged = self.publications;
     }
 
     fn publication(&mut self, published: &Published) {
+        self.publications += 1;
         self.everyone = published.everyone;
         self.cohorts.clone_from(&published.cohorts);
         self.creators.extend(published.creators.iter().map(|(creator, score)| (*creator, *score)));
-        for at in 0..self.slots.len() as u32 {
-            self.judge(at);
-            self.place(at);
-        }
     }
 
     /// Sends the tops of the pools that changed, when the clock passes a multiple of `pools_every`.
@@ -264,13 +307,8 @@ impl Shelf {
         for (facet, pool) in &mut self.pools {
             if std::mem::take(&mut pool.changed) {
                 let items = pool.order.iter().take(length).map(|(rank, video, _)| (*video, rank.0)).collect();
-                out.push(ShelfOut::Top(Top {
-                    facet: *facet,
-                    name: Arc::clone(&pool.name),
-                    worker: self.worker,
-                    now: self.now,
-                    items,
-                }));
+                let name = Arc::clone(&pool.name);
+                out.push(ShelfOut::Top(Top { facet: *facet, name, worker: self.worker, items }));
             }
         }
     }
@@ -321,6 +359,9 @@ impl Shelf {
             });
         }
         self.marks = marks;
+        for (at, _) in &found {
+            self.judge(*at);
+        }
         let query_norm = request.query.as_ref().map_or(0.0, |q| q.vector.norm(LONG_DIMS));
         let candidates = found
             .into_iter()
@@ -387,28 +428,28 @@ impl Stage for Shelf {
     type Out = ShelfOut;
 
     fn step(&mut self, _epoch: u64, batch: Vec<ShelfIn>, out: &mut Vec<ShelfOut>) {
-        let mut touched = FxHashSet::default();
+        let mut versions = Vec::new();
         let (mut sums, mut popularity, mut requests) = (Vec::new(), Vec::new(), Vec::new());
-        let mut published = None;
         for message in batch {
             match message {
                 ShelfIn::Clock(now) => self.now = self.now.max(now),
-                // Of several versions in one epoch the last one sent holds; they come from one worker, in order.
-                ShelfIn::Version(content) => {
-                    let at = self.slot(content.video);
-                    self.slots[at as usize].norm = content.vector.norm(LONG_DIMS);
-                    self.slots[at as usize].content = content;
-                    touched.insert(at);
-                }
+                ShelfIn::Version(content) => versions.push(content),
                 ShelfIn::Sums(video, total, diff) => sums.push((diff, video, total)),
                 ShelfIn::Popularity(key, total, diff) => popularity.push((diff, key, total)),
                 ShelfIn::Group(group) => {
                     let name: Arc<str> = group.as_str().into();
                     self.group_names.insert(Facet::Demographic(hash::text(&group)), name);
                 }
-                ShelfIn::Published(version) => published = Some(version),
+                ShelfIn::Published(version) => self.publication(&version),
                 ShelfIn::Request(request) => requests.push(request),
             }
+        }
+        let mut touched = FxHashSet::default();
+        // Of several versions in one epoch the last one sent holds; they come from one worker, in order.
+        for content in versions {
+            let at = self.version(content);
+            touched.insert((at, Facet::Everyone));
+            touched.extend(self.slots[at as usize].audiences.iter().map(|(group, ..)| (at, *group)));
         }
         // Withdrawals first: of a key that changed, the old total and the new one come in any order.
         sums.sort_by_key(|(diff, ..)| *diff);
@@ -418,24 +459,30 @@ impl Stage for Shelf {
             let total = if diff > 0 { *total } else { WindowSums::default() };
             slot.week = total.windows[WindowSums::WEEK];
             slot.all = total.windows[WindowSums::ALL];
-            touched.insert(at);
+            slot.judged = 0;
         }
         popularity.sort_by_key(|(diff, ..)| *diff);
         for (diff, (video, facet, period), total) in popularity {
             let at = self.slot(video);
-            let known = &mut self.slots[at as usize].popularity;
-            known.retain(|(f, p, _)| (*f, *p) != (facet, period));
-            if diff > 0 {
-                known.push((facet, period, total));
+            let slot = &mut self.slots[at as usize];
+            if facet == Facet::Everyone {
+                slot.popularity.retain(|(p, _)| *p != period);
+                if diff > 0 {
+                    slot.popularity.push((period, total));
+                }
+            } else {
+                slot.audiences.retain(|(f, p, _)| (*f, *p) != (facet, period));
+                if diff > 0 {
+                    slot.audiences.push((facet, period, total));
+                }
             }
-            touched.insert(at);
+            touched.insert((at, facet));
         }
-        for at in touched {
-            self.judge(at);
-            self.place(at);
-        }
-        if let Some(published) = published {
-            self.publication(&published);
+        for (at, facet) in touched {
+            match facet {
+                Facet::Everyone => self.place(at),
+                group => self.place_with(at, group),
+            }
         }
         self.tops(out);
         for request in &requests {
@@ -445,12 +492,16 @@ impl Stage for Shelf {
     }
 
     fn size(&self) -> StateSize {
-        StateSize { entries: self.slots.len() as u64, bytes: self.bytes }
+        // Shared contents are counted where they are made. A place in a pool is a set's entry, about half filled.
+        let slot = size_of::<Slot>() + size_of::<(u64, u32)>() * 2 + 16 + 48;
+        let bytes =
+            self.slots.len() * slot + self.places * 48 + self.pools.len() * 120 + self.ring.len() * 48;
+        StateSize { entries: self.slots.len() as u64, bytes: bytes as u64 }
     }
 }
 
-/// The rank value of a pool as a plain number: log2 of popularity times quality.
+/// The rank value of a pool as a plain number: log2 of the decayed popularity, on a scale that does not change with time.
 #[must_use]
 pub fn rank_to_log2(rank: i64) -> f32 {
-    (rank as f64 * popularity::STEP as f64 / freshet_schema::fixed::OCTAVE as f64) as f32
+    (rank as f64 * STEP as f64 / freshet_schema::fixed::OCTAVE as f64) as f32
 }

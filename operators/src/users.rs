@@ -156,13 +156,8 @@ impl Users {
         let group = known_group.unwrap_or_else(|| self.group(EVERYONE, out));
         let skips = self.skip_below;
         let interest = &self.params.interest;
-        let row = Row::new(
-            view,
-            content,
-            group,
-            |duration| skips[duration_class(duration) as usize],
-            interest,
-        );
+        let row =
+            Row::new(view, content, group, |duration| skips[duration_class(duration) as usize], interest);
         let seen = !self.seen.insert(hash::mix(view.user, &[view.id]));
         let person = self.people.entry(view.user).or_default();
         person.history.expire(self.now, interest);

@@ -168,6 +168,9 @@ impl Stage for Windows {
     }
 
     fn size(&self) -> StateSize {
-        StateSize { entries: self.entries, bytes: self.entries * (size_of::<(u64, Sums)>() as u64 * 8 / 7 + 1) }
+        StateSize {
+            entries: self.entries,
+            bytes: self.entries * (size_of::<(u64, Sums)>() as u64 * 8 / 7 + 1),
+        }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
@@ -87,17 +88,10 @@ pub fn run(
             sizes: vec![Vec::new(); config.graph.workers],
             synced: Instant::now(),
         };
-        let stop = Arc::clone(&stop);
-        std::thread::Builder::new().name("sink".to_owned()).spawn(move || {
-            let result = sink.run(&outputs, &announced);
-            if result.is_err() {
-                // Without a sink nothing can go on; the source must not wait for it.
-                stop.store(true, Relaxed);
-            }
-            result
-        })?
+        std::thread::Builder::new().name("sink".to_owned()).spawn(move || sink.run(&outputs, announced))?
     };
-    let fed = feed(&mut source, &graph, config.graph.in_flight, &committed, &announce, &progress, &stop);
+    let ahead = Ahead { in_flight: config.graph.in_flight, committed: &committed, sink: &sink };
+    let fed = feed(&mut source, &graph, &ahead, &announce, &progress, &stop);
     drop(announce);
     let ended = graph.finish();
     let written = sink.join().map_err(|_| anyhow!("the sink panicked"))?;
@@ -129,12 +123,25 @@ fn source_config(config: &Config, once: bool) -> SourceConfig {
     }
 }
 
+/// How far the source may run ahead.
+struct Ahead<'a> {
+    in_flight: usize,
+    committed: &'a AtomicU64,
+    sink: &'a JoinHandle<anyhow::Result<Epoch>>,
+}
+
+impl Ahead<'_> {
+    /// Whether `epoch` must wait. A sink that has ended, by an error or a panic, is waited for no longer.
+    fn too_far(&self, epoch: Epoch) -> bool {
+        epoch.0 > self.committed.load(Relaxed) + self.in_flight as u64 && !self.sink.is_finished()
+    }
+}
+
 /// Hands epochs to the workers until there are no more or somebody says stop.
 fn feed(
     source: &mut EpochSource,
     graph: &runtime::Job,
-    in_flight: usize,
-    committed: &AtomicU64,
+    ahead: &Ahead<'_>,
     announce: &Sender<Announced>,
     progress: &Progress,
     stop: &AtomicBool,
@@ -151,7 +158,7 @@ fn feed(
             }
         };
         let epoch = batch.binding.epoch;
-        while epoch.0 > committed.load(Relaxed) + in_flight as u64 && !stop.load(Relaxed) {
+        while ahead.too_far(epoch) && !stop.load(Relaxed) {
             std::thread::sleep(WAIT);
         }
         progress.events.fetch_add(batch.records.len() as u64, Relaxed);
@@ -159,7 +166,7 @@ fn feed(
         progress.set_now(batch.binding.now);
         meters::Read::of(&batch).emit();
         let (announced, input) = split(batch);
-        // A sink that is gone has set `stop`, and says itself why.
+        // A sink that is gone says itself why, below.
         if announce.send(announced).is_err() {
             break;
         }
@@ -203,7 +210,7 @@ struct Sink {
 }
 
 impl Sink {
-    fn run(mut self, outputs: &Receiver<Output>, announced: &Receiver<Announced>) -> anyhow::Result<Epoch> {
+    fn run(mut self, outputs: &Receiver<Output>, announced: Receiver<Announced>) -> anyhow::Result<Epoch> {
         for output in outputs {
             match output {
                 Output::Changes(_, epoch, changes) => {

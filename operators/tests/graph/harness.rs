@@ -28,7 +28,7 @@ pub fn run(epochs: &[EpochInput], workers: usize, params: &Params) -> BTreeMap<u
                 let known = &mut result.entry(epoch.0).or_default().changes;
                 for (key, value) in changes {
                     let before = known.insert(key.to_string(), value);
-                    assert!(before.is_none() || !key.to_string().starts_with("feed:"), "{key} twice in {epoch}");
+                    assert!(before.is_none(), "{key} twice in {epoch}");
                 }
             }
             Output::Taps(_, epoch, taps) => result.entry(epoch.0).or_default().taps.extend(taps),

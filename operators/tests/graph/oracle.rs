@@ -31,9 +31,10 @@ pub struct Oracle<'a> {
 
 impl Oracle<'_> {
     fn records(&self, until: u64) -> impl Iterator<Item = (u64, u64, &Origin, &Event)> {
-        self.epochs.iter().filter(move |e| e.epoch.0 <= until).flat_map(|e| {
-            e.records.iter().map(move |record| (e.epoch.0, e.now.0, &record.0, &record.1))
-        })
+        self.epochs
+            .iter()
+            .filter(move |e| e.epoch.0 <= until)
+            .flat_map(|e| e.records.iter().map(move |record| (e.epoch.0, e.now.0, &record.0, &record.1)))
     }
 
     pub fn now(&self, epoch: u64) -> u64 {
@@ -116,13 +117,15 @@ impl Oracle<'_> {
             .iter()
             .filter(|e| e.epoch.0 > arrived && e.epoch.0 <= until && e.now.0 <= patience)
             .find(|e| {
-                let comes = e.records.iter().any(
-                    |r| matches!(&r.1, Event::Upload(u) if u.video_id.0 == view.video),
-                );
+                let comes =
+                    e.records.iter().any(|r| matches!(&r.1, Event::Upload(u) if u.video_id.0 == view.video));
                 comes && self.upload(view.video, e.epoch.0).is_some()
             })
             .map(|e| e.epoch.0)
-            .filter(|met| !given_up.contains(&(arrived, view.id, view.user, view.revision, view.origin, view.video)) || *met == arrived)
+            .filter(|met| {
+                !given_up.contains(&(arrived, view.id, view.user, view.revision, view.origin, view.video))
+                    || *met == arrived
+            })
     }
 
     /// Early views that had to give way because too many of a shard were waiting, by (epoch, event, user): found by walking
@@ -264,15 +267,17 @@ impl Oracle<'_> {
             cohorts.entry(row.content.cohort()).or_default().plus_equals(&sums);
             creators.entry(row.content.creator).or_default().plus_equals(&sums);
             if let Some(part) = row.watched() {
-                *watched.entry((duration_class(row.content.duration_ms), (part / 10) as u8)).or_insert(0) += 1;
+                *watched.entry((duration_class(row.content.duration_ms), (part / 10) as u8)).or_insert(0) +=
+                    1;
             }
         }
-        let everyone = score::rates(&total);
-        let scores = creators.iter().map(|(c, s)| (*c, score::creator(s, &everyone, &self.params.score))).collect();
+        let everyone = score::rates(&total).rounded();
+        let scores =
+            creators.iter().map(|(c, s)| (*c, score::creator(s, &everyone, &self.params.score))).collect();
         let published = Published {
             version: 0,
             everyone,
-            cohorts: cohorts.iter().map(|(cohort, sums)| (*cohort, score::rates(sums))).collect(),
+            cohorts: cohorts.iter().map(|(cohort, sums)| (*cohort, score::rates(sums).rounded())).collect(),
             creators: BTreeMap::new(),
             skip_below: skip_thresholds(&watched, self.params.score.skip_share),
         };

@@ -16,15 +16,49 @@ pub const START: u64 = 1_700_000_000_000;
 /// Something that happens, with times relative to the epoch in which it arrives.
 #[derive(Clone, Debug)]
 pub enum Op {
-    View { id: u64, user: u64, video: u64, watch: Option<u64>, flags: u8, age: u64 },
+    View {
+        id: u64,
+        user: u64,
+        video: u64,
+        watch: Option<u64>,
+        flags: u8,
+        age: u64,
+    },
     /// The `nth` view so far again, with this revision and a like or none.
-    Again { nth: usize, revision: u32, like: bool },
-    Upload { video: u64, tags: u8, category: u8, ready: bool, age: u64 },
-    Profile { user: u64, country: u8, age: u64 },
-    Follow { user: u64, creator: u64, on: bool, age: u64 },
-    ForgetView { nth: usize },
-    ForgetUser { user: u64, age: u64 },
-    ForgetVideo { video: u64, age: u64 },
+    Again {
+        nth: usize,
+        revision: u32,
+        like: bool,
+    },
+    Upload {
+        video: u64,
+        tags: u8,
+        category: u8,
+        ready: bool,
+        age: u64,
+    },
+    Profile {
+        user: u64,
+        country: u8,
+        age: u64,
+    },
+    Follow {
+        user: u64,
+        creator: u64,
+        on: bool,
+        age: u64,
+    },
+    ForgetView {
+        nth: usize,
+    },
+    ForgetUser {
+        user: u64,
+        age: u64,
+    },
+    ForgetVideo {
+        video: u64,
+        age: u64,
+    },
 }
 
 /// An epoch: how far the clock moves, and what arrives.
@@ -159,13 +193,16 @@ fn event(op: &Op, now: u64, number: u64, views: &mut Vec<Interaction>) -> Option
         }),
         Op::ForgetView { nth } => {
             let view = views.get(nth.checked_rem(views.len())?)?;
-            delete(event_id, Millis(now), Target::Interaction {
-                user_id: view.user_id,
-                target_event_id: view.event_id,
-            })
+            delete(
+                event_id,
+                Millis(now),
+                Target::Interaction { user_id: view.user_id, target_event_id: view.event_id },
+            )
         }
         Op::ForgetUser { user, age } => delete(event_id, at(age), Target::User { user_id: UserId(*user) }),
-        Op::ForgetVideo { video, age } => delete(event_id, at(age), Target::Video { video_id: VideoId(*video) }),
+        Op::ForgetVideo { video, age } => {
+            delete(event_id, at(age), Target::Video { video_id: VideoId(*video) })
+        }
     })
 }
 
