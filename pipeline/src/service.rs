@@ -6,6 +6,7 @@
 //! in the log, and the next start reads them. A second signal ends the process at once; the journal and the store's
 //! marker make that safe too.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use freshet_feed_server::{Clock, Options, Readiness, ServerState};
-use freshet_schema::{EventKind, Millis};
+use freshet_schema::store::{Key, Value};
+use freshet_schema::{EventKind, Millis, UserId, VideoId};
 use freshet_sinks::{Embedded, EmbeddedOptions, EventLog, FeedStore};
 use freshet_sources::validate::{ClockRule, Limits, check_clock, validate};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -119,7 +121,12 @@ async fn run_parts(
         tokio::task::spawn_blocking(move || job::run(&config, store, options, stop))
     };
     let display = Display::start(progress, mode.quiet);
-    let announce = tokio::spawn(announce(Arc::clone(progress), server.as_ref().map(|(a, _)| *a), mode.quiet));
+    let announce = tokio::spawn(announce(
+        Arc::clone(progress),
+        Arc::clone(store),
+        server.as_ref().map(|(a, _)| *a),
+        mode.quiet,
+    ));
 
     // Whatever comes first: the job's end, the server's failure, or a signal.
     let (address, mut server) =
@@ -280,7 +287,7 @@ fn listen_to_signals(stopping: watch::Sender<bool>) -> anyhow::Result<()> {
 }
 
 /// Says when the lists can be read, and how.
-async fn announce(progress: Arc<Progress>, address: Option<SocketAddr>, quiet: bool) {
+async fn announce(progress: Arc<Progress>, store: Arc<GatedStore>, address: Option<SocketAddr>, quiet: bool) {
     let Some(address) = address else { return };
     while progress.phase() < Phase::Live {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -288,12 +295,23 @@ async fn announce(progress: Arc<Progress>, address: Option<SocketAddr>, quiet: b
     if !quiet {
         eprintln!("caught up: {}", summary(&progress.snapshot()));
     }
-    // Standard output: scripts wait for this line.
-    println!("serving on http://{address}/   try:");
-    println!("  curl 'http://{address}/v1/feed/1?limit=5'");
-    println!("  curl 'http://{address}/v1/trending?limit=5'");
-    println!(
-        "  curl -H 'content-type: application/json' -d '{{\"user_id\":\"1\",\"video_id\":\"1\",\"watch_ms\":9000,\
+    let (user, video) = example(store.as_ref()).unwrap_or((UserId(1), VideoId(1)));
+    // Standard output: scripts wait for the first line. Whoever stopped reading it does not end the service.
+    let _ = writeln!(
+        std::io::stdout(),
+        "serving on http://{address}/   try:\n  \
+         curl 'http://{address}/v1/feed/{user}?limit=5'\n  \
+         curl 'http://{address}/v1/why/{user}/{video}'\n  \
+         curl -H 'content-type: application/json' -d '{{\"user_id\":\"{user}\",\"video_id\":\"{video}\",\"watch_ms\":9000,\
          \"like\":true}}' 'http://{address}/v1/events'"
     );
+}
+
+/// A user who has a list, and its first video.
+fn example(store: &dyn FeedStore) -> Option<(UserId, VideoId)> {
+    let (key, bytes) = store.scan("feed:", None, 1).ok()?.into_iter().next()?;
+    match (Value::decode(&key, &bytes).ok()?, &key) {
+        (Value::Feed(list), Key::Feed(user)) => Some((*user, VideoId(list.items.first()?.video_id))),
+        _ => None,
+    }
 }

@@ -64,7 +64,6 @@ mod whole {
     }
 
     #[test]
-    #[ignore = "until job.rs runs the dataflow"]
     fn a_log_becomes_lists_that_can_be_read_and_explained() {
         let dir = tempfile::tempdir().expect("a folder");
         world(dir.path(), 2_000);
@@ -88,7 +87,6 @@ mod whole {
     }
 
     #[test]
-    #[ignore = "until job.rs runs the dataflow"]
     fn the_number_of_workers_changes_no_byte() {
         let dumps: Vec<String> = ["1", "2", "4"]
             .iter()
@@ -104,7 +102,6 @@ mod whole {
     }
 
     #[test]
-    #[ignore = "until job.rs runs the dataflow"]
     fn running_again_over_a_drained_log_changes_nothing() {
         let dir = tempfile::tempdir().expect("a folder");
         world(dir.path(), 500);
@@ -115,7 +112,6 @@ mod whole {
     }
 
     #[test]
-    #[ignore = "until job.rs runs the dataflow"]
     fn a_service_closes_the_loop_and_ends_cleanly() {
         let dir = tempfile::tempdir().expect("a folder");
         world(dir.path(), 500);

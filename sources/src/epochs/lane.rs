@@ -22,6 +22,13 @@ impl Content {
     pub(super) fn len(&self) -> usize {
         self.records.len() + self.dead_letters.len()
     }
+
+    /// Adds what a partition of a higher number gathered.
+    pub(super) fn append(&mut self, mut next: Self) {
+        self.records.append(&mut next.records);
+        self.dead_letters.append(&mut next.dead_letters);
+        self.bytes += next.bytes;
+    }
 }
 
 pub(super) struct Lane {
@@ -57,6 +64,17 @@ impl Lane {
             self.extent = if grows { Extent { length: self.length, ends: !follow } } else { Extent::ALL };
         }
         Ok(())
+    }
+
+    /// Makes what was read of a growing file durable. Its writer may not have come to that yet, and a binding must not name
+    /// bytes that a power cut takes back.
+    pub(super) fn sync(&self) -> Result<(), LogError> {
+        let partition = self.reader.partition();
+        if !partition.format.may_grow() {
+            return Ok(());
+        }
+        let synced = std::fs::File::open(&partition.path).and_then(|file| file.sync_data());
+        synced.map_err(|e| LogError::io("sync", &partition.path, e))
     }
 
     /// The next record, if there is one.

@@ -253,24 +253,31 @@ impl EpochSource {
     fn replay_epoch(&mut self) -> Result<Option<(Bound, Batch)>, SourceError> {
         let (width, min, rule) =
             (self.parameters.replay_epoch_ms, self.parameters.min_event_time, self.replay_rule());
+        let before: Vec<u64> = self.lanes.iter().map(Lane::offset).collect();
+        let mut contents: Vec<Content> = self.lanes.iter().map(|_| Content::default()).collect();
         let mut heads = Vec::new();
-        for lane in &mut self.lanes {
+        for (lane, content) in self.lanes.iter_mut().zip(&mut contents) {
+            // Refused records before the first valid one have no time: they go along with the epoch that comes next, and
+            // must not hide the time of what follows them.
+            while lane.head()?.is_some() && lane.reached(min, rule).is_none() {
+                lane.take(min, rule, content);
+            }
             if lane.head()?.is_some() {
                 heads.push(lane.reached(min, rule).map(|time| time.0 / width));
             }
         }
-        if heads.is_empty() {
+        if heads.is_empty() && contents.iter().all(|content| content.len() == 0) {
             return Ok(None);
         }
         let bucket = next_bucket(heads.into_iter(), self.now, min, width);
         let mut content = Content::default();
         let mut moved = Vec::new();
-        for (number, lane) in self.lanes.iter_mut().enumerate() {
-            let before = lane.offset();
+        for (number, (lane, mut own)) in self.lanes.iter_mut().zip(contents).enumerate() {
             while lane.head()?.is_some() && lane.reached(min, rule).is_none_or(|t| t.0 / width <= bucket) {
-                lane.take(min, rule, &mut content);
+                lane.take(min, rule, &mut own);
             }
-            if lane.offset() != before {
+            content.append(own);
+            if lane.offset() != before[number] {
                 moved.push(number);
             }
         }
@@ -336,6 +343,9 @@ impl EpochSource {
             }
         }
         let watermark = moved.iter().filter_map(|number| self.lanes[*number].greatest).min();
+        for number in &moved {
+            self.lanes[*number].sync()?;
+        }
         let (bound, batch) = self.bind(clock.now, watermark, true, &moved, content);
         self.journal.append(&[Entry::Binding(bound)])?;
         self.closed_at = elapsed;
