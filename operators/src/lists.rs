@@ -91,6 +91,9 @@ fn feed(epoch: u64, request: &Request, list: &List) -> FeedRecord {
         interest_drift: request.drift,
         obsession_loop: request.obsession,
         group: request.group.as_str().to_owned(),
+        session_started_ms: request.session.map_or(0, |session| session.started),
+        session_length: request.session.map_or(0, |session| session.length),
+        since_last_ms: request.session.and_then(|session| session.since_last),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::interest;
 use crate::params::Params;
 use crate::request::{Ask, Request, SourceId, Subject};
 use crate::row::Group;
+use crate::sessions;
 use crate::users::FollowOrder;
 
 /// What a profile contributes.
@@ -73,6 +74,7 @@ pub fn request(
         watched: Arc::clone(history.watched()),
         last_watched: rows.iter().rev().take(params.feed.no_repeat_last).map(|r| r.content.video).collect(),
         new_user,
+        session: sessions::last(rows, params.interest.session_gap),
         group,
         drift: reading.drift,
         obsession: reading.obsession,
@@ -96,6 +98,7 @@ pub fn group_request(group: &Group, now: u64, params: &Params) -> Request {
         watched: Arc::default(),
         last_watched: Vec::new(),
         new_user: true,
+        session: None,
         group: Arc::clone(group),
         drift: false,
         obsession: false,

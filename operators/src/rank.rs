@@ -252,6 +252,7 @@ mod tests {
             watched: Arc::default(),
             last_watched: Vec::new(),
             new_user: false,
+            session: None,
             group: Arc::new("all".to_owned()),
             drift: false,
             obsession: false,

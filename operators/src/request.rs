@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::content::Facet;
 use crate::interest::Query;
 use crate::row::Group;
+use crate::sessions::Session;
 
 /// Whose list.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -58,6 +59,8 @@ pub struct Request {
     pub last_watched: Vec<u64>,
     /// Whether this is the list of somebody without history.
     pub new_user: bool,
+    /// The sitting that the last interaction belongs to; `None` without history.
+    pub session: Option<Session>,
     /// Demographic group.
     pub group: Group,
     /// Signs read from the history.
