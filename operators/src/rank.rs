@@ -61,9 +61,16 @@ pub fn make(request: &Request, replies: &[Reply], params: &Params) -> List {
         spread(&pool, params.feed.length, params.feed.per_category, params.feed.category_window)
     };
     let mut dropped = rest;
-    dropped.truncate(params.feed.dropped_kept);
-    let left = params.feed.dropped_kept - dropped.len();
-    dropped.extend(watched.into_iter().take(left).map(|video| (video, Dropped::Watched)));
+    // What was just watched comes first: it is what people ask about.
+    let mut latest: Vec<u64> = Vec::new();
+    for video in request.last_watched.iter().chain(&watched) {
+        if !latest.contains(video) {
+            latest.push(*video);
+        }
+    }
+    latest.truncate(params.feed.dropped_kept);
+    dropped.truncate(params.feed.dropped_kept - latest.len());
+    dropped.extend(latest.into_iter().map(|video| (video, Dropped::Watched)));
     List { items, dropped }
 }
 

@@ -131,6 +131,10 @@ struct Ahead<'a> {
 }
 
 impl Ahead<'_> {
+    fn is_committed(&self, epoch: Epoch) -> bool {
+        epoch.0 <= self.committed.load(Relaxed)
+    }
+
     /// Whether `epoch` must wait. A sink that has ended, by an error or a panic, is waited for no longer.
     fn too_far(&self, epoch: Epoch) -> bool {
         epoch.0 > self.committed.load(Relaxed) + self.in_flight as u64 && !self.sink.is_finished()
@@ -146,9 +150,11 @@ fn feed(
     progress: &Progress,
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {
+    // The last epoch of the past: until it is in the store, the job has not caught up.
+    let mut past = Epoch(0);
     while !stop.load(Relaxed) {
         let step = source.next().context("the input")?;
-        show(source, progress);
+        show(source, progress, ahead.is_committed(past));
         let batch = match step {
             Step::Batch(batch) => batch,
             Step::Drained => break,
@@ -165,6 +171,9 @@ fn feed(
         progress.dead_letters.fetch_add(batch.dead_letters.len() as u64, Relaxed);
         progress.set_now(batch.binding.now);
         meters::Read::of(&batch).emit();
+        if !batch.binding.live {
+            past = epoch;
+        }
         let (announced, input) = split(batch);
         // A sink that is gone says itself why, below.
         if announce.send(announced).is_err() {
@@ -184,14 +193,15 @@ fn split(batch: Batch) -> (Announced, EpochInput) {
     (announced, EpochInput { epoch: binding.epoch, now: binding.now, records })
 }
 
-fn show(source: &EpochSource, progress: &Progress) {
+fn show(source: &EpochSource, progress: &Progress, caught_up: bool) {
     let now = source.progress();
     progress.bytes_read.store(now.bytes_read, Relaxed);
     progress.bytes_total.store(now.bytes_total, Relaxed);
     progress.set_phase(match now.phase {
         epochs::Phase::Journal => Phase::Journal,
         epochs::Phase::Replay => Phase::Replay,
-        epochs::Phase::Live => Phase::Live,
+        epochs::Phase::Live if caught_up => Phase::Live,
+        epochs::Phase::Live => Phase::Replay,
     });
 }
 
