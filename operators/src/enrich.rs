@@ -49,8 +49,8 @@ pub enum Enriched {
     Gone(u64),
     /// A card to store or, for a deleted video, to remove.
     Card(u64, Option<Vec<u8>>),
-    /// So many waiting interactions gave way because too many wait.
-    Overflow(u64),
+    /// So many interactions wait on this worker, and so many gave way because too many would.
+    Waiting(u64, u64),
 }
 
 /// Which of two states of a video is the later one.
@@ -81,6 +81,8 @@ pub struct Enrich {
     cards: BTreeMap<u64, Option<Vec<u8>>>,
     now: u64,
     held: usize,
+    /// Of this epoch.
+    gave_way: u64,
     bytes: u64,
 }
 
@@ -99,6 +101,7 @@ impl Enrich {
             cards: BTreeMap::new(),
             now: 0,
             held: 0,
+            gave_way: 0,
             bytes: 0,
         }
     }
@@ -170,7 +173,7 @@ impl Enrich {
     }
 
     /// Lets those go that waited long enough, and the oldest of a shard that holds too many.
-    fn release(&mut self, out: &mut Vec<Enriched>) {
+    fn release(&mut self) {
         let mut overflow = 0;
         for shard in self.shards.values_mut() {
             while let Some(entry) = shard.held.first_entry() {
@@ -191,9 +194,7 @@ impl Enrich {
                 }
             }
         }
-        if overflow > 0 {
-            out.push(Enriched::Overflow(overflow));
-        }
+        self.gave_way += overflow;
     }
 }
 
@@ -202,6 +203,7 @@ impl Stage for Enrich {
     type Out = Enriched;
 
     fn step(&mut self, epoch: u64, batch: Vec<VideoIn>, out: &mut Vec<Enriched>) {
+        let before = self.held;
         let (mut uploads, mut deletes, mut views) = (Vec::new(), Vec::new(), Vec::new());
         for message in batch {
             match message {
@@ -211,7 +213,7 @@ impl Stage for Enrich {
                 VideoIn::View(view) => views.push(view),
             }
         }
-        self.release(out);
+        self.release();
         uploads.sort_by_key(|(u, origin)| (u.event_time, u.event_id, u.revision, std::cmp::Reverse(*origin)));
         for (upload, origin) in &uploads {
             self.upload(upload, *origin, out);
@@ -226,7 +228,11 @@ impl Stage for Enrich {
         for view in views {
             self.view(epoch, view, out);
         }
-        self.release(out);
+        self.release();
+        let gave_way = std::mem::take(&mut self.gave_way);
+        if self.held != before || gave_way > 0 {
+            out.push(Enriched::Waiting(self.held as u64, gave_way));
+        }
         let cards = std::mem::take(&mut self.cards);
         out.extend(cards.into_iter().map(|(video, card)| Enriched::Card(video, card)));
     }
@@ -335,7 +341,7 @@ mod tests {
     fn the_oldest_give_way_and_are_metered() {
         let mut enrich = Enrich::new(Early { max_wait: 100, max_held_per_shard: 2 }, 1);
         let out = step(&mut enrich, 1, 10, vec![view(3, 7), view(1, 7), view(2, 7)]);
-        assert!(out.iter().any(|e| matches!(e, Enriched::Overflow(1))));
+        assert!(out.iter().any(|e| matches!(e, Enriched::Waiting(2, 1))));
         assert_eq!(known(&step(&mut enrich, 2, 10, vec![upload(7)])), [(2, true), (3, true)]);
     }
 

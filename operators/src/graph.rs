@@ -52,8 +52,8 @@ pub enum Leaving {
     Change(Change),
     /// A change of an inner view.
     Tap(Tap),
-    /// Early interactions gave way because too many waited.
-    EarlyOverflow(u64),
+    /// So many early interactions wait on this worker, and so many gave way because too many would.
+    Waiting(u64, u64),
 }
 
 /// A change of an inner view, for those who check the graph against a batch computation.
@@ -337,7 +337,7 @@ pub fn build<'s>(
             }),
             enriched.flat_map(|e| match e {
                 Enriched::Card(video, card) => Some(Leaving::Change((enrich::card_key(video), card))),
-                Enriched::Overflow(count) => Some(Leaving::EarlyOverflow(count)),
+                Enriched::Waiting(held, gave_way) => Some(Leaving::Waiting(held, gave_way)),
                 _ => None,
             }),
             taps,

@@ -50,8 +50,8 @@ pub enum Output {
     Taps(usize, Epoch, Vec<Tap>),
     /// Nothing more comes from this worker for epochs before this one.
     Closed(usize, Epoch),
-    /// Early interactions that gave way.
-    EarlyOverflow(u64),
+    /// Early interactions that wait on this worker, and that gave way since it was last said.
+    Waiting(usize, u64, u64),
     /// Sizes of the worker's state by name.
     Sizes(usize, Vec<(&'static str, StateSize)>),
 }
@@ -201,7 +201,9 @@ fn leave<'s>(
                         match leaving {
                             Leaving::Change(change) => changes.push(change),
                             Leaving::Tap(tap) => taps.push(tap),
-                            Leaving::EarlyOverflow(count) => drop(outside.send(Output::EarlyOverflow(count))),
+                            Leaving::Waiting(held, gave_way) => {
+                                let _ = outside.send(Output::Waiting(index, held, gave_way));
+                            }
                         }
                     }
                 });

@@ -85,6 +85,7 @@ pub fn run(
             workers: vec![0; config.graph.workers],
             closed: BTreeMap::new(),
             announced: BTreeMap::new(),
+            waiting: vec![0; config.graph.workers],
             sizes: vec![Vec::new(); config.graph.workers],
             synced: Instant::now(),
         };
@@ -215,6 +216,8 @@ struct Sink {
     workers: Vec<u64>,
     closed: BTreeMap<u64, Vec<Change>>,
     announced: BTreeMap<u64, Announced>,
+    /// For each worker, the early interactions that wait there.
+    waiting: Vec<u64>,
     sizes: Vec<Vec<meters::Size>>,
     synced: Instant,
 }
@@ -232,7 +235,10 @@ impl Sink {
                     self.announced.extend(announced.try_iter().map(|a| (a.epoch.0, a)));
                     self.commit_closed()?;
                 }
-                Output::EarlyOverflow(count) => meters::EarlyOverflow { count }.emit(),
+                Output::Waiting(worker, held, gave_way) => {
+                    self.waiting[worker] = held;
+                    meters::Early { held: self.waiting.iter().sum(), gave_way }.emit();
+                }
                 Output::Sizes(worker, sizes) => {
                     self.sizes[worker] = sizes;
                     meters::State { workers: &self.sizes }.emit();

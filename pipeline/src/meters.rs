@@ -71,16 +71,19 @@ impl Freshness {
     }
 }
 
-/// Early interactions stopped waiting for their upload because too many wait.
-pub struct EarlyOverflow {
-    /// How many.
-    pub count: u64,
+/// Early interactions wait for their upload, or no longer do.
+pub struct Early {
+    /// How many wait.
+    pub held: u64,
+    /// How many had to stop waiting because too many would.
+    pub gave_way: u64,
 }
 
-impl EarlyOverflow {
+impl Early {
     /// Counts it.
     pub fn emit(self) {
-        counter!("freshet_early_overflow_total").increment(self.count);
+        gauge!("freshet_early_held").set(self.held as f64);
+        counter!("freshet_early_overflow_total").increment(self.gave_way);
     }
 }
 

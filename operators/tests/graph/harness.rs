@@ -32,7 +32,7 @@ pub fn run(epochs: &[EpochInput], workers: usize, params: &Params) -> BTreeMap<u
                 }
             }
             Output::Taps(_, epoch, taps) => result.entry(epoch.0).or_default().taps.extend(taps),
-            Output::Closed(..) | Output::Sizes(..) | Output::EarlyOverflow(_) => {}
+            Output::Closed(..) | Output::Sizes(..) | Output::Waiting(..) => {}
         }
     }
     result

@@ -18,7 +18,7 @@ use freshet_operators::shelf::{Shelf, ShelfIn, ShelfOut};
 use freshet_operators::sums::WindowSums;
 use freshet_schema::event::{Event, FollowAction, Target};
 use freshet_schema::store::Value;
-use freshet_schema::{CreatorId, Epoch, EventId, Follow, Millis, UserId};
+use freshet_schema::{CreatorId, Epoch, EventId, Follow, Millis, UserId, VideoId};
 use proptest::prelude::*;
 
 use crate::harness::{EpochOutput, first_difference, run, store};
@@ -420,6 +420,26 @@ proptest! {
                 Event::Interaction(v) => v.user_id == user_id,
                 Event::User(v) => v.user_id == user_id,
                 Event::Follow(v) => v.user_id == user_id,
+                _ => false,
+            },
+            &[delete],
+        );
+    }
+
+    #[test]
+    fn a_deleted_video_was_never_seen(steps in world::steps(), video in 1..9u64) {
+        let video_id = VideoId(video);
+        let delete = Event::Delete(freshet_schema::Delete {
+            event_id: EventId(0),
+            revision: 0,
+            event_time: world::epochs(&steps).last().map_or(Millis(0), |e| e.now),
+            target: Target::Video { video_id },
+        });
+        deletion_equals_never_seen(
+            &steps,
+            |e| match e {
+                Event::Interaction(v) => v.video_id == video_id,
+                Event::Upload(v) => v.video_id == video_id,
                 _ => false,
             },
             &[delete],
