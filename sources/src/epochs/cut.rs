@@ -4,19 +4,18 @@ use freshet_schema::Millis;
 
 /// The bucket of a replay that comes next.
 ///
-/// `heads` are the buckets of the partitions' next records: `None` where a partition has had no valid record yet, so
-/// that its next one (a refused one, which has no time) goes along with any epoch. `now` is that of the last epoch, 0
-/// before the first. The result never lies before a closed bucket: what was appended to a log that was already
+/// `heads` are the buckets that the partitions with records left have reached; none where only refused records are left,
+/// which have no time and go along with any epoch. `now` is that of the last epoch, 0 before the first. The result never lies before a closed bucket: what was appended to a log that was already
 /// replayed joins the first bucket that is still open.
 pub(super) fn next_bucket(
-    heads: impl Iterator<Item = Option<u64>>,
+    heads: impl Iterator<Item = u64>,
     now: Millis,
     min_event_time: Millis,
     replay_epoch_ms: u64,
 ) -> u64 {
     let open = now.max(min_event_time).0 / replay_epoch_ms;
     let open = if now == Millis(0) { 0 } else { open };
-    match heads.flatten().min() {
+    match heads.min() {
         Some(least) => least.max(open),
         None => open.max(min_event_time.0 / replay_epoch_ms),
     }
@@ -63,13 +62,12 @@ mod tests {
 
     #[test]
     fn the_least_bucket_is_next_and_closed_ones_stay_closed() {
-        let next =
-            |heads: &[Option<u64>], now| next_bucket(heads.iter().copied(), Millis(now), Millis(500), 100);
-        assert_eq!(next(&[Some(9), Some(7), None], 0), 7);
-        assert_eq!(next(&[Some(9)], 700), 9);
-        assert_eq!(next(&[Some(3)], 700), 7); // [700, 800) is the first that is open
-        assert_eq!(next(&[None], 0), 5);
-        assert_eq!(next(&[None], 900), 9);
+        let next = |heads: &[u64], now| next_bucket(heads.iter().copied(), Millis(now), Millis(500), 100);
+        assert_eq!(next(&[9, 7], 0), 7);
+        assert_eq!(next(&[9], 700), 9);
+        assert_eq!(next(&[3], 700), 7); // [700, 800) is the first that is open
+        assert_eq!(next(&[], 0), 5);
+        assert_eq!(next(&[], 900), 9);
         assert_eq!(upper_boundary(7, 100), Millis(800));
         assert_eq!(upper_boundary(u64::MAX, 100), Millis(u64::MAX));
     }

@@ -263,7 +263,7 @@ impl EpochSource {
                 lane.take(min, rule, content);
             }
             if lane.head()?.is_some() {
-                heads.push(lane.reached(min, rule).map(|time| time.0 / width));
+                heads.extend(lane.reached(min, rule).map(|time| time.0 / width));
             }
         }
         if heads.is_empty() && contents.iter().all(|content| content.len() == 0) {
