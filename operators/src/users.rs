@@ -374,12 +374,13 @@ impl Stage for Users {
             }
         }
         if !videos.is_empty() {
-            for (video, until) in &videos {
-                let known = self.forgotten_videos.entry(*video).or_insert(*until);
-                *known = (*until).max(*known);
+            let mut doomed: FxHashMap<u64, u64> = FxHashMap::default();
+            for (video, until) in videos {
+                let known = self.forgotten_videos.entry(video).or_insert(until);
+                *known = until.max(*known);
+                doomed.insert(video, *known);
             }
             // Rare enough that a pass over all histories is dearer to avoid (an index by video) than to make.
-            let doomed: FxHashMap<u64, u64> = videos.iter().copied().collect();
             let touched: Vec<u64> = self
                 .people
                 .iter()
@@ -387,11 +388,8 @@ impl Stage for Users {
                 .map(|(user, _)| *user)
                 .collect();
             for user in touched {
-                let forgotten = self.forgotten_videos.clone();
-                let covered = |row: &Row| {
-                    doomed.contains_key(&row.content.video)
-                        && forgotten.get(&row.content.video).is_some_and(|until| row.time <= *until)
-                };
+                let covered =
+                    |row: &Row| doomed.get(&row.content.video).is_some_and(|until| row.time <= *until);
                 if self.forget_rows(user, covered, out) {
                     dirty.insert(user);
                 }
