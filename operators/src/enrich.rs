@@ -20,8 +20,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::{Content, Embedder};
 use crate::cut::StateSize;
-use crate::epoch::Stage;
+use crate::epoch::{Stage, outputs};
 use crate::params::Early;
+use crate::pools::Change;
 use crate::row::View;
 use crate::wire::Json;
 
@@ -38,19 +39,20 @@ pub enum VideoIn {
     View(View),
 }
 
-/// What the join emits.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Enriched {
-    /// An interaction with the content of its video.
-    View(View, Arc<Content>),
-    /// A video's new version; one that is not `ready` is no candidate.
-    Version(Arc<Content>),
-    /// A video that could be shown can be no longer.
-    Gone(u64),
-    /// A card to store or, for a deleted video, to remove.
-    Card(u64, Option<Vec<u8>>),
-    /// So many interactions wait on this worker, and so many gave way because too many would.
-    Waiting(u64, u64),
+outputs! {
+    /// What the join emits.
+    EnrichOut as EnrichStreams {
+        /// An interaction with the content of its video.
+        views: (View, Arc<Content>),
+        /// A video's new version; one that is not `ready` is no candidate.
+        versions: Arc<Content>,
+        /// A video that could be shown can be no longer.
+        gone: u64,
+        /// A card to store or, for a deleted video, to remove.
+        cards: Change,
+        /// So many interactions wait on this worker, and so many gave way because too many would.
+        waiting: (u64, u64),
+    }
 }
 
 /// Which of two states of a video is the later one.
@@ -106,7 +108,7 @@ impl Enrich {
         }
     }
 
-    fn upload(&mut self, upload: &Upload, origin: Origin, out: &mut Vec<Enriched>) {
+    fn upload(&mut self, upload: &Upload, origin: Origin, out: &mut EnrichOut) {
         let video = upload.video_id.0;
         if self.tombstones.get(&video).is_some_and(|deleted| upload.event_time.0 <= *deleted) {
             return;
@@ -117,30 +119,30 @@ impl Enrich {
         }
         let content = Arc::new(self.embedder.content(upload));
         self.bytes += content.bytes();
-        out.push(Enriched::Version(Arc::clone(&content)));
+        out.versions.push(Arc::clone(&content));
         self.cards.insert(video, Some(card(upload)));
         if let Some(old) = self.videos.insert(video, Video { order, content: Arc::clone(&content) }) {
             self.bytes -= old.content.bytes();
             if old.content.ready && !content.ready {
-                out.push(Enriched::Gone(video));
+                out.gone.push(video);
             }
         }
     }
 
     /// Sends the views on that waited for `video`, if it is known by the end of the epoch's uploads and deletes.
-    fn meet(&mut self, video: u64, out: &mut Vec<Enriched>) {
+    fn meet(&mut self, video: u64, out: &mut EnrichOut) {
         let Some(content) = self.videos.get(&video).map(|v| Arc::clone(&v.content)) else { return };
         self.unknown.remove(&video);
         for key in self.waiting.remove(&video).unwrap_or_default() {
             let shard = self.shards.entry(hash::shard(video)).or_default();
             if let Some((_, view)) = shard.held.remove(&key) {
                 self.held -= 1;
-                out.push(Enriched::View(view, Arc::clone(&content)));
+                out.views.push((view, Arc::clone(&content)));
             }
         }
     }
 
-    fn delete(&mut self, video: u64, time: u64, out: &mut Vec<Enriched>) {
+    fn delete(&mut self, video: u64, time: u64, out: &mut EnrichOut) {
         let deleted = self.tombstones.entry(video).or_insert(time);
         *deleted = time.max(*deleted);
         if let Some(known) = self.videos.get(&video)
@@ -148,22 +150,22 @@ impl Enrich {
         {
             self.bytes -= known.content.bytes();
             if known.content.ready {
-                out.push(Enriched::Gone(video));
+                out.gone.push(video);
             }
             self.videos.remove(&video);
-            out.push(Enriched::Version(Arc::new(Content::unknown(video))));
+            out.versions.push(Arc::new(Content::unknown(video)));
             self.cards.insert(video, None);
         }
     }
 
-    fn view(&mut self, epoch: u64, view: View, out: &mut Vec<Enriched>) {
+    fn view(&mut self, epoch: u64, view: View, out: &mut EnrichOut) {
         if let Some(video) = self.videos.get(&view.video) {
-            out.push(Enriched::View(view, Arc::clone(&video.content)));
+            out.views.push((view, Arc::clone(&video.content)));
             return;
         }
         let unknown =
             self.unknown.entry(view.video).or_insert_with(|| Arc::new(Content::unknown(view.video)));
-        out.push(Enriched::View(view, Arc::clone(unknown)));
+        out.views.push((view, Arc::clone(unknown)));
         let key = (epoch, view.id, view.user, view.revision, view.origin);
         let shard = self.shards.entry(hash::shard(view.video)).or_default();
         if shard.held.insert(key, (self.now, view)).is_none() {
@@ -200,9 +202,9 @@ impl Enrich {
 
 impl Stage for Enrich {
     type In = VideoIn;
-    type Out = Enriched;
+    type Out = EnrichOut;
 
-    fn step(&mut self, epoch: u64, batch: Vec<VideoIn>, out: &mut Vec<Enriched>) {
+    fn step(&mut self, epoch: u64, batch: Vec<VideoIn>, out: &mut EnrichOut) {
         let before = self.held;
         let (mut uploads, mut deletes, mut views) = (Vec::new(), Vec::new(), Vec::new());
         for message in batch {
@@ -231,10 +233,10 @@ impl Stage for Enrich {
         self.release();
         let gave_way = std::mem::take(&mut self.gave_way);
         if self.held != before || gave_way > 0 {
-            out.push(Enriched::Waiting(self.held as u64, gave_way));
+            out.waiting.push((self.held as u64, gave_way));
         }
         let cards = std::mem::take(&mut self.cards);
-        out.extend(cards.into_iter().map(|(video, card)| Enriched::Card(video, card)));
+        out.cards.extend(cards.into_iter().map(|(video, card)| (Key::Video(VideoId(video)), card)));
     }
 
     fn size(&self) -> StateSize {
@@ -260,12 +262,6 @@ fn card(upload: &Upload) -> Vec<u8> {
         status: upload.status.as_str().to_owned(),
     })
     .encode()
-}
-
-/// The key of a card.
-#[must_use]
-pub fn card_key(video: u64) -> Key {
-    Key::Video(VideoId(video))
 }
 
 /// What the video side hears of an event.
@@ -304,18 +300,13 @@ mod tests {
         VideoIn::Upload(Json(upload), Origin::default())
     }
 
-    fn known(out: &[Enriched]) -> Vec<(u64, bool)> {
-        out.iter()
-            .filter_map(|e| match e {
-                Enriched::View(view, content) => Some((view.id, content.known)),
-                _ => None,
-            })
-            .collect()
+    fn known(out: &EnrichOut) -> Vec<(u64, bool)> {
+        out.views.iter().map(|(view, content)| (view.id, content.known)).collect()
     }
 
-    fn step(enrich: &mut Enrich, epoch: u64, now: u64, mut batch: Vec<VideoIn>) -> Vec<Enriched> {
+    fn step(enrich: &mut Enrich, epoch: u64, now: u64, mut batch: Vec<VideoIn>) -> EnrichOut {
         batch.push(VideoIn::Clock(now));
-        let mut out = Vec::new();
+        let mut out = EnrichOut::default();
         enrich.step(epoch, batch, &mut out);
         out
     }
@@ -341,7 +332,7 @@ mod tests {
     fn the_oldest_give_way_and_are_metered() {
         let mut enrich = Enrich::new(Early { max_wait: 100, max_held_per_shard: 2 }, 1);
         let out = step(&mut enrich, 1, 10, vec![view(3, 7), view(1, 7), view(2, 7)]);
-        assert!(out.iter().any(|e| matches!(e, Enriched::Waiting(2, 1))));
+        assert_eq!(out.waiting, [(2, 1)]);
         assert_eq!(known(&step(&mut enrich, 2, 10, vec![upload(7)])), [(2, true), (3, true)]);
     }
 

@@ -5,16 +5,19 @@
 //! cannot see in what order records happened to arrive, as long as it treats a batch as a set. Differential's own
 //! operators (see [`crate::cut`]) carry the sums; stages of this kind carry what is an index over them or must look
 //! things up *as of* an epoch.
+//!
+//! A stage that says several kinds of things has a stream for each ([`outputs!`]): with one stream of an enum, every
+//! consumer would get a copy of all of it, and throw most of it away.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use differential_dataflow::VecCollection;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::channels::pushers::Output;
 use timely::dataflow::operators::Capability;
-use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use crate::cut::{Cuts, StateSize};
 
@@ -22,13 +25,93 @@ use crate::cut::{Cuts, StateSize};
 pub trait Stage: 'static {
     /// What comes in. A batch is a set: its order depends on scheduling and must not matter.
     type In: Clone + 'static;
-    /// What goes out, at the same epoch.
-    type Out: Clone + 'static;
+    /// What goes out, at the same epoch: a vector, or a struct of vectors made by [`outputs!`].
+    type Out: Outputs;
     /// Applies all of `batch`, which is everything that this worker gets for `epoch`.
-    fn step(&mut self, epoch: u64, batch: Vec<Self::In>, out: &mut Vec<Self::Out>);
-    /// Entries and bytes held, cheaply.
+    fn step(&mut self, epoch: u64, batch: Vec<Self::In>, out: &mut Self::Out);
+    /// Entries and bytes held. Asked for after each epoch, so it must not walk the state.
     fn size(&self) -> StateSize;
 }
+
+/// What a stage says in one epoch, kind by kind, and the streams it says it on.
+pub trait Outputs: Default + 'static {
+    /// A stream for each kind.
+    type Streams<'s>;
+    /// The operator's ends of the streams.
+    type Ports: 'static;
+    /// Number of kinds.
+    const KINDS: usize;
+    /// Adds the streams to an operator.
+    fn attach<'s>(builder: &mut OperatorBuilder<'s, u64>) -> (Self::Ports, Self::Streams<'s>);
+    /// Sends all that was said, each kind with its capability, and is empty after it.
+    fn send(&mut self, ports: &mut Self::Ports, capabilities: &[Capability<u64>]);
+}
+
+impl<D: Clone + 'static> Outputs for Vec<D> {
+    type Streams<'s> = StreamVec<'s, u64, D>;
+    type Ports = Output<u64, Self>;
+    const KINDS: usize = 1;
+
+    fn attach<'s>(builder: &mut OperatorBuilder<'s, u64>) -> (Self::Ports, Self::Streams<'s>) {
+        builder.new_output()
+    }
+
+    fn send(&mut self, port: &mut Self::Ports, capabilities: &[Capability<u64>]) {
+        if let [capability] = capabilities
+            && !self.is_empty()
+        {
+            // The whole epoch goes as one container: nothing is copied on the way to a neighbour on this worker.
+            port.activate().give(capability, self);
+            self.clear();
+        }
+    }
+}
+
+/// Declares what a stage says: a struct of vectors, and the struct of streams that goes with it, field by field.
+macro_rules! outputs {
+    (
+        $(#[$doc:meta])* $out:ident as $streams:ident {
+            $($(#[$field_doc:meta])* $field:ident: $kind:ty),+ $(,)?
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Default)]
+        pub struct $out {
+            $($(#[$field_doc])* pub $field: Vec<$kind>),+
+        }
+
+        #[doc = concat!("The streams of [`", stringify!($out), "`].")]
+        pub struct $streams<'s> {
+            $($(#[$field_doc])* pub $field: timely::dataflow::StreamVec<'s, u64, $kind>),+
+        }
+
+        impl $crate::epoch::Outputs for $out {
+            type Streams<'s> = $streams<'s>;
+            type Ports = ($(<Vec<$kind> as $crate::epoch::Outputs>::Ports,)+);
+            const KINDS: usize = [$(stringify!($field)),+].len();
+
+            fn attach<'s>(
+                builder: &mut timely::dataflow::operators::generic::builder_rc::OperatorBuilder<'s, u64>,
+            ) -> (Self::Ports, Self::Streams<'s>) {
+                $(let $field = <Vec<$kind> as $crate::epoch::Outputs>::attach(builder);)+
+                (($($field.0,)+), $streams { $($field: $field.1),+ })
+            }
+
+            fn send(
+                &mut self,
+                ports: &mut Self::Ports,
+                capabilities: &[timely::dataflow::operators::Capability<u64>],
+            ) {
+                let ($($field,)+) = ports;
+                let mut each = capabilities.chunks(1);
+                $(if let Some(capability) = each.next() {
+                    $crate::epoch::Outputs::send(&mut self.$field, $field, capability);
+                })+
+            }
+        }
+    };
+}
+pub(crate) use outputs;
 
 /// Runs `stage` once for each closed epoch that brought something.
 pub fn per_epoch<'s, S: Stage>(
@@ -36,51 +119,42 @@ pub fn per_epoch<'s, S: Stage>(
     name: &'static str,
     cuts: &Cuts,
     mut stage: S,
-) -> StreamVec<'s, u64, S::Out> {
+) -> <S::Out as Outputs>::Streams<'s> {
     let size = Rc::new(Cell::new(StateSize::default()));
     let shown = Rc::clone(&size);
     cuts.register(name, move || shown.get());
-    input.unary_frontier(Pipeline, name, move |_capability, _info| {
-        let mut waiting: BTreeMap<u64, (Capability<u64>, Vec<S::In>)> = BTreeMap::new();
-        let mut out = Vec::new();
-        move |(input, frontier), output| {
+    let mut builder = OperatorBuilder::new(name.to_owned(), input.scope());
+    let mut input = builder.new_input(input, Pipeline);
+    let (mut ports, streams) = S::Out::attach(&mut builder);
+    builder.build(move |_initial| {
+        let mut waiting: BTreeMap<u64, (Vec<Capability<u64>>, Vec<S::In>)> = BTreeMap::new();
+        let mut out = S::Out::default();
+        move |frontiers| {
             input.for_each_time(|time, data| {
                 let batch = &mut waiting
                     .entry(*time.time())
-                    .or_insert_with(|| (time.retain(output.output_index()), Vec::new()))
+                    .or_insert_with(|| {
+                        ((0..S::Out::KINDS).map(|kind| time.retain(kind)).collect(), Vec::new())
+                    })
                     .1;
                 for container in data {
-                    batch.append(container);
-                }
-            });
-            while let Some(entry) = waiting.first_entry() {
-                if frontier.less_equal(entry.key()) {
-                    break;
-                }
-                let (epoch, (capability, batch)) = entry.remove_entry();
-                stage.step(epoch, batch, &mut out);
-                size.set(stage.size());
-                output.session(&capability).give_iterator(out.drain(..));
-            }
-        }
-    })
-}
-
-/// The updates of a collection as a plain stream whose timestamps are the updates' own, for a stage to read.
-pub fn updates<'s, D, R>(collection: VecCollection<'s, u64, D, R>) -> StreamVec<'s, u64, (D, R)>
-where
-    D: Clone + 'static,
-    R: Clone + differential_dataflow::difference::Semigroup + 'static,
-{
-    collection.inner.unary(Pipeline, "Updates", |_capability, _info| {
-        move |input, output| {
-            input.for_each_time(|time, data| {
-                for container in data {
-                    for (datum, at, diff) in container.drain(..) {
-                        output.session(&time.delayed(&at, output.output_index())).give((datum, diff));
+                    if batch.is_empty() {
+                        std::mem::swap(batch, container);
+                    } else {
+                        batch.append(container);
                     }
                 }
             });
+            while let Some(entry) = waiting.first_entry() {
+                if frontiers[0].less_equal(entry.key()) {
+                    break;
+                }
+                let (epoch, (capabilities, batch)) = entry.remove_entry();
+                stage.step(epoch, batch, &mut out);
+                size.set(stage.size());
+                out.send(&mut ports, &capabilities);
+            }
         }
-    })
+    });
+    streams
 }

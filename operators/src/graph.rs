@@ -7,33 +7,30 @@
 
 use std::sync::Arc;
 
-use differential_dataflow::AsCollection;
-use differential_dataflow::VecCollection;
-use differential_dataflow::difference::Semigroup;
-use differential_dataflow::operators::CountTotal;
 use freshet_schema::hash::shard as route;
 use freshet_schema::store::{EVERYONE, Key};
 use freshet_schema::{UserId, hash};
 use timely::dataflow::operators::generic::operator::empty;
-use timely::dataflow::operators::vec::{Broadcast, Map};
+use timely::dataflow::operators::vec::{Branch, Broadcast, Map};
 use timely::dataflow::operators::{Concatenate, ConnectLoop, Exchange, Feedback};
 use timely::dataflow::{Scope, StreamVec};
 
 use crate::content::Facet;
 use crate::cut::Cuts;
-use crate::enrich::{self, Enrich, Enriched, VideoIn};
-use crate::epoch::{per_epoch, updates};
+use crate::enrich::{Enrich, VideoIn};
+use crate::epoch::per_epoch;
 use crate::groups::{GroupIn, Groups};
-use crate::lists::{ListOut, Lists};
+use crate::lists::Lists;
 use crate::params::Params;
 use crate::pools::{Change, PoolIn, Pools};
 use crate::publish::{Publish, PublishIn, Published};
 use crate::request::{Request, Subject};
 use crate::row::Row;
-use crate::shelf::{Shelf, ShelfIn, ShelfOut};
+use crate::shelf::{Shelf, ShelfIn};
 use crate::sums::WindowSums;
-use crate::users::{UserIn, UserOut, Users};
-use crate::windows::{Contribution, WindowIn, Windows};
+use crate::totals::totals;
+use crate::users::{UserIn, Users};
+use crate::windows::{WindowIn, Windows};
 
 /// What enters the graph on one worker: any worker may take any record in.
 pub struct Entering<'s> {
@@ -61,10 +58,10 @@ pub enum Leaving {
 pub enum Tap {
     /// A row of this user counts (1) or no longer counts (-1).
     Row(u64, Row, i64),
-    /// A video's window sums: the old with -1, the new with 1.
-    VideoSums(u64, Box<WindowSums>, i64),
-    /// A video's popularity in a group and landmark period: the old with -1, the new with 1.
-    Popularity((u64, Facet, u32), i64, i64),
+    /// A video's window sums, zero where nothing is left.
+    VideoSums(u64, Box<WindowSums>),
+    /// A video's popularity in a group and landmark period, zero where nothing is left.
+    Popularity((u64, Facet, u32), i64),
     /// A publication.
     Published(Arc<Published>),
     /// A list was asked for.
@@ -83,14 +80,13 @@ pub fn build<'s>(
     tapped: bool,
 ) -> Stream<'s, Leaving> {
     let clock = entering.clock;
-    let pool_clock = clock.clone();
     let (listed_loop, listed) = scope.feedback::<Vec<UserIn>>(1);
     let (group_lists_loop, group_lists) = scope.feedback::<Vec<GroupIn>>(1);
     let (skips_loop, skips) = scope.feedback::<Vec<UserIn>>(1);
 
     // Events meet their video as of now ...
     let to_videos = entering.videos.exchange(video_route);
-    let enriched = per_epoch(
+    let videos = per_epoch(
         merge(scope, [to_videos, clock.clone().map(VideoIn::Clock)]),
         "videos",
         cuts,
@@ -98,23 +94,14 @@ pub fn build<'s>(
     );
 
     // ... and are counted in their user's history.
-    let views = enriched.clone().flat_map(|e| match e {
-        Enriched::View(view, content) => Some(UserIn::View(view, content)),
-        _ => None,
-    });
-    let gone = enriched.clone().flat_map(|e| match e {
-        Enriched::Gone(video) => Some(video),
-        _ => None,
-    });
-    let about_users = entering.users;
-    let to_everyone = about_users.clone().flat_map(|m| matches!(m, UserIn::ForgetVideo(..)).then_some(m));
-    let to_one = about_users.flat_map(|m| (!matches!(m, UserIn::ForgetVideo(..))).then_some(m));
+    let views = videos.views.map(|(view, content)| UserIn::View(view, content));
+    let [to_everyone, to_one] = split(entering.users, |m| !matches!(m, UserIn::ForgetVideo(..)));
     let users = per_epoch(
         merge(
             scope,
             [
                 merge(scope, [views, to_one]).exchange(user_route),
-                merge(scope, [to_everyone, gone.clone().map(UserIn::Gone)]).broadcast(),
+                merge(scope, [to_everyone, videos.gone.clone().map(UserIn::Gone)]).broadcast(),
                 listed,
                 skips,
                 clock.clone().map(UserIn::Clock),
@@ -124,70 +111,32 @@ pub fn build<'s>(
         cuts,
         Users::new(params.clone()),
     );
-    let rows = users.clone().flat_map(|u| match u {
-        UserOut::Row(user, row, sign) => Some((user, row, sign)),
-        _ => None,
-    });
 
     // Rows become sums: the arrangements are the state.
-    let to_windows = rows.clone().map(|(_, row, sign)| WindowIn::Row(row, sign)).exchange(|m| match m {
+    let rows = if tapped { users.rows.clone() } else { empty(scope) };
+    let to_windows = users.rows.map(|(_, row, sign)| WindowIn::Row(row, sign)).exchange(|m| match m {
         WindowIn::Row(row, _) => route(row.content.video),
         WindowIn::Clock(_) => 0,
     });
-    let contributions = per_epoch(
+    let terms = per_epoch(
         merge(scope, [to_windows, clock.clone().map(WindowIn::Clock)]),
         "windows",
         cuts,
         Windows::new(params.score.clone()),
     );
-    let video_sums = totals(
-        cuts,
-        "video_sums",
-        contributions.clone().flat_map(|(c, e)| match c {
-            Contribution::Video(video, sums) => Some((video, e, *sums)),
-            _ => None,
-        }),
-    );
-    let popularity = totals(
-        cuts,
-        "popularity",
-        contributions.clone().flat_map(|(c, e)| match c {
-            Contribution::Popularity(key, amount) => Some((key, e, amount)),
-            _ => None,
-        }),
-    );
-    let creator_sums = totals(
-        cuts,
-        "creator_sums",
-        contributions.clone().flat_map(|(c, e)| match c {
-            Contribution::Creator(creator, sums) => Some((creator, e, sums)),
-            _ => None,
-        }),
-    );
-    let cohort_sums = totals(
-        cuts,
-        "cohort_sums",
-        contributions.clone().flat_map(|(c, e)| match c {
-            Contribution::Cohort(cohort, sums) => Some((cohort, e, sums)),
-            _ => None,
-        }),
-    );
-    let watched_parts = totals(
-        cuts,
-        "watched_parts",
-        contributions.flat_map(|(c, e)| match c {
-            Contribution::Watched(bin, count) => Some((bin, e, count)),
-            _ => None,
-        }),
-    );
+    let video_sums = totals(cuts, "video_sums", terms.videos);
+    let popularity = totals(cuts, "popularity", terms.popularity);
+    let creator_sums = totals(cuts, "creator_sums", terms.creators);
+    let cohort_sums = totals(cuts, "cohort_sums", terms.cohorts);
+    let watched_parts = totals(cuts, "watched_parts", terms.watched);
 
     // What everybody shares is published now and then, in one place.
     let to_publish = merge(
         scope,
         [
-            creator_sums.map(|((creator, sums), d)| PublishIn::Creator(creator, sums, d)),
-            cohort_sums.map(|((cohort, sums), d)| PublishIn::Cohort(cohort, sums, d)),
-            watched_parts.map(|((bin, count), d)| PublishIn::Watched(bin, count, d)),
+            creator_sums.map(|(creator, sums)| PublishIn::Creator(creator, sums)),
+            cohort_sums.map(|(cohort, sums)| PublishIn::Cohort(cohort, sums)),
+            watched_parts.map(|(bin, count)| PublishIn::Watched(bin, count)),
         ],
     )
     .exchange(|_| 0);
@@ -205,13 +154,9 @@ pub fn build<'s>(
     published.clone().map(|p| UserIn::Skips(p.skip_below)).connect_loop(skips_loop);
 
     // Dirty users and strangers ask; every worker answers from its shelves.
-    let groups = users.clone().flat_map(|u| match u {
-        UserOut::Group(group) => Some(group),
-        _ => None,
-    });
     let everyone = Arc::new(EVERYONE.to_owned());
     let owner = hash::text(&everyone) % scope.peers() as u64 == scope.index() as u64;
-    let to_groups = groups.clone().map(GroupIn::Group).exchange(|m| match m {
+    let to_groups = users.groups.clone().map(GroupIn::Group).exchange(|m| match m {
         GroupIn::Group(group) | GroupIn::Listed(group, _) => hash::text(group),
         GroupIn::Clock(_) | GroupIn::Gone(_) => 0,
     });
@@ -221,7 +166,7 @@ pub fn build<'s>(
             [
                 to_groups,
                 group_lists,
-                gone.clone().map(GroupIn::Gone).broadcast(),
+                videos.gone.map(GroupIn::Gone).broadcast(),
                 clock.clone().map(GroupIn::Clock),
             ],
         ),
@@ -229,21 +174,12 @@ pub fn build<'s>(
         cuts,
         Groups::new(params.clone(), owner.then_some(everyone)),
     );
-    let requests = merge(
-        scope,
-        [
-            users.clone().flat_map(|u| match u {
-                UserOut::Request(request) => Some(request),
-                _ => None,
-            }),
-            strangers,
-        ],
-    );
+    let requests = merge(scope, [users.requests, strangers]);
     let taps = if tapped {
         let taps = [
             rows.map(|(user, row, sign)| Tap::Row(user, row, sign)),
-            video_sums.clone().map(|((video, sums), d)| Tap::VideoSums(video, Box::new(sums), d)),
-            popularity.clone().map(|((key, sum), d)| Tap::Popularity(key, sum, d)),
+            video_sums.clone().map(|(video, sums)| Tap::VideoSums(video, Box::new(sums))),
+            popularity.clone().map(|(key, sum)| Tap::Popularity(key, sum)),
             published.clone().flat_map(move |p| publisher.then_some(Tap::Published(p))),
             requests.clone().map(Tap::Request),
         ];
@@ -251,22 +187,17 @@ pub fn build<'s>(
     } else {
         empty(scope)
     };
-    let versions = enriched.clone().flat_map(|e| match e {
-        Enriched::Version(content) => Some(ShelfIn::Version(content)),
-        _ => None,
-    });
-    let answers = per_epoch(
+    let sums = video_sums.map(|(video, sums)| ShelfIn::sums(video, &sums));
+    let popularity = popularity.map(|(key, sum)| ShelfIn::Popularity(key, sum));
+    let shelves = per_epoch(
         merge(
             scope,
             [
-                versions,
-                video_sums
-                    .map(|((video, sums), d)| ShelfIn::Sums(video, Box::new(sums), d))
-                    .exchange(shelf_route),
-                popularity.map(|((key, sum), d)| ShelfIn::Popularity(key, sum, d)).exchange(shelf_route),
-                merge(scope, [groups.map(ShelfIn::Group), requests.map(ShelfIn::Request)]).broadcast(),
+                videos.versions.map(ShelfIn::Version),
+                merge(scope, [sums, popularity]).exchange(shelf_route),
+                merge(scope, [users.groups.map(ShelfIn::Group), requests.map(ShelfIn::Request)]).broadcast(),
                 published.map(ShelfIn::Published),
-                clock.map(ShelfIn::Clock),
+                clock.clone().map(ShelfIn::Clock),
             ],
         ),
         "shelf",
@@ -275,12 +206,8 @@ pub fn build<'s>(
     );
 
     // Answers meet in the user's list.
-    let replies = answers.clone().flat_map(|a| match a {
-        ShelfOut::Reply(reply) => Some(reply),
-        ShelfOut::Top(_) => None,
-    });
     let lists = per_epoch(
-        replies.exchange(|reply| match &reply.request.subject {
+        shelves.replies.exchange(|reply| match &reply.request.subject {
             Subject::User(user) => route(*user),
             Subject::Group(group) => hash::text(group),
         }),
@@ -288,31 +215,15 @@ pub fn build<'s>(
         cuts,
         Lists::new(params.clone()),
     );
-    lists
-        .clone()
-        .flat_map(|l| match l {
-            ListOut::Listed(Subject::User(user), videos) => Some(UserIn::Listed(user, videos)),
-            ListOut::Listed(Subject::Group(_), _) | ListOut::Change(_) => None,
-        })
-        .connect_loop(listed_loop);
-    lists
-        .clone()
-        .flat_map(|l| match l {
-            ListOut::Listed(Subject::Group(group), videos) => Some(GroupIn::Listed(group, videos)),
-            ListOut::Listed(Subject::User(_), _) | ListOut::Change(_) => None,
-        })
-        .connect_loop(group_lists_loop);
-    let tops = answers.flat_map(|a| match a {
-        ShelfOut::Top(top) => Some(top),
-        ShelfOut::Reply(_) => None,
-    });
+    lists.users.map(|(user, videos)| UserIn::Listed(user, videos)).connect_loop(listed_loop);
+    lists.groups.map(|(group, videos)| GroupIn::Listed(group, videos)).connect_loop(group_lists_loop);
     let pools = per_epoch(
         merge(
             scope,
             [
-                tops.exchange(|top| hash::text(&top.name)).map(PoolIn::Top),
-                gone.map(PoolIn::Gone).broadcast(),
-                pool_clock.map(PoolIn::Clock),
+                shelves.tops.exchange(|top| hash::text(&top.name)).map(PoolIn::Top),
+                shelves.left.exchange(|left| hash::text(&left.name)).map(PoolIn::Left),
+                clock.map(PoolIn::Clock),
             ],
         ),
         "pools",
@@ -320,44 +231,19 @@ pub fn build<'s>(
         Pools::new(params.feed.pool_length),
     );
 
-    merge(
-        scope,
-        [
-            lists.flat_map(|l| match l {
-                ListOut::Change(change) => Some(Leaving::Change(change)),
-                ListOut::Listed(..) => None,
-            }),
-            pools.map(Leaving::Change),
-            users.flat_map(|u| match u {
-                UserOut::Remove(user) => vec![
-                    Leaving::Change((Key::Feed(UserId(user)), None)),
-                    Leaving::Change((Key::Dropped(UserId(user)), None)),
-                ],
-                _ => Vec::new(),
-            }),
-            enriched.flat_map(|e| match e {
-                Enriched::Card(video, card) => Some(Leaving::Change((enrich::card_key(video), card))),
-                Enriched::Waiting(held, gave_way) => Some(Leaving::Waiting(held, gave_way)),
-                _ => None,
-            }),
-            taps,
-        ],
-    )
+    let removed = users.removed.flat_map(|user| [Key::Feed(UserId(user)), Key::Dropped(UserId(user))]);
+    let changes = merge(scope, [lists.changes, pools, videos.cards, removed.map(|key| (key, None))])
+        .map(Leaving::Change);
+    merge(scope, [changes, videos.waiting.map(|(held, gave_way)| Leaving::Waiting(held, gave_way)), taps])
 }
 
-/// Sums contributions by key in an arrangement of this name, and tells totals as they change: the old with -1, the new with
-/// 1.
-fn totals<'s, K, R>(
-    cuts: &Cuts,
-    name: &'static str,
-    contributions: Stream<'s, (K, u64, R)>,
-) -> Stream<'s, ((K, R), i64)>
-where
-    K: differential_dataflow::ExchangeData + std::hash::Hash,
-    R: differential_dataflow::ExchangeData + Semigroup,
-{
-    let collection: VecCollection<'s, u64, K, R> = contributions.as_collection();
-    updates(cuts.arrange(name, collection).count_total_core::<i64>())
+/// The records of which `second` is not true, and those of which it is.
+fn split<'s, D: Clone + 'static>(
+    stream: Stream<'s, D>,
+    second: impl Fn(&D) -> bool + 'static,
+) -> [Stream<'s, D>; 2] {
+    let (no, yes) = stream.branch(move |_time, datum| second(datum));
+    [no, yes]
 }
 
 fn merge<'s, D: Clone + 'static, const N: usize>(
@@ -390,7 +276,7 @@ fn user_route(message: &UserIn) -> u64 {
 
 fn shelf_route(message: &ShelfIn) -> u64 {
     match message {
-        ShelfIn::Sums(video, ..) | ShelfIn::Popularity((video, ..), ..) => route(*video),
+        ShelfIn::Sums(video, _) | ShelfIn::Popularity((video, ..), _) => route(*video),
         ShelfIn::Version(content) => route(content.video),
         ShelfIn::Clock(_) | ShelfIn::Group(_) | ShelfIn::Published(_) | ShelfIn::Request(_) => 0,
     }

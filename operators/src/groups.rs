@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::boundary::Boundary;
 use crate::cut::StateSize;
 use crate::epoch::Stage;
 use crate::params::Params;
@@ -29,7 +30,7 @@ pub enum GroupIn {
 pub struct Groups {
     params: Params,
     groups: BTreeMap<Group, Arc<[u64]>>,
-    made_at: Option<u64>,
+    published: Boundary,
     now: u64,
 }
 
@@ -38,13 +39,13 @@ impl Groups {
     #[must_use]
     pub fn new(params: Params, own: impl IntoIterator<Item = Group>) -> Self {
         let groups = own.into_iter().map(|group| (group, Arc::default())).collect();
-        Self { params, groups, made_at: None, now: 0 }
+        Self { params, groups, published: Boundary::default(), now: 0 }
     }
 }
 
 impl Stage for Groups {
     type In = GroupIn;
-    type Out = Arc<Request>;
+    type Out = Vec<Arc<Request>>;
 
     fn step(&mut self, _epoch: u64, batch: Vec<GroupIn>, out: &mut Vec<Arc<Request>>) {
         let (mut fresh, mut gone) = (BTreeSet::new(), BTreeSet::new());
@@ -65,9 +66,7 @@ impl Stage for Groups {
             let holders = self.groups.iter().filter(|(_, listed)| listed.iter().any(|v| gone.contains(v)));
             fresh.extend(holders.map(|(group, _)| Arc::clone(group)));
         }
-        let period = self.now / self.params.feed.pools_every;
-        if self.now > 0 && self.made_at.is_none_or(|last| period > last) {
-            self.made_at = Some(period);
+        if self.published.pass(self.now, self.params.feed.pools_every).is_some() {
             fresh = self.groups.keys().cloned().collect();
         }
         if self.params.feed.enabled {
@@ -78,9 +77,8 @@ impl Stage for Groups {
     }
 
     fn size(&self) -> StateSize {
-        StateSize {
-            entries: self.groups.len() as u64,
-            bytes: self.groups.iter().map(|(g, listed)| (56 + g.len() + listed.len() * 8) as u64).sum(),
-        }
+        // A name and a list's identifiers; groups are few.
+        let each = 80 + self.params.feed.length * 8;
+        StateSize { entries: self.groups.len() as u64, bytes: (self.groups.len() * each) as u64 }
     }
 }

@@ -2,11 +2,15 @@
 //!
 //! The rows are the truth. They are sorted by (event time, event id), so that "the last N" is a set that does not depend on
 //! arrival order, and a window is a suffix: what expires is always the next row after the window's edge, and nothing
-//! has to wait anywhere. The sums (vectors, facets) are functions of the rows in the window and are kept in place.
+//! has to wait anywhere. The sums (vectors, facets) are functions of the rows in the windows.
+//!
+//! Most users are seen a few times. Their sums are not kept but made when a list is: a pass over a handful of rows costs less
+//! than the three kilobytes a user that it saves, and less than adding to vectors that nobody reads before the next event.
 //!
 //! Ledger rules: one row an event id; a higher revision replaces it; of equals the earlier place in the log stays; a known
 //! video takes the place of an unknown one.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -39,6 +43,50 @@ pub struct Affinity {
     pub rows: u32,
 }
 
+/// Sums are kept for histories longer than this.
+const SHORT: usize = 16;
+
+/// What the rows of the windows add up to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Interests {
+    /// Vector sums by embedding space.
+    pub spaces: Vec<SpaceSums>,
+    /// Affinities of the facets that occur.
+    pub facets: FxHashMap<Facet, Affinity>,
+}
+
+impl Interests {
+    /// Adds `mid` times the row to the mid-term and `long` times to the long-term sums; each is 1, 0 or -1.
+    fn add(&mut self, row: &Row, mid: i32, long: i32) {
+        if !row.content.known || (mid, long) == (0, 0) {
+            return;
+        }
+        let space = row.content.space;
+        let at = self.spaces.iter().position(|s| s.space == space).unwrap_or_else(|| {
+            self.spaces.push(SpaceSums::new(space));
+            self.spaces.len() - 1
+        });
+        self.spaces[at].add(row, mid, long);
+        for (facet, _) in &row.content.facets {
+            let affinity = self.facets.entry(*facet).or_default();
+            affinity.mid += i32::from(row.weight) * mid;
+            affinity.long += i32::from(row.weight) * long;
+            affinity.rows = affinity.rows.wrapping_add_signed(long);
+            if long < 0 && affinity.rows == 0 {
+                self.facets.remove(facet);
+            }
+        }
+        if long < 0 {
+            self.spaces.retain(|s| s.rows > 0);
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let facets = self.facets.capacity() * (size_of::<(Facet, Affinity)>() + 1);
+        size_of::<Self>() + facets + self.spaces.len() * (size_of::<SpaceSums>() + SpaceSums::HEAP)
+    }
+}
+
 /// A creator followed from a video, with the row that did it.
 type FollowMark = (u64, u64, u64);
 
@@ -50,8 +98,8 @@ pub struct History {
     long_from: usize,
     /// Sorted; a video watched twice stands twice.
     watched: Arc<Vec<u64>>,
-    spaces: Vec<SpaceSums>,
-    facets: FxHashMap<Facet, Affinity>,
+    /// Kept for long histories only.
+    interests: Option<Box<Interests>>,
     /// Creators followed from a video: (creator, time, event), sorted.
     follows: Vec<FollowMark>,
 }
@@ -78,15 +126,27 @@ impl History {
         &self.watched
     }
 
-    /// Vector sums by embedding space.
+    /// The sums over the windows.
     #[must_use]
-    pub fn spaces(&self) -> &[SpaceSums] {
-        &self.spaces
+    pub fn interests(&self) -> Cow<'_, Interests> {
+        match &self.interests {
+            Some(kept) => Cow::Borrowed(kept),
+            None => Cow::Owned(self.added_up()),
+        }
     }
 
-    /// Affinities, in no order.
-    pub fn facets(&self) -> impl Iterator<Item = (Facet, Affinity)> + '_ {
-        self.facets.iter().map(|(facet, affinity)| (*facet, *affinity))
+    fn added_up(&self) -> Interests {
+        let mut interests = Interests::default();
+        for (at, row) in self.rows.iter().enumerate() {
+            interests.add(row, i32::from(at >= self.mid_from), i32::from(at >= self.long_from));
+        }
+        interests
+    }
+
+    fn add(&mut self, row: &Row, mid: i32, long: i32) {
+        if let Some(kept) = &mut self.interests {
+            kept.add(row, mid, long);
+        }
     }
 
     /// Creators followed from a video, with time and event id, sorted.
@@ -118,16 +178,10 @@ impl History {
 
     fn insert(&mut self, row: Row, now: u64, interest: &Interest) {
         let at = self.rows.partition_point(|r| (r.time, r.id) < (row.time, row.id));
-        if expiry(row.time, interest.mid_window, MID_BUCKET) <= now {
-            self.mid_from += 1;
-        } else {
-            self.add_mid(&row, 1);
-        }
-        if expiry(row.time, interest.long_window, LONG_BUCKET) <= now {
-            self.long_from += 1;
-        } else {
-            self.add_long(&row, 1);
-        }
+        let (mid, long) = within(&row, now, interest);
+        self.mid_from += usize::from(!mid);
+        self.long_from += usize::from(!long);
+        self.add(&row, i32::from(mid), i32::from(long));
         let watched = Arc::make_mut(&mut self.watched);
         let place = watched.partition_point(|v| *v < row.content.video);
         watched.insert(place, row.content.video);
@@ -140,21 +194,18 @@ impl History {
             self.rows.reserve_exact(self.rows.len() / 4 + 2);
         }
         self.rows.insert(at, row);
+        if self.interests.is_none() && self.rows.len() > SHORT {
+            self.interests = Some(Box::new(self.added_up()));
+        }
     }
 
     /// Takes the row at `at` out of everything.
     pub fn remove(&mut self, at: usize, now: u64, interest: &Interest) -> Row {
         let row = self.rows.remove(at);
-        if expiry(row.time, interest.mid_window, MID_BUCKET) <= now {
-            self.mid_from -= 1;
-        } else {
-            self.add_mid(&row, -1);
-        }
-        if expiry(row.time, interest.long_window, LONG_BUCKET) <= now {
-            self.long_from -= 1;
-        } else {
-            self.add_long(&row, -1);
-        }
+        let (mid, long) = within(&row, now, interest);
+        self.mid_from -= usize::from(!mid);
+        self.long_from -= usize::from(!long);
+        self.add(&row, -i32::from(mid), -i32::from(long));
         if let Ok(place) = self.watched.binary_search(&row.content.video) {
             Arc::make_mut(&mut self.watched).remove(place);
         }
@@ -179,17 +230,19 @@ impl History {
             if expiry(row.time, interest.mid_window, MID_BUCKET) > now {
                 break;
             }
-            let row = row.clone();
+            if let Some(kept) = &mut self.interests {
+                kept.add(row, -1, 0);
+            }
             self.mid_from += 1;
-            self.add_mid(&row, -1);
         }
         while let Some(row) = self.rows.get(self.long_from) {
             if expiry(row.time, interest.long_window, LONG_BUCKET) > now {
                 break;
             }
-            let row = row.clone();
+            if let Some(kept) = &mut self.interests {
+                kept.add(row, 0, -1);
+            }
             self.long_from += 1;
-            self.add_long(&row, -1);
         }
     }
 
@@ -201,57 +254,22 @@ impl History {
         mid.into_iter().chain(long).min()
     }
 
-    fn space(&mut self, space: u64) -> &mut SpaceSums {
-        let at = match self.spaces.iter().position(|s| s.space == space) {
-            Some(at) => at,
-            None => {
-                self.spaces.push(SpaceSums::new(space));
-                self.spaces.len() - 1
-            }
-        };
-        &mut self.spaces[at]
-    }
-
-    fn add_mid(&mut self, row: &Row, sign: i32) {
-        if !row.content.known {
-            return;
-        }
-        self.space(row.content.space).add_mid(row, sign);
-        for (facet, _) in &row.content.facets {
-            self.facets.entry(*facet).or_default().mid += i32::from(row.weight) * sign;
-        }
-    }
-
-    fn add_long(&mut self, row: &Row, sign: i32) {
-        if !row.content.known {
-            return;
-        }
-        let space = row.content.space;
-        self.space(space).add_long(row, sign);
-        for (facet, _) in &row.content.facets {
-            let affinity = self.facets.entry(*facet).or_default();
-            affinity.long += i32::from(row.weight) * sign;
-            affinity.rows = affinity.rows.wrapping_add_signed(sign);
-        }
-        if sign < 0 {
-            self.spaces.retain(|s| s.rows > 0);
-            for (facet, _) in &row.content.facets {
-                if self.facets.get(facet).is_some_and(|a| a.rows == 0) {
-                    self.facets.remove(facet);
-                }
-            }
-        }
-    }
-
     /// Bytes held, including the heap.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let facets = self.facets.capacity() * (size_of::<(Facet, Affinity)>() + 1);
-        let spaces = self.spaces.len() * (size_of::<SpaceSums>() + 3072);
+        let interests = self.interests.as_ref().map_or(0, |kept| kept.bytes());
         let rows = self.rows.capacity() * size_of::<Row>();
         let lists = self.watched.capacity() * 8 + self.follows.capacity() * size_of::<FollowMark>();
-        (size_of::<Self>() + facets + spaces + rows + lists) as u64
+        (size_of::<Self>() + interests + rows + lists) as u64
     }
+}
+
+/// Whether a row is in the mid-term and in the long-term window.
+fn within(row: &Row, now: u64, interest: &Interest) -> (bool, bool) {
+    (
+        expiry(row.time, interest.mid_window, MID_BUCKET) > now,
+        expiry(row.time, interest.long_window, LONG_BUCKET) > now,
+    )
 }
 
 fn follow_mark(row: &Row) -> Option<FollowMark> {

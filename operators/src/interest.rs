@@ -1,7 +1,7 @@
 //! Interest vectors.
 //!
-//! Mid- and long-term vectors are sums of whole numbers, weight x video vector, kept in place: one addition when an
-//! interaction is counted and one subtraction when it expires or is deleted, exact in any order. (As a difference type in
+//! Mid- and long-term vectors are sums of whole numbers, weight x video vector, kept in place where a history is long: one
+//! addition when an interaction is counted and one subtraction when it expires or is deleted, exact in any order. (As a difference type in
 //! an arrangement a 3 KB vector would be copied at every merge.) The short-term vector depends on *which* interactions are
 //! the last ones, so it is made from that set when a list is made; as a set ordered by (event time, event id) it does not
 //! depend on arrival order.
@@ -37,15 +37,18 @@ impl SpaceSums {
         Self { space, rows: 0, mid: Box::new([0; MID_DIMS]), long: Box::new([0; LONG_DIMS]) }
     }
 
-    /// Adds (`sign` 1) or takes away (-1) a row within the mid-term window.
-    pub fn add_mid(&mut self, row: &Row, sign: i32) {
-        add(&mut self.mid[..], &row.content.vector.0[..MID_DIMS], coarse(row) * sign);
-    }
+    /// Bytes of the vectors.
+    pub const HEAP: usize = (MID_DIMS + LONG_DIMS) * size_of::<i32>();
 
-    /// Adds (`sign` 1) or takes away (-1) a row within the long-term window.
-    pub fn add_long(&mut self, row: &Row, sign: i32) {
-        self.rows = self.rows.wrapping_add_signed(sign);
-        add(&mut self.long[..], &row.content.vector.0[..], coarse(row) * sign);
+    /// Adds `mid` times the row to the mid-term and `long` times to the long-term sum; each is 1, 0 or -1.
+    pub fn add(&mut self, row: &Row, mid: i32, long: i32) {
+        self.rows = self.rows.wrapping_add_signed(long);
+        if mid != 0 {
+            add(&mut self.mid[..], &row.content.vector.0[..MID_DIMS], coarse(row) * mid);
+        }
+        if long != 0 {
+            add(&mut self.long[..], &row.content.vector.0[..], coarse(row) * long);
+        }
     }
 }
 

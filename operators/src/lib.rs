@@ -8,6 +8,7 @@
 //! dirty users), [`windows`] and [`sums`] (statistics), [`publish`] (baselines, creator scores, skip thresholds), [`shelf`]
 //! (pools and candidates), [`rank`] and [`lists`] (records), [`pools`] and [`groups`] (what strangers get).
 
+pub mod boundary;
 pub mod content;
 pub mod cut;
 pub mod enrich;
@@ -30,6 +31,7 @@ pub mod score;
 pub mod sessions;
 pub mod shelf;
 pub mod sums;
+pub mod totals;
 pub mod users;
 pub mod windows;
 pub mod wire;

@@ -11,24 +11,28 @@ use freshet_schema::feed::{Dropped, DroppedRecord, FeedItem, FeedRecord, ScorePa
 use freshet_schema::store::{Key, Value};
 
 use crate::cut::StateSize;
-use crate::epoch::Stage;
+use crate::epoch::{Stage, outputs};
 use crate::params::Params;
 use crate::pools::Change;
 use crate::rank::{self, List, Placed};
 use crate::request::{Parts, Reply, Request, Subject};
+use crate::row::Group;
 
 /// The algorithm that ranks for users with a history, as lists name it.
 pub const ALGORITHM: &str = "spine-1";
 /// The algorithm of the list of somebody without history.
 pub const NEW_USER_ALGORITHM: &str = "new-user-1";
 
-/// What the stage says.
-#[derive(Clone, Debug)]
-pub enum ListOut {
-    /// A change to the store.
-    Change(Change),
-    /// The videos of a new list.
-    Listed(Subject, Arc<[u64]>),
+outputs! {
+    /// What the stage says.
+    ListsOut as ListsStreams {
+        /// A change to the store.
+        changes: Change,
+        /// The videos of a user's new list.
+        users: (u64, Arc<[u64]>),
+        /// The videos of a group's new list.
+        groups: (Group, Arc<[u64]>),
+    }
 }
 
 /// See the module.
@@ -46,9 +50,9 @@ impl Lists {
 
 impl Stage for Lists {
     type In = Reply;
-    type Out = ListOut;
+    type Out = ListsOut;
 
-    fn step(&mut self, epoch: u64, batch: Vec<Reply>, out: &mut Vec<ListOut>) {
+    fn step(&mut self, epoch: u64, batch: Vec<Reply>, out: &mut ListsOut) {
         let mut subjects: BTreeMap<Subject, Vec<Reply>> = BTreeMap::new();
         for reply in batch {
             subjects.entry(reply.request.subject.clone()).or_default().push(reply);
@@ -58,16 +62,17 @@ impl Stage for Lists {
             let list = rank::make(&request, &replies, &self.params);
             let record = Value::Feed(feed(epoch, &request, &list)).encode();
             let videos = list.items.iter().map(|p| p.candidate.video).collect();
-            out.push(ListOut::Listed(subject.clone(), videos));
             match subject {
                 Subject::Group(group) => {
-                    out.push(ListOut::Change((Key::NewUser(group.as_str().to_owned()), Some(record))));
+                    out.changes.push((Key::NewUser(group.as_str().to_owned()), Some(record)));
+                    out.groups.push((group, videos));
                 }
                 Subject::User(user) => {
                     let dropped = (!list.dropped.is_empty())
                         .then(|| Value::Dropped(dropped(epoch, user, &list)).encode());
-                    out.push(ListOut::Change((Key::Feed(UserId(user)), Some(record))));
-                    out.push(ListOut::Change((Key::Dropped(UserId(user)), dropped)));
+                    out.changes.push((Key::Feed(UserId(user)), Some(record)));
+                    out.changes.push((Key::Dropped(UserId(user)), dropped));
+                    out.users.push((user, videos));
                 }
             }
         }

@@ -1,9 +1,10 @@
 //! Pools for everybody: the tops that the workers send become `trending:{group}` records.
 //!
-//! Comes in, at the pool's worker: the workers' tops of changed pools at publication times, and at once the videos that can
-//! no longer be shown. Goes out: a record for each pool whose top changed. A pool that did not change on a worker is not sent
-//! again, so the last word of each worker is kept. A video that goes leaves the record as it was published, without what has
-//! changed since: what the workers have not said yet depends on how videos are spread over them.
+//! Comes in, at the pool's worker: the workers' tops of changed pools at publication times, and at once the videos that left
+//! a pool. Goes out: a record for each pool whose top changed. A pool that did not change on a worker is not sent
+//! again, so the last word of each worker is kept. A video that leaves is taken out of the record as it was published, without
+//! what has changed since: what the workers have not said yet depends on how videos are spread over them. The worker's
+//! own word needs no such repair: it lost a video, so it speaks again at the next publication, before anything is merged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::content::Facet;
 use crate::cut::StateSize;
 use crate::epoch::Stage;
-use crate::shelf::{Top, rank_to_log2};
+use crate::shelf::{Left, Top, rank_to_log2};
 
 /// A change to the store: the final value of a key, or its removal.
 pub type Change = (Key, Option<Vec<u8>>);
@@ -41,8 +42,8 @@ pub enum PoolIn {
     Clock(u64),
     /// A worker's top of a pool.
     Top(Top),
-    /// A video can no longer be shown. Heard by every worker.
-    Gone(u64),
+    /// A video is in a pool no longer.
+    Left(Left),
 }
 
 /// Videos with their rank values, best first.
@@ -59,6 +60,8 @@ struct Pool {
 pub struct Pools {
     length: usize,
     pools: FxHashMap<Facet, Pool>,
+    /// Videos in all lists of all pools.
+    entries: usize,
     now: u64,
 }
 
@@ -66,67 +69,65 @@ impl Pools {
     /// No pools yet; records hold up to `length` videos.
     #[must_use]
     pub fn new(length: usize) -> Self {
-        Self { length, pools: FxHashMap::default(), now: 0 }
+        Self { length, pools: FxHashMap::default(), entries: 0, now: 0 }
+    }
+
+    /// Makes `items` the record of a pool, if it is another one.
+    fn write(&mut self, epoch: u64, facet: Facet, items: Items, out: &mut Vec<Change>) {
+        if let Some(pool) = self.pools.get_mut(&facet)
+            && items != pool.written
+        {
+            out.push(change(epoch, self.now, group_name(facet, &pool.name), &items));
+            self.entries = self.entries + items.len() - pool.written.len();
+            pool.written = items;
+        }
     }
 }
 
 impl Stage for Pools {
     type In = PoolIn;
-    type Out = Change;
+    type Out = Vec<Change>;
 
     fn step(&mut self, epoch: u64, batch: Vec<PoolIn>, out: &mut Vec<Change>) {
-        let (mut tops, mut gone) = (Vec::new(), BTreeSet::new());
+        let mut spoken = BTreeSet::new();
+        let mut left: BTreeMap<Facet, BTreeSet<u64>> = BTreeMap::new();
         for message in batch {
             match message {
                 PoolIn::Clock(now) => self.now = self.now.max(now),
-                PoolIn::Top(top) => tops.push(top),
-                PoolIn::Gone(video) => drop(gone.insert(video)),
-            }
-        }
-        let mut merged: BTreeMap<Facet, Items> = BTreeMap::new();
-        if !gone.is_empty() {
-            let goes = |(video, _): &(u64, i64)| gone.contains(video);
-            for (facet, pool) in &mut self.pools {
-                if pool.written.iter().any(goes) {
-                    merged.insert(*facet, pool.written.iter().filter(|item| !goes(item)).copied().collect());
+                PoolIn::Top(top) => {
+                    let pool = self.pools.entry(top.facet).or_default();
+                    if !top.name.is_empty() {
+                        pool.name = top.name;
+                    }
+                    self.entries += top.items.len();
+                    let before = pool.workers.insert(top.worker, top.items);
+                    self.entries -= before.map_or(0, |items| items.len());
+                    spoken.insert(top.facet);
                 }
-                pool.workers.values_mut().for_each(|items| items.retain(|item| !goes(item)));
+                PoolIn::Left(Left { facet, video, .. }) => drop(left.entry(facet).or_default().insert(video)),
             }
         }
-        let mut spoken = BTreeSet::new();
-        for top in tops {
-            let pool = self.pools.entry(top.facet).or_default();
-            if !top.name.is_empty() {
-                pool.name = top.name;
+        left.retain(|facet, _| !spoken.contains(facet));
+        for (facet, videos) in left {
+            if let Some(pool) = self.pools.get(&facet) {
+                let stays = |(video, _): &&(u64, i64)| !videos.contains(video);
+                let items = pool.written.iter().filter(stays).copied().collect();
+                self.write(epoch, facet, items, out);
             }
-            pool.workers.insert(top.worker, top.items);
-            spoken.insert(top.facet);
         }
         for facet in spoken {
             if let Some(pool) = self.pools.get(&facet) {
                 let mut items: Items = pool.workers.values().flatten().copied().collect();
                 items.sort_unstable_by_key(|(video, rank)| (std::cmp::Reverse(*rank), *video));
                 items.truncate(self.length);
-                merged.insert(facet, items);
-            }
-        }
-        for (facet, items) in merged {
-            if let Some(pool) = self.pools.get_mut(&facet)
-                && items != pool.written
-            {
-                out.push(change(epoch, self.now, group_name(facet, &pool.name), &items));
-                pool.written = items;
+                self.write(epoch, facet, items, out);
             }
         }
     }
 
     fn size(&self) -> StateSize {
-        let entries: usize = self
-            .pools
-            .values()
-            .map(|p| p.written.len() + p.workers.values().map(Vec::len).sum::<usize>())
-            .sum();
-        StateSize { entries: self.pools.len() as u64, bytes: (entries * 16 + self.pools.len() * 120) as u64 }
+        let bytes = self.entries * size_of::<(u64, i64)>() + self.pools.len() * 120;
+        StateSize { entries: self.pools.len() as u64, bytes: bytes as u64 }
     }
 }
 

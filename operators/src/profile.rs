@@ -7,7 +7,7 @@ use freshet_schema::feed::Source;
 use freshet_schema::{User, hash};
 
 use crate::content::Facet;
-use crate::history::History;
+use crate::history::{History, Interests};
 use crate::interest;
 use crate::params::Params;
 use crate::request::{Ask, Request, SourceId, Subject};
@@ -42,9 +42,10 @@ pub fn request(
     params: &Params,
 ) -> Request {
     let rows = history.rows();
+    let interests = history.interests();
     let reading = interest::read(
         &rows[rows.len().saturating_sub(4 * params.interest.short_last)..],
-        history.spaces(),
+        &interests.spaces,
         &params.interest,
     );
     let group = profile.map_or_else(|| Arc::clone(everyone), |p| Arc::clone(&p.group));
@@ -53,8 +54,8 @@ pub fn request(
     let ask = |source, quota, pools: Vec<Facet>| Ask { source: SourceId::new(source), quota, pools };
     let per_kind = quotas.facets_per_kind;
     let followed = followed(history, follows, quotas.followed);
-    let hashtags = liked(history, preferences, per_kind, |f| matches!(f, Facet::Hashtag(_)));
-    let sounds = liked(history, &[], per_kind, |f| matches!(f, Facet::Sound(_)));
+    let hashtags = liked(&interests, preferences, per_kind, |f| matches!(f, Facet::Hashtag(_)));
+    let sounds = liked(&interests, &[], per_kind, |f| matches!(f, Facet::Sound(_)));
     let new_user = rows.is_empty();
     let mut asks = vec![
         ask(Source::Followed, quotas.followed, followed),
@@ -125,15 +126,16 @@ fn strangers(group: &Group, params: &Params) -> [Ask; 2] {
 /// The facets of one kind that the user cares for most: asked for, then by affinity. What was watched in the mid-term window
 /// is in the long-term one too and so counts twice.
 fn liked(
-    history: &History,
+    interests: &Interests,
     preferences: &[Facet],
     count: usize,
     kind: impl Fn(&Facet) -> bool,
 ) -> Vec<Facet> {
-    let mut facets: Vec<(i32, Facet)> = history
-        .facets()
+    let mut facets: Vec<(i32, Facet)> = interests
+        .facets
+        .iter()
         .filter(|(facet, _)| kind(facet))
-        .map(|(facet, affinity)| (affinity.mid.saturating_add(affinity.long), facet))
+        .map(|(facet, affinity)| (affinity.mid.saturating_add(affinity.long), *facet))
         .filter(|(affinity, facet)| *affinity > 0 && !preferences.contains(facet))
         .collect();
     facets.sort_unstable_by_key(|(affinity, facet)| (std::cmp::Reverse(*affinity), *facet));

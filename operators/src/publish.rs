@@ -8,10 +8,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use differential_dataflow::difference::Semigroup;
+use differential_dataflow::difference::{IsZero, Semigroup};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
+use crate::boundary::Boundary;
 use crate::content::{Cohort, DURATION_CLASSES};
 use crate::cut::StateSize;
 use crate::epoch::Stage;
@@ -23,17 +24,17 @@ use crate::users::{INITIAL_SKIP_BELOW, SkipThresholds};
 /// Fewest views of a duration class from which its skip threshold is read.
 const ENOUGH_VIEWS: i64 = 100;
 
-/// What the publisher hears: totals as they change. A total that is withdrawn comes with -1, the new one with 1.
+/// What the publisher hears: totals as they change, zero where nothing is left.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum PublishIn {
     /// The epoch's `now`.
     Clock(u64),
     /// A creator's total.
-    Creator(u64, Sums, i64),
+    Creator(u64, Sums),
     /// A cohort's total.
-    Cohort(Cohort, Sums, i64),
+    Cohort(Cohort, Sums),
     /// Number of views of a duration class with a watched part in per cent.
-    Watched((u8, u8), i64, i64),
+    Watched((u8, u8), i64),
 }
 
 /// One publication.
@@ -54,7 +55,7 @@ pub struct Published {
 /// See the module.
 pub struct Publish {
     score: Score,
-    version: Option<u64>,
+    publication: Boundary,
     creators: FxHashMap<u64, Sums>,
     cohorts: BTreeMap<Cohort, Sums>,
     watched: BTreeMap<(u8, u8), i64>,
@@ -68,7 +69,7 @@ impl Publish {
     pub fn new(score: Score) -> Self {
         Self {
             score,
-            version: None,
+            publication: Boundary::default(),
             creators: FxHashMap::default(),
             cohorts: BTreeMap::new(),
             watched: BTreeMap::new(),
@@ -131,49 +132,23 @@ pub fn skip_thresholds(watched: &BTreeMap<(u8, u8), i64>, share: f64) -> SkipThr
     thresholds
 }
 
-fn set<K: std::hash::Hash + Eq>(map: &mut FxHashMap<K, Sums>, key: K, sums: Sums, diff: i64) {
-    if diff > 0 {
-        map.insert(key, sums);
-    } else if map.get(&key) == Some(&sums) {
-        map.remove(&key);
-    }
-}
-
 impl Stage for Publish {
     type In = PublishIn;
-    type Out = Arc<Published>;
+    type Out = Vec<Arc<Published>>;
 
-    fn step(&mut self, _epoch: u64, mut batch: Vec<PublishIn>, out: &mut Vec<Arc<Published>>) {
-        // Withdrawals first: of a key that changed, the old total and the new one come in any order.
-        batch.sort_by_key(|message| match message {
-            PublishIn::Clock(_) => 0,
-            PublishIn::Creator(_, _, diff)
-            | PublishIn::Cohort(_, _, diff)
-            | PublishIn::Watched(_, _, diff) => *diff,
-        });
+    fn step(&mut self, _epoch: u64, batch: Vec<PublishIn>, out: &mut Vec<Arc<Published>>) {
         for message in batch {
             match message {
                 PublishIn::Clock(now) => self.now = self.now.max(now),
-                PublishIn::Creator(creator, sums, diff) => set(&mut self.creators, creator, sums, diff),
-                PublishIn::Cohort(cohort, sums, diff) => {
-                    if diff > 0 {
-                        self.cohorts.insert(cohort, sums);
-                    } else if self.cohorts.get(&cohort) == Some(&sums) {
-                        self.cohorts.remove(&cohort);
-                    }
-                }
-                PublishIn::Watched(bin, count, diff) => {
-                    if diff > 0 {
-                        self.watched.insert(bin, count);
-                    } else if self.watched.get(&bin) == Some(&count) {
-                        self.watched.remove(&bin);
-                    }
-                }
+                PublishIn::Creator(creator, sums) if sums.is_zero() => drop(self.creators.remove(&creator)),
+                PublishIn::Creator(creator, sums) => drop(self.creators.insert(creator, sums)),
+                PublishIn::Cohort(cohort, sums) if sums.is_zero() => drop(self.cohorts.remove(&cohort)),
+                PublishIn::Cohort(cohort, sums) => drop(self.cohorts.insert(cohort, sums)),
+                PublishIn::Watched(bin, 0) => drop(self.watched.remove(&bin)),
+                PublishIn::Watched(bin, count) => drop(self.watched.insert(bin, count)),
             }
         }
-        let version = self.now / self.score.publish_every;
-        if self.now > 0 && self.version.is_none_or(|last| version > last) {
-            self.version = Some(version);
+        if let Some(version) = self.publication.pass(self.now, self.score.publish_every) {
             out.push(Arc::new(self.publish(version)));
         }
     }

@@ -19,9 +19,10 @@ use freshet_schema::hash;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
+use crate::boundary::Boundary;
 use crate::content::{Cohort, Content, Facet};
 use crate::cut::StateSize;
-use crate::epoch::Stage;
+use crate::epoch::{Stage, outputs};
 use crate::interest;
 use crate::params::Params;
 use crate::popularity::{STEP, contribution, log_sum};
@@ -32,17 +33,17 @@ use crate::row::Group;
 use crate::score::{self, Rates};
 use crate::sums::{Sums, WindowSums};
 
-/// What the shelves hear. Totals come as they change: withdrawn with -1, set with 1.
+/// What the shelves hear. Totals come as they change, zero where nothing is left.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ShelfIn {
     /// The epoch's `now`.
     Clock(u64),
     /// A video's new version.
     Version(Arc<Content>),
-    /// A video's window sums.
-    Sums(u64, Box<WindowSums>, i64),
+    /// A video's sums over the last week and over all time.
+    Sums(u64, Box<[Sums; 2]>),
     /// A video's popularity in a group and landmark period.
-    Popularity((u64, Facet, u32), i64, i64),
+    Popularity((u64, Facet, u32), i64),
     /// A demographic group's name.
     Group(Group),
     /// A publication.
@@ -51,13 +52,24 @@ pub enum ShelfIn {
     Request(Arc<Request>),
 }
 
-/// What the shelves say.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum ShelfOut {
-    /// An answer.
-    Reply(Reply),
-    /// The worker's top of a pool, at a publication time.
-    Top(Top),
+impl ShelfIn {
+    /// The sums that the shelves use of a video's.
+    #[must_use]
+    pub fn sums(video: u64, sums: &WindowSums) -> Self {
+        Self::Sums(video, Box::new([sums.windows[WindowSums::WEEK], sums.windows[WindowSums::ALL]]))
+    }
+}
+
+outputs! {
+    /// What the shelves say.
+    ShelfOut as ShelfStreams {
+        /// An answer.
+        replies: Reply,
+        /// The worker's top of a pool, at a publication time.
+        tops: Top,
+        /// A video is in a pool no longer.
+        left: Left,
+    }
 }
 
 /// One worker's top of a pool.
@@ -71,6 +83,17 @@ pub struct Top {
     pub worker: u64,
     /// Videos and rank values, best first.
     pub items: Vec<(u64, i64)>,
+}
+
+/// A video is in a pool no longer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Left {
+    /// The pool.
+    pub facet: Facet,
+    /// Its name without the kind.
+    pub name: Arc<str>,
+    /// The video.
+    pub video: u64,
 }
 
 struct Slot {
@@ -93,23 +116,33 @@ struct Slot {
     ranks: Vec<(Facet, i64)>,
 }
 
+impl Slot {
+    /// Takes a total of popularity in, among everyone or in a demographic group.
+    fn popularity(&mut self, facet: Facet, period: u32, total: i64) {
+        if facet == Facet::Everyone {
+            set(&mut self.popularity, |(p, _)| *p == period, (total != 0).then_some((period, total)));
+        } else {
+            let known = |(f, p, _): &(Facet, u32, i64)| (*f, *p) == (facet, period);
+            set(&mut self.audiences, known, (total != 0).then_some((facet, period, total)));
+        }
+    }
+}
+
+/// Replaces the entry that `is` picks, if there is one; `None` removes it.
+fn set<T>(entries: &mut Vec<T>, is: impl Fn(&T) -> bool, new: Option<T>) {
+    match (entries.iter().position(is), new) {
+        (Some(at), Some(new)) => entries[at] = new,
+        (Some(at), None) => drop(entries.swap_remove(at)),
+        (None, Some(new)) => entries.push(new),
+        (None, None) => {}
+    }
+}
+
 #[derive(Default)]
 struct Pool {
     name: Arc<str>,
     order: BTreeSet<(Reverse<i64>, u64, u32)>,
     changed: bool,
-}
-
-impl Pool {
-    fn insert(&mut self, rank: i64, video: u64, at: u32) {
-        self.order.insert((Reverse(rank), video, at));
-        self.changed = true;
-    }
-
-    fn remove(&mut self, rank: i64, video: u64, at: u32) {
-        self.order.remove(&(Reverse(rank), video, at));
-        self.changed = true;
-    }
 }
 
 /// See the module.
@@ -132,7 +165,11 @@ pub struct Shelf {
     requests: u64,
     /// Entries of all pools.
     places: usize,
-    published_at: Option<u64>,
+    /// Pools that changed since their tops were sent.
+    changed: Vec<Facet>,
+    /// Videos that left a demographic pool in this epoch.
+    left: Vec<(Facet, u64)>,
+    publication: Boundary,
     now: u64,
 }
 
@@ -155,7 +192,9 @@ impl Shelf {
             marks: Vec::new(),
             requests: 0,
             places: 0,
-            published_at: None,
+            changed: Vec::new(),
+            left: Vec::new(),
+            publication: Boundary::default(),
             now: 0,
         }
     }
@@ -183,9 +222,12 @@ impl Shelf {
         slot
     }
 
-    /// Puts a new version in its place. The old one leaves the shelves first, as it may have stood in other pools.
-    fn version(&mut self, content: Arc<Content>) -> u32 {
+    /// Puts a new version in its place. The old one leaves the shelves first, as it may have stood in other pools; if it was on
+    /// them, it is given back.
+    fn version(&mut self, content: Arc<Content>) -> (u32, Option<Arc<Content>>) {
         let at = self.slot(content.video);
+        let slot = &self.slots[at as usize];
+        let old = slot.rank.is_some().then(|| Arc::clone(&slot.content));
         self.stand(at, None);
         let score = &self.params.score;
         let slot = &mut self.slots[at as usize];
@@ -194,7 +236,27 @@ impl Shelf {
         slot.norm = content.vector.norm(LONG_DIMS);
         slot.content = content;
         slot.judged = 0;
-        at
+        (at, old)
+    }
+
+    /// The pools in which a video was by its `old` version and is not by the present one.
+    fn leaves(&self, at: u32, old: &Content, out: &mut Vec<Left>) {
+        let slot = &self.slots[at as usize];
+        let stays = |facet: Facet| {
+            slot.rank.is_some()
+                && (facet == Facet::Everyone || slot.content.facets.iter().any(|(f, _)| *f == facet))
+        };
+        let facets = old.facets.iter().map(|(facet, _)| *facet);
+        let left = std::iter::once(Facet::Everyone).chain(facets).filter(|facet| !stays(*facet));
+        out.extend(left.map(|facet| self.left(facet, old.video)));
+    }
+
+    fn left(&self, facet: Facet, video: u64) -> Left {
+        Left {
+            facet,
+            name: self.pools.get(&facet).map(|pool| Arc::clone(&pool.name)).unwrap_or_default(),
+            video,
+        }
     }
 
     /// Moves a video to where it belongs in the global pool and its facets', if that is elsewhere.
@@ -227,12 +289,9 @@ impl Shelf {
         }
         self.places = self.places + usize::from(rank.is_some()) - usize::from(old.is_some());
         let name = self.group_names.get(&group).cloned();
-        let pool = self.pool(group, name.as_ref());
-        if let Some(old) = old {
-            pool.remove(old, video, at);
-        }
-        if let Some(rank) = rank {
-            pool.insert(rank, video, at);
+        self.pool(group, name.as_ref(), (video, at), old, rank);
+        if rank.is_none() {
+            self.left.push((group, video));
         }
     }
 
@@ -244,13 +303,7 @@ impl Shelf {
         let video = content.video;
         let everyone = [(Facet::Everyone, Arc::default())];
         for (facet, name) in everyone.iter().chain(&content.facets) {
-            let pool = self.pool(*facet, Some(name));
-            if let Some(old) = old {
-                pool.remove(old, video, at);
-            }
-            if let Some(rank) = rank {
-                pool.insert(rank, video, at);
-            }
+            self.pool(*facet, Some(name), (video, at), old, rank);
         }
         if old.is_some() != rank.is_some() {
             let places = content.facets.len() + 1;
@@ -264,14 +317,33 @@ impl Shelf {
         }
     }
 
-    fn pool(&mut self, facet: Facet, name: Option<&Arc<str>>) -> &mut Pool {
+    /// Moves a video within a pool.
+    fn pool(
+        &mut self,
+        facet: Facet,
+        name: Option<&Arc<str>>,
+        (video, at): (u64, u32),
+        old: Option<i64>,
+        rank: Option<i64>,
+    ) {
+        if old == rank {
+            return;
+        }
         let pool = self.pools.entry(facet).or_default();
         if let Some(name) = name
             && pool.name.is_empty()
         {
             pool.name = Arc::clone(name);
         }
-        pool
+        if let Some(old) = old {
+            pool.order.remove(&(Reverse(old), video, at));
+        }
+        if let Some(rank) = rank {
+            pool.order.insert((Reverse(rank), video, at));
+        }
+        if !std::mem::replace(&mut pool.changed, true) {
+            self.changed.push(facet);
+        }
     }
 
     /// Measures a video against its cohort's baseline, unless it was since its sums or the baselines changed.
@@ -289,7 +361,7 @@ impl Shelf {
         slot.judged = self.publications;
     }
 
-    fn publication(&mut self, published: &Published) {
+    fn published(&mut self, published: &Published) {
         self.publications += 1;
         self.everyone = published.everyone;
         self.cohorts.clone_from(&published.cohorts);
@@ -297,19 +369,17 @@ impl Shelf {
     }
 
     /// Sends the tops of the pools that changed, when the clock passes a multiple of `pools_every`.
-    fn tops(&mut self, out: &mut Vec<ShelfOut>) {
-        let period = self.now / self.params.feed.pools_every;
-        if self.now == 0 || self.published_at.is_some_and(|last| period <= last) {
+    fn tops(&mut self, out: &mut Vec<Top>) {
+        let feed = &self.params.feed;
+        if !feed.enabled || self.publication.pass(self.now, feed.pools_every).is_none() {
             return;
         }
-        self.published_at = Some(period);
-        let length = self.params.feed.pool_length;
-        for (facet, pool) in &mut self.pools {
-            if std::mem::take(&mut pool.changed) {
-                let items = pool.order.iter().take(length).map(|(rank, video, _)| (*video, rank.0)).collect();
-                let name = Arc::clone(&pool.name);
-                out.push(ShelfOut::Top(Top { facet: *facet, name, worker: self.worker, items }));
-            }
+        for facet in std::mem::take(&mut self.changed) {
+            let Some(pool) = self.pools.get_mut(&facet) else { continue };
+            pool.changed = false;
+            let best = pool.order.iter().take(feed.pool_length);
+            let items = best.map(|(rank, video, _)| (*video, rank.0)).collect();
+            out.push(Top { facet, name: Arc::clone(&pool.name), worker: self.worker, items });
         }
     }
 
@@ -427,56 +497,38 @@ impl Stage for Shelf {
     type In = ShelfIn;
     type Out = ShelfOut;
 
-    fn step(&mut self, _epoch: u64, batch: Vec<ShelfIn>, out: &mut Vec<ShelfOut>) {
-        let mut versions = Vec::new();
-        let (mut sums, mut popularity, mut requests) = (Vec::new(), Vec::new(), Vec::new());
+    fn step(&mut self, _epoch: u64, batch: Vec<ShelfIn>, out: &mut ShelfOut) {
+        let (mut versions, mut requests, mut leaving) = (Vec::new(), Vec::new(), Vec::new());
+        let mut touched = FxHashSet::default();
         for message in batch {
             match message {
                 ShelfIn::Clock(now) => self.now = self.now.max(now),
                 ShelfIn::Version(content) => versions.push(content),
-                ShelfIn::Sums(video, total, diff) => sums.push((diff, video, total)),
-                ShelfIn::Popularity(key, total, diff) => popularity.push((diff, key, total)),
+                ShelfIn::Sums(video, totals) => {
+                    let at = self.slot(video);
+                    let slot = &mut self.slots[at as usize];
+                    [slot.week, slot.all] = *totals;
+                    slot.judged = 0;
+                }
+                ShelfIn::Popularity((video, facet, period), total) => {
+                    let at = self.slot(video);
+                    self.slots[at as usize].popularity(facet, period, total);
+                    touched.insert((at, facet));
+                }
                 ShelfIn::Group(group) => {
                     let name: Arc<str> = group.as_str().into();
                     self.group_names.insert(Facet::Demographic(hash::text(&group)), name);
                 }
-                ShelfIn::Published(version) => self.publication(&version),
+                ShelfIn::Published(version) => self.published(&version),
                 ShelfIn::Request(request) => requests.push(request),
             }
         }
-        let mut touched = FxHashSet::default();
         // Of several versions in one epoch the last one sent holds; they come from one worker, in order.
         for content in versions {
-            let at = self.version(content);
+            let (at, old) = self.version(content);
+            leaving.extend(old.map(|old| (at, old)));
             touched.insert((at, Facet::Everyone));
             touched.extend(self.slots[at as usize].audiences.iter().map(|(group, ..)| (at, *group)));
-        }
-        // Withdrawals first: of a key that changed, the old total and the new one come in any order.
-        sums.sort_by_key(|(diff, ..)| *diff);
-        for (diff, video, total) in sums {
-            let at = self.slot(video);
-            let slot = &mut self.slots[at as usize];
-            let total = if diff > 0 { *total } else { WindowSums::default() };
-            slot.week = total.windows[WindowSums::WEEK];
-            slot.all = total.windows[WindowSums::ALL];
-            slot.judged = 0;
-        }
-        popularity.sort_by_key(|(diff, ..)| *diff);
-        for (diff, (video, facet, period), total) in popularity {
-            let at = self.slot(video);
-            let slot = &mut self.slots[at as usize];
-            if facet == Facet::Everyone {
-                slot.popularity.retain(|(p, _)| *p != period);
-                if diff > 0 {
-                    slot.popularity.push((period, total));
-                }
-            } else {
-                slot.audiences.retain(|(f, p, _)| (*f, *p) != (facet, period));
-                if diff > 0 {
-                    slot.audiences.push((facet, period, total));
-                }
-            }
-            touched.insert((at, facet));
         }
         for (at, facet) in touched {
             match facet {
@@ -484,10 +536,16 @@ impl Stage for Shelf {
                 group => self.place_with(at, group),
             }
         }
-        self.tops(out);
+        for (at, old) in leaving {
+            self.leaves(at, &old, &mut out.left);
+        }
+        for (facet, video) in std::mem::take(&mut self.left) {
+            out.left.push(self.left(facet, video));
+        }
+        self.tops(&mut out.tops);
         for request in &requests {
             let reply = self.answer(request);
-            out.push(ShelfOut::Reply(reply));
+            out.replies.push(reply);
         }
     }
 

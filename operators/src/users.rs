@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::{Content, DURATION_CLASSES, duration_class};
 use crate::cut::StateSize;
-use crate::epoch::Stage;
+use crate::epoch::{Stage, outputs};
 use crate::history::{Counted, History};
 use crate::params::Params;
 use crate::profile::{self, Profile};
@@ -61,17 +61,18 @@ pub enum UserIn {
 /// Which of two follows is the later one: (time, event, revision).
 pub type FollowOrder = (u64, u64, u32);
 
-/// What the user side says.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum UserOut {
-    /// A row of this user counts (1) or no longer counts (-1).
-    Row(u64, Row, i64),
-    /// A list is to be made.
-    Request(Arc<Request>),
-    /// A user's list is to be removed.
-    Remove(u64),
-    /// A demographic group has got its first member on this worker.
-    Group(Group),
+outputs! {
+    /// What the user side says.
+    UsersOut as UsersStreams {
+        /// A row of this user counts (1) or no longer counts (-1).
+        rows: (u64, Row, i64),
+        /// A list is to be made.
+        requests: Arc<Request>,
+        /// A user's list is to be removed.
+        removed: u64,
+        /// A demographic group has got its first member on this worker.
+        groups: Group,
+    }
 }
 
 #[derive(Default)]
@@ -94,6 +95,8 @@ pub struct Users {
     groups: BTreeMap<String, Group>,
     /// Hashes of (user, event) that were counted: says "certainly new" without a search.
     seen: FxHashSet<u64>,
+    /// Who may have watched a video: whoever was counted once, whether or not the row is still there.
+    viewers: FxHashMap<u64, Vec<u64>>,
     forgotten_events: FxHashSet<(u64, u64)>,
     forgotten_users: FxHashMap<u64, u64>,
     forgotten_videos: FxHashMap<u64, u64>,
@@ -114,6 +117,7 @@ impl Users {
             people: FxHashMap::default(),
             groups: BTreeMap::new(),
             seen: FxHashSet::default(),
+            viewers: FxHashMap::default(),
             forgotten_events: FxHashSet::default(),
             forgotten_users: FxHashMap::default(),
             forgotten_videos: FxHashMap::default(),
@@ -127,13 +131,13 @@ impl Users {
     }
 
     /// The shared name of a group.
-    fn group(&mut self, name: &str, out: &mut Vec<UserOut>) -> Group {
+    fn group(&mut self, name: &str, out: &mut UsersOut) -> Group {
         if let Some(group) = self.groups.get(name) {
             return Arc::clone(group);
         }
         let group = Arc::new(name.to_owned());
         self.groups.insert(name.to_owned(), Arc::clone(&group));
-        out.push(UserOut::Group(Arc::clone(&group)));
+        out.groups.push(Arc::clone(&group));
         group
     }
 
@@ -142,48 +146,45 @@ impl Users {
         covers(self.forgotten_users.get(&user)) || covers(self.forgotten_videos.get(&video))
     }
 
-    fn view(&mut self, view: &View, content: Arc<Content>, out: &mut Vec<UserOut>) -> bool {
+    fn view(&mut self, view: &View, content: Arc<Content>, out: &mut UsersOut) -> bool {
         if self.forgotten_events.contains(&(view.user, view.id))
             || self.is_forgotten(view.user, view.video, view.time)
         {
             return false;
         }
-        let known_group = self
-            .people
-            .get(&view.user)
-            .and_then(|p| p.profile.as_ref())
-            .map(|(_, profile)| Arc::clone(&profile.group));
-        let group = known_group.unwrap_or_else(|| self.group(EVERYONE, out));
+        let everyone = self.group(EVERYONE, out);
+        let seen = !self.seen.insert(hash::mix(view.user, &[view.id]));
         let skips = self.skip_below;
         let interest = &self.params.interest;
+        let person = self.people.entry(view.user).or_default();
+        let group = person.profile.as_ref().map_or(everyone, |(_, profile)| Arc::clone(&profile.group));
         let row =
             Row::new(view, content, group, |duration| skips[duration_class(duration) as usize], interest);
-        let seen = !self.seen.insert(hash::mix(view.user, &[view.id]));
-        let person = self.people.entry(view.user).or_default();
         person.history.expire(self.now, interest);
         match person.history.count(view, row.clone(), seen, self.now, interest) {
             Counted::Ignored => false,
             Counted::Added(replaced) => {
                 if let Some(old) = replaced {
-                    out.push(UserOut::Row(view.user, old, -1));
+                    out.rows.push((view.user, old, -1));
                 } else {
                     self.rows += 1;
+                    self.viewers.entry(view.video).or_default().push(view.user);
                 }
-                out.push(UserOut::Row(view.user, row, 1));
+                out.rows.push((view.user, row, 1));
                 true
             }
         }
     }
 
     /// Takes the rows of `user` that `doomed` picks out of every view.
-    fn forget_rows(&mut self, user: u64, doomed: impl Fn(&Row) -> bool, out: &mut Vec<UserOut>) -> bool {
+    fn forget_rows(&mut self, user: u64, doomed: impl Fn(&Row) -> bool, out: &mut UsersOut) -> bool {
         let Some(person) = self.people.get_mut(&user) else { return false };
         person.history.expire(self.now, &self.params.interest);
         let mut any = false;
         for at in (0..person.history.rows().len()).rev() {
             if doomed(&person.history.rows()[at]) {
                 let row = person.history.remove(at, self.now, &self.params.interest);
-                out.push(UserOut::Row(user, row, -1));
+                out.rows.push((user, row, -1));
                 self.rows -= 1;
                 any = true;
             }
@@ -191,7 +192,7 @@ impl Users {
         any
     }
 
-    fn profile(&mut self, user: &User, out: &mut Vec<UserOut>) -> bool {
+    fn profile(&mut self, user: &User, out: &mut UsersOut) -> bool {
         let id = user.user_id.0;
         if self.forgotten_users.get(&id).is_some_and(|until| user.event_time.0 <= *until) {
             return false;
@@ -228,7 +229,7 @@ impl Users {
         self.people.iter().filter(|(_, person)| holds(person)).map(|(user, _)| *user).collect()
     }
 
-    fn forget_user(&mut self, user: u64, until: u64, out: &mut Vec<UserOut>) -> bool {
+    fn forget_user(&mut self, user: u64, until: u64, out: &mut UsersOut) -> bool {
         let known = self.forgotten_users.entry(user).or_insert(until);
         *known = until.max(*known);
         let any = self.forget_rows(user, |row| row.time <= until, out);
@@ -242,15 +243,15 @@ impl Users {
 
     /// Rows that outlive their user's delete forget the group that a forgotten profile gave them: they take the one that is
     /// known now.
-    fn relabel(&mut self, user: u64, out: &mut Vec<UserOut>) {
+    fn relabel(&mut self, user: u64, out: &mut UsersOut) {
         let everyone = self.group(EVERYONE, out);
         let Some(person) = self.people.get_mut(&user) else { return };
         let group = person.profile.as_ref().map_or(everyone, |(_, profile)| Arc::clone(&profile.group));
         for at in 0..person.history.rows().len() {
             if person.history.rows()[at].group != group {
                 let old = person.history.relabel(at, Arc::clone(&group));
-                out.push(UserOut::Row(user, old, -1));
-                out.push(UserOut::Row(user, person.history.rows()[at].clone(), 1));
+                out.rows.push((user, old, -1));
+                out.rows.push((user, person.history.rows()[at].clone(), 1));
             }
         }
     }
@@ -287,7 +288,7 @@ impl Users {
     }
 
     /// Active users whose list has grown old.
-    fn stale(&mut self, dirty: &mut BTreeSet<u64>) {
+    fn stale(&mut self, dirty: &mut Vec<u64>) {
         while let Some(entry) = self.refreshes.first_entry() {
             if *entry.key() > self.now {
                 break;
@@ -301,19 +302,19 @@ impl Users {
                 person.refresh_at = 0;
                 let last = person.history.rows().last().map_or(0, |row| row.time);
                 if self.now.saturating_sub(last) <= self.params.feed.active_within {
-                    dirty.insert(user);
+                    dirty.push(user);
                 }
             }
         }
     }
 
-    fn request(&mut self, user: u64, out: &mut Vec<UserOut>) {
+    fn request(&mut self, user: u64, out: &mut UsersOut) {
         let everyone = self.group(EVERYONE, out);
         let Some(person) = self.people.get_mut(&user) else { return };
         if person.history.rows().is_empty() && person.profile.is_none() && person.follows.is_empty() {
             // Nothing is known of them any more: to the store they are a stranger, who gets the new-user list.
             person.listed = Arc::default();
-            out.push(UserOut::Remove(user));
+            out.removed.push(user);
             return;
         }
         let request = profile::request(
@@ -328,15 +329,15 @@ impl Users {
         let due = self.now.saturating_add(self.params.feed.refresh_after);
         person.refresh_at = due;
         self.refreshes.entry(due).or_default().push(user);
-        out.push(UserOut::Request(Arc::new(request)));
+        out.requests.push(Arc::new(request));
     }
 }
 
 impl Stage for Users {
     type In = UserIn;
-    type Out = UserOut;
+    type Out = UsersOut;
 
-    fn step(&mut self, _epoch: u64, batch: Vec<UserIn>, out: &mut Vec<UserOut>) {
+    fn step(&mut self, _epoch: u64, batch: Vec<UserIn>, out: &mut UsersOut) {
         let (mut views, mut profiles, mut follows) = (Vec::new(), Vec::new(), Vec::new());
         let (mut events, mut users, mut videos) = (Vec::new(), Vec::new(), Vec::new());
         let mut gone = FxHashSet::default();
@@ -358,19 +359,19 @@ impl Stage for Users {
                 UserIn::Skips(thresholds) => self.skip_below = thresholds,
             }
         }
-        let mut dirty = BTreeSet::new();
+        let mut dirty = Vec::new();
         self.expire();
 
         // Deletes first: what they cover and comes in the same epoch is never counted.
         for (user, event) in events {
             self.forgotten_events.insert((user, event));
             if self.forget_rows(user, |row| row.id == event, out) {
-                dirty.insert(user);
+                dirty.push(user);
             }
         }
         for (user, until) in &users {
             if self.forget_user(*user, *until, out) {
-                dirty.insert(*user);
+                dirty.push(*user);
             }
         }
         if !videos.is_empty() {
@@ -380,18 +381,13 @@ impl Stage for Users {
                 *known = until.max(*known);
                 doomed.insert(video, *known);
             }
-            // Rare enough that a pass over all histories is dearer to avoid (an index by video) than to make.
-            let touched: Vec<u64> = self
-                .people
-                .iter()
-                .filter(|(_, p)| doomed.keys().any(|v| p.history.watched().binary_search(v).is_ok()))
-                .map(|(user, _)| *user)
-                .collect();
+            let touched: BTreeSet<u64> =
+                doomed.keys().filter_map(|video| self.viewers.get(video)).flatten().copied().collect();
             for user in touched {
                 let covered =
                     |row: &Row| doomed.get(&row.content.video).is_some_and(|until| row.time <= *until);
                 if self.forget_rows(user, covered, out) {
-                    dirty.insert(user);
+                    dirty.push(user);
                 }
             }
         }
@@ -399,7 +395,7 @@ impl Stage for Users {
         profiles.sort_by_key(|u| (u.event_time, u.event_id, u.revision));
         for user in &profiles {
             if self.profile(user, out) {
-                dirty.insert(user.user_id.0);
+                dirty.push(user.user_id.0);
             }
         }
         for (user, _) in users {
@@ -408,21 +404,25 @@ impl Stage for Users {
         follows.sort_unstable();
         for (user, creator, order, on) in follows {
             if self.follow(user, creator, order, on) {
-                dirty.insert(user);
+                dirty.push(user);
             }
         }
         views.sort_unstable_by_key(|(view, content)| (*view, content.known));
         for (view, content) in views {
             if self.view(&view, content, out) {
-                dirty.insert(view.user);
+                dirty.push(view.user);
             }
         }
+        dirty.sort_unstable();
+        dirty.dedup();
         for user in &dirty {
             self.schedule(*user);
         }
         if self.params.feed.enabled {
             dirty.extend(self.holders(&gone));
             self.stale(&mut dirty);
+            dirty.sort_unstable();
+            dirty.dedup();
             for user in dirty {
                 self.request(user, out);
             }
@@ -433,7 +433,9 @@ impl Stage for Users {
         let tombstones = self.forgotten_events.len() * 17
             + (self.forgotten_users.len() + self.forgotten_videos.len()) * 17;
         let seen = self.seen.capacity() * 9;
-        StateSize { entries: self.rows, bytes: self.bytes + (tombstones + seen) as u64 }
+        // A viewer is named once a row, in vectors that are three quarters full on average.
+        let viewers = self.viewers.capacity() * 33 + self.rows as usize * 11;
+        StateSize { entries: self.rows, bytes: self.bytes + (tombstones + seen + viewers) as u64 }
     }
 }
 

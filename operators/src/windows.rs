@@ -14,9 +14,10 @@ use differential_dataflow::difference::{IsZero, Semigroup};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
+use crate::boundary::Boundary;
 use crate::content::{Cohort, Facet, duration_class};
 use crate::cut::StateSize;
-use crate::epoch::Stage;
+use crate::epoch::{Stage, outputs};
 use crate::history::expiry;
 use crate::params::{DAY, HOUR, MINUTE, Score};
 use crate::popularity;
@@ -35,19 +36,20 @@ pub enum WindowIn {
     Row(Row, i64),
 }
 
-/// A term of a sum.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Contribution {
-    /// To a video's windows.
-    Video(u64, Box<WindowSums>),
-    /// To a video's decayed popularity among everyone or in a demographic group, in a landmark period.
-    Popularity((u64, Facet, u32), i64),
-    /// To a creator's sums over all time.
-    Creator(u64, Sums),
-    /// To a cohort's sums over all time.
-    Cohort(Cohort, Sums),
-    /// To the number of views of a duration class with a watched part (in per cent).
-    Watched((u8, u8), i64),
+outputs! {
+    /// Terms of sums, each with the epoch.
+    WindowsOut as WindowsStreams {
+        /// To a video's windows.
+        videos: (u64, u64, WindowSums),
+        /// To a video's decayed popularity among everyone or in a demographic group, in a landmark period.
+        popularity: ((u64, Facet, u32), u64, i64),
+        /// To a creator's sums over all time, as of the publication.
+        creators: (u64, u64, Sums),
+        /// To a cohort's sums over all time, as of the publication.
+        cohorts: (Cohort, u64, Sums),
+        /// To the number of views of a duration class with a watched part (in per cent), as of the publication.
+        watched: ((u8, u8), u64, i64),
+    }
 }
 
 /// See the module.
@@ -56,7 +58,18 @@ pub struct Windows {
     everyone: u64,
     waiting: [BTreeMap<u64, FxHashMap<u64, Sums>>; 3],
     entries: u64,
+    unpublished: Unpublished,
+    publication: Boundary,
     now: u64,
+}
+
+/// What only publications read, added up since the last one: a creator's sums then change once a publication, not with each
+/// event.
+#[derive(Default)]
+struct Unpublished {
+    creators: FxHashMap<u64, Sums>,
+    cohorts: FxHashMap<Cohort, Sums>,
+    watched: FxHashMap<(u8, u8), i64>,
 }
 
 impl Windows {
@@ -64,7 +77,15 @@ impl Windows {
     #[must_use]
     pub fn new(score: Score) -> Self {
         let everyone = freshet_schema::hash::text(freshet_schema::store::EVERYONE);
-        Self { score, everyone, waiting: Default::default(), entries: 0, now: 0 }
+        Self {
+            score,
+            everyone,
+            waiting: Default::default(),
+            entries: 0,
+            unpublished: Unpublished::default(),
+            publication: Boundary::default(),
+            now: 0,
+        }
     }
 
     fn expire(&mut self, videos: &mut FxHashMap<u64, WindowSums>) {
@@ -112,11 +133,12 @@ impl Windows {
             }
         }
         if row.content.known {
-            batch.creators.entry(row.content.creator).or_default().plus_equals(&sums);
-            batch.cohorts.entry(row.content.cohort()).or_default().plus_equals(&sums);
+            let unpublished = &mut self.unpublished;
+            unpublished.creators.entry(row.content.creator).or_default().plus_equals(&sums);
+            unpublished.cohorts.entry(row.content.cohort()).or_default().plus_equals(&sums);
             if let Some(watched) = row.watched() {
                 let class = duration_class(row.content.duration_ms);
-                *batch.watched.entry((class, (watched / 10) as u8)).or_default() += sign;
+                *unpublished.watched.entry((class, (watched / 10) as u8)).or_default() += sign;
             }
         }
     }
@@ -127,16 +149,13 @@ impl Windows {
 struct Batch {
     videos: FxHashMap<u64, WindowSums>,
     popularity: FxHashMap<(u64, Facet, u32), i64>,
-    creators: FxHashMap<u64, Sums>,
-    cohorts: FxHashMap<Cohort, Sums>,
-    watched: FxHashMap<(u8, u8), i64>,
 }
 
 impl Stage for Windows {
     type In = WindowIn;
-    type Out = (Contribution, u64);
+    type Out = WindowsOut;
 
-    fn step(&mut self, epoch: u64, batch: Vec<WindowIn>, out: &mut Vec<(Contribution, u64)>) {
+    fn step(&mut self, epoch: u64, batch: Vec<WindowIn>, out: &mut WindowsOut) {
         let mut sums = Batch::default();
         for message in &batch {
             if let WindowIn::Clock(now) = message {
@@ -149,28 +168,24 @@ impl Stage for Windows {
                 self.row(row, *sign, &mut sums);
             }
         }
-        let mut give = |contribution| out.push((contribution, epoch));
-        for (video, sums) in sums.videos.into_iter().filter(|(_, s)| !s.is_zero()) {
-            give(Contribution::Video(video, Box::new(sums)));
-        }
-        for (key, amount) in sums.popularity.into_iter().filter(|(_, a)| *a != 0) {
-            give(Contribution::Popularity(key, amount));
-        }
-        for (creator, sums) in sums.creators.into_iter().filter(|(_, s)| !s.is_zero()) {
-            give(Contribution::Creator(creator, sums));
-        }
-        for (cohort, sums) in sums.cohorts.into_iter().filter(|(_, s)| !s.is_zero()) {
-            give(Contribution::Cohort(cohort, sums));
-        }
-        for (bin, count) in sums.watched.into_iter().filter(|(_, c)| *c != 0) {
-            give(Contribution::Watched(bin, count));
+        terms(sums.videos, epoch, &mut out.videos);
+        terms(sums.popularity, epoch, &mut out.popularity);
+        if self.publication.pass(self.now, self.score.publish_every).is_some() {
+            let sums = std::mem::take(&mut self.unpublished);
+            terms(sums.creators, epoch, &mut out.creators);
+            terms(sums.cohorts, epoch, &mut out.cohorts);
+            terms(sums.watched, epoch, &mut out.watched);
         }
     }
 
     fn size(&self) -> StateSize {
-        StateSize {
-            entries: self.entries,
-            bytes: self.entries * (size_of::<(u64, Sums)>() as u64 * 8 / 7 + 1),
-        }
+        let unpublished = self.unpublished.creators.len() + self.unpublished.cohorts.len();
+        let entries = self.entries + (unpublished + self.unpublished.watched.len()) as u64;
+        StateSize { entries, bytes: entries * (size_of::<(u64, Sums)>() as u64 * 8 / 7 + 1) }
     }
+}
+
+/// The sums that are not zero, as terms of this epoch.
+fn terms<K, R: IsZero>(sums: FxHashMap<K, R>, epoch: u64, out: &mut Vec<(K, u64, R)>) {
+    out.extend(sums.into_iter().filter(|(_, sum)| !sum.is_zero()).map(|(key, sum)| (key, epoch, sum)));
 }

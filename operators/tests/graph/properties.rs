@@ -7,7 +7,7 @@ use freshet_operators::content::Facet;
 use freshet_operators::epoch::Stage;
 use freshet_operators::graph::Tap;
 use freshet_operators::history::History;
-use freshet_operators::lists::{ListOut, Lists};
+use freshet_operators::lists::{Lists, ListsOut};
 use freshet_operators::params::Params;
 use freshet_operators::profile::{self, Profile};
 use freshet_operators::publish::Published;
@@ -39,8 +39,8 @@ impl Views {
         let mut taps: Vec<&Tap> = output.taps.iter().collect();
         // Withdrawals first.
         taps.sort_by_key(|tap| match tap {
-            Tap::VideoSums(_, _, diff) | Tap::Popularity(_, _, diff) | Tap::Row(_, _, diff) => *diff,
-            Tap::Published(_) | Tap::Request(_) => 0,
+            Tap::Row(_, _, diff) => *diff,
+            Tap::VideoSums(..) | Tap::Popularity(..) | Tap::Published(_) | Tap::Request(_) => 0,
         });
         for tap in taps {
             match tap {
@@ -51,13 +51,19 @@ impl Views {
                         None => rows.push((row.clone(), *sign)),
                     }
                 }
-                Tap::VideoSums(video, sums, 1) => drop(self.video_sums.insert(*video, **sums)),
-                Tap::VideoSums(video, sums, _) => {
-                    assert_eq!(self.video_sums.remove(video), Some(**sums), "withdrawn total of {video}");
+                // A total comes where it changed, so the new one is never the old one.
+                Tap::VideoSums(video, sums) => {
+                    let old = self.video_sums.remove(video).unwrap_or_default();
+                    assert_ne!(old, **sums, "total of {video}");
+                    if **sums != WindowSums::default() {
+                        self.video_sums.insert(*video, **sums);
+                    }
                 }
-                Tap::Popularity(key, sum, 1) => drop(self.popularity.insert(*key, *sum)),
-                Tap::Popularity(key, sum, _) => {
-                    assert_eq!(self.popularity.remove(key), Some(*sum), "withdrawn popularity");
+                Tap::Popularity(key, sum) => {
+                    assert_ne!(self.popularity.remove(key).unwrap_or_default(), *sum, "popularity {key:?}");
+                    if *sum != 0 {
+                        self.popularity.insert(*key, *sum);
+                    }
                 }
                 Tap::Published(version) => drop(self.published.insert(epoch, Arc::clone(version))),
                 Tap::Request(_) => {}
@@ -137,9 +143,9 @@ fn fresh_shelf(epoch: u64, views: &Views, oracle: &Oracle) -> Shelf {
     let mut shelf = Shelf::new(oracle.params.clone(), 0);
     let mut batch: Vec<ShelfIn> =
         (1..9).map(|video| ShelfIn::Version(Arc::new(oracle.content(video, epoch)))).collect();
-    batch.extend(views.video_sums.iter().map(|(v, s)| ShelfIn::Sums(*v, Box::new(*s), 1)));
-    batch.extend(views.popularity.iter().map(|(k, s)| ShelfIn::Popularity(*k, *s, 1)));
-    let mut out = Vec::new();
+    batch.extend(views.video_sums.iter().map(|(v, s)| ShelfIn::sums(*v, s)));
+    batch.extend(views.popularity.iter().map(|(k, s)| ShelfIn::Popularity(*k, *s)));
+    let mut out = ShelfOut::default();
     shelf.step(0, batch, &mut out);
     for published in views.published.values() {
         shelf.step(0, vec![ShelfIn::Published(Arc::clone(published))], &mut out);
@@ -195,22 +201,13 @@ fn check_against_batch(epochs: &[EpochInput], params: &Params, outputs: &BTreeMa
                     "request of {user} at {epoch}"
                 );
             }
-            let mut replies = Vec::new();
-            shelf.step(epoch, vec![ShelfIn::Request(Arc::clone(request))], &mut replies);
-            let replies = replies
-                .into_iter()
-                .filter_map(|r| match r {
-                    ShelfOut::Reply(reply) => Some(reply),
-                    ShelfOut::Top(_) => None,
-                })
-                .collect();
-            let mut lists = Vec::new();
-            Lists::new(params.clone()).step(epoch, replies, &mut lists);
-            for list in lists {
-                if let ListOut::Change((key, value)) = list {
-                    let written = output.changes.get(&key.to_string());
-                    assert_eq!(written, Some(&value), "{key} at {epoch}");
-                }
+            let mut answer = ShelfOut::default();
+            shelf.step(epoch, vec![ShelfIn::Request(Arc::clone(request))], &mut answer);
+            let mut lists = ListsOut::default();
+            Lists::new(params.clone()).step(epoch, answer.replies, &mut lists);
+            for (key, value) in lists.changes {
+                let written = output.changes.get(&key.to_string());
+                assert_eq!(written, Some(&value), "{key} at {epoch}");
             }
         }
         // Whoever's rows changed has a new list or none.
