@@ -275,3 +275,69 @@ fn within(row: &Row, now: u64, interest: &Interest) -> (bool, bool) {
 fn follow_mark(row: &Row) -> Option<FollowMark> {
     (row.is(Row::FOLLOW) && row.content.known).then_some((row.content.creator, row.time, row.id))
 }
+
+#[cfg(test)]
+mod tests {
+    use freshet_learning::Quantised;
+    use freshet_schema::event::Origin;
+    use freshet_schema::{EventId, Interaction, Millis, UserId, VideoId};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::content::Content;
+
+    fn content(video: u64) -> Arc<Content> {
+        let mut vector = Quantised::zero();
+        for (at, entry) in vector.0.iter_mut().enumerate() {
+            *entry = (at as u64 * 31 + video * 7) as i8;
+        }
+        let facets = vec![(Facet::Creator(video % 3), "".into()), (Facet::Sound(video % 5), "".into())];
+        let space = video % 2;
+        Arc::new(Content { known: video != 4, facets, space, vector, ..Content::unknown(video) })
+    }
+
+    /// What the sums say, in an order of its own.
+    fn sorted(interests: &Interests) -> (Vec<SpaceSums>, Vec<(Facet, Affinity)>) {
+        let mut spaces = interests.spaces.clone();
+        spaces.sort_by_key(|s| s.space);
+        let mut facets: Vec<_> = interests.facets.iter().map(|(f, a)| (*f, *a)).collect();
+        facets.sort_by_key(|(facet, _)| *facet);
+        (spaces, facets)
+    }
+
+    proptest! {
+        /// Long histories keep their sums: they are those of the rows, whatever came, went and expired.
+        #[test]
+        fn kept_sums_are_those_of_the_rows(
+            ops in vec((0u64..60, 0u64..90, 0u64..6, any::<bool>()), SHORT..80),
+        ) {
+            let interest = crate::params::Params::default().interest;
+            let group = Group::default();
+            let mut history = History::default();
+            let mut now = 100 * DAY;
+            for (id, (age, days, video, forget)) in ops.into_iter().enumerate() {
+                now += days * HOUR;
+                history.expire(now, &interest);
+                if forget && history.rows().len() > SHORT {
+                    history.remove(age as usize % history.rows().len(), now, &interest);
+                } else {
+                    let event = Interaction {
+                        event_id: EventId(id as u64),
+                        user_id: UserId(1),
+                        video_id: VideoId(video),
+                        event_time: Millis(now - age * DAY),
+                        watch_ms: Some(1000 * age),
+                        duration_ms: Some(60_000),
+                        ..Interaction::default()
+                    };
+                    let view = View::new(&event, Origin::default());
+                    let row = Row::new(&view, content(video), Arc::clone(&group), |_| 100, &interest);
+                    history.count(&view, row, false, now, &interest);
+                }
+                prop_assert_eq!(sorted(&history.interests()), sorted(&history.added_up()));
+            }
+            prop_assert!(history.interests.is_some() || history.rows().len() <= SHORT);
+        }
+    }
+}
