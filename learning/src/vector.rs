@@ -96,7 +96,7 @@ pub fn dot(a: &[i8], b: &[i8]) -> i32 {
 /// The seeded projection from content vectors of one length.
 #[derive(Clone, Debug)]
 pub struct Projection {
-    /// For each projected dimension, the content dimensions summed; the lowest bit is the sign.
+    /// For each projected dimension, the content dimensions summed, doubled; the lowest bit is the sign.
     taps: Vec<u32>,
     input: usize,
 }
@@ -121,15 +121,11 @@ impl Projection {
         if content.len() != self.input || self.input == 0 {
             return Quantised::zero();
         }
+        // Each entry and its negative, so that a tap is a lookup.
+        let signed: Vec<f64> = content.iter().flat_map(|x| [f64::from(*x), -f64::from(*x)]).collect();
         let mut out = [0f64; LONG_DIMS];
         for (value, taps) in out.iter_mut().zip(self.taps.chunks_exact(TAPS as usize)) {
-            *value = taps
-                .iter()
-                .map(|tap| {
-                    let x = f64::from(content[(tap >> 1) as usize]);
-                    if tap & 1 == 0 { x } else { -x }
-                })
-                .sum();
+            *value = taps.iter().map(|tap| signed[*tap as usize]).sum();
         }
         Quantised::of(&out)
     }

@@ -27,8 +27,8 @@ use crate::publish::{Publish, PublishIn, Published};
 use crate::request::{Request, Subject};
 use crate::row::Row;
 use crate::shelf::{Shelf, ShelfIn};
-use crate::sums::WindowSums;
-use crate::totals::totals;
+use crate::sums::{Span, WindowSums};
+use crate::totals::{sums, totals};
 use crate::users::{UserIn, Users};
 use crate::windows::{WindowIn, Windows};
 
@@ -59,7 +59,7 @@ pub enum Tap {
     /// A row of this user counts (1) or no longer counts (-1).
     Row(u64, Row, i64),
     /// A video's window sums, zero where nothing is left.
-    VideoSums(u64, Box<WindowSums>),
+    VideoSums(u64, Span, Box<WindowSums>),
     /// A video's popularity in a group and landmark period, zero where nothing is left.
     Popularity((u64, Facet, u32), i64),
     /// A publication.
@@ -124,11 +124,12 @@ pub fn build<'s>(
         cuts,
         Windows::new(params.score.clone()),
     );
-    let video_sums = totals(cuts, "video_sums", terms.videos);
-    let popularity = totals(cuts, "popularity", terms.popularity);
-    let creator_sums = totals(cuts, "creator_sums", terms.creators);
-    let cohort_sums = totals(cuts, "cohort_sums", terms.cohorts);
-    let watched_parts = totals(cuts, "watched_parts", terms.watched);
+    let recent_sums = sums(cuts, "recent_sums", terms.recent);
+    let video_sums = totals(sums(cuts, "video_sums", terms.lasting));
+    let popularity = totals(sums(cuts, "popularity", terms.popularity));
+    let creator_sums = totals(sums(cuts, "creator_sums", terms.creators));
+    let cohort_sums = totals(sums(cuts, "cohort_sums", terms.cohorts));
+    let watched_parts = totals(sums(cuts, "watched_parts", terms.watched));
 
     // What everybody shares is published now and then, in one place.
     let to_publish = merge(
@@ -178,7 +179,8 @@ pub fn build<'s>(
     let taps = if tapped {
         let taps = [
             rows.map(|(user, row, sign)| Tap::Row(user, row, sign)),
-            video_sums.clone().map(|(video, sums)| Tap::VideoSums(video, Box::new(sums))),
+            totals(recent_sums).map(|(video, sums)| Tap::VideoSums(video, Span::Recent, Box::new(sums))),
+            video_sums.clone().map(|(video, sums)| Tap::VideoSums(video, Span::Lasting, Box::new(sums))),
             popularity.clone().map(|(key, sum)| Tap::Popularity(key, sum)),
             published.clone().flat_map(move |p| publisher.then_some(Tap::Published(p))),
             requests.clone().map(Tap::Request),
@@ -187,14 +189,14 @@ pub fn build<'s>(
     } else {
         empty(scope)
     };
-    let sums = video_sums.map(|(video, sums)| ShelfIn::sums(video, &sums));
+    let video_sums = video_sums.map(|(video, sums)| ShelfIn::Sums(video, Box::new(sums)));
     let popularity = popularity.map(|(key, sum)| ShelfIn::Popularity(key, sum));
     let shelves = per_epoch(
         merge(
             scope,
             [
                 videos.versions.map(ShelfIn::Version),
-                merge(scope, [sums, popularity]).exchange(shelf_route),
+                merge(scope, [video_sums, popularity]).exchange(shelf_route),
                 merge(scope, [users.groups.map(ShelfIn::Group), requests.map(ShelfIn::Request)]).broadcast(),
                 published.map(ShelfIn::Published),
                 clock.clone().map(ShelfIn::Clock),

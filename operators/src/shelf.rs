@@ -41,7 +41,7 @@ pub enum ShelfIn {
     /// A video's new version.
     Version(Arc<Content>),
     /// A video's sums over the last week and over all time.
-    Sums(u64, Box<[Sums; 2]>),
+    Sums(u64, Box<WindowSums>),
     /// A video's popularity in a group and landmark period.
     Popularity((u64, Facet, u32), i64),
     /// A demographic group's name.
@@ -50,14 +50,6 @@ pub enum ShelfIn {
     Published(Arc<Published>),
     /// A list is to be made.
     Request(Arc<Request>),
-}
-
-impl ShelfIn {
-    /// The sums that the shelves use of a video's.
-    #[must_use]
-    pub fn sums(video: u64, sums: &WindowSums) -> Self {
-        Self::Sums(video, Box::new([sums.windows[WindowSums::WEEK], sums.windows[WindowSums::ALL]]))
-    }
 }
 
 outputs! {
@@ -507,7 +499,7 @@ impl Stage for Shelf {
                 ShelfIn::Sums(video, totals) => {
                     let at = self.slot(video);
                     let slot = &mut self.slots[at as usize];
-                    [slot.week, slot.all] = *totals;
+                    WindowSums([slot.week, slot.all]) = *totals;
                     slot.judged = 0;
                 }
                 ShelfIn::Popularity((video, facet, period), total) => {

@@ -117,29 +117,29 @@ impl Abelian for Sums {
     }
 }
 
-/// A video's sums over its four windows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct WindowSums {
-    /// The last hour, the last day, the last week and all time: see [`crate::windows::WINDOWS`].
-    pub windows: [Sums; 4],
+/// Which of a video's windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Span {
+    /// The last hour and the last day.
+    Recent,
+    /// The last week and all time: what videos are judged by.
+    Lasting,
 }
 
-impl WindowSums {
-    /// Index of the last week.
-    pub const WEEK: usize = 2;
-    /// Index of all time.
-    pub const ALL: usize = 3;
-}
+/// A video's sums over the two windows of a [`Span`], the shorter one first. The windows end at different times, so with all
+/// four in one sum each end would copy all of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct WindowSums(pub [Sums; 2]);
 
 impl IsZero for WindowSums {
     fn is_zero(&self) -> bool {
-        self.windows.iter().all(IsZero::is_zero)
+        self.0.iter().all(IsZero::is_zero)
     }
 }
 
 impl Semigroup for WindowSums {
     fn plus_equals(&mut self, other: &Self) {
-        for (mine, theirs) in self.windows.iter_mut().zip(&other.windows) {
+        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
             mine.plus_equals(theirs);
         }
     }
@@ -153,7 +153,7 @@ impl Monoid for WindowSums {
 
 impl Abelian for WindowSums {
     fn negate(&mut self) {
-        for sums in &mut self.windows {
+        for sums in &mut self.0 {
             sums.negate();
         }
     }

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 use differential_dataflow::difference::Monoid;
 use differential_dataflow::hashable::Hashable;
+use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::cursor::cursor_list;
+use differential_dataflow::trace::implementations::KeySpine;
 use differential_dataflow::trace::{BatchReader, Cursor, TraceReader};
 use differential_dataflow::{AsCollection, ExchangeData};
 use timely::container::CapacityContainerBuilder;
@@ -19,17 +21,28 @@ use timely::progress::Antichain;
 
 use crate::cut::Cuts;
 
-/// Adds contributions `(key, epoch, amount)` up in the arrangement `name`, and tells changed totals.
-pub fn totals<'s, K, R>(
+/// Sums by key: the state of one name.
+pub type Sums<'s, K, R> = Arranged<'s, TraceAgent<KeySpine<K, u64, R>>>;
+
+/// Adds contributions `(key, epoch, amount)` up in the arrangement `name`.
+pub fn sums<'s, K, R>(
     cuts: &Cuts,
     name: &'static str,
     contributions: StreamVec<'s, u64, (K, u64, R)>,
-) -> StreamVec<'s, u64, (K, R)>
+) -> Sums<'s, K, R>
 where
     K: ExchangeData + Hashable,
     R: ExchangeData + Monoid,
 {
-    let arranged = cuts.arrange(name, contributions.as_collection());
+    cuts.arrange(name, contributions.as_collection())
+}
+
+/// The totals of an arrangement as they change.
+pub fn totals<'s, K, R>(arranged: Sums<'s, K, R>) -> StreamVec<'s, u64, (K, R)>
+where
+    K: ExchangeData + Hashable,
+    R: ExchangeData + Monoid,
+{
     let mut trace = arranged.trace.clone();
     arranged.stream.unary::<CapacityContainerBuilder<Vec<(K, R)>>, _, _, _>(
         Pipeline,

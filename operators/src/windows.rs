@@ -22,10 +22,13 @@ use crate::history::expiry;
 use crate::params::{DAY, HOUR, MINUTE, Score};
 use crate::popularity;
 use crate::row::Row;
-use crate::sums::{Sums, WindowSums};
+use crate::sums::{Span, Sums, WindowSums};
 
-/// Length and bucket of the windows that end; all time is the fourth.
-pub const WINDOWS: [(u64, u64); 3] = [(HOUR, MINUTE), (DAY, 15 * MINUTE), (7 * DAY, HOUR)];
+/// Length and bucket of the windows that end, and where their sums are; all time is the fourth window.
+pub const WINDOWS: [(u64, u64, Span, usize); 3] =
+    [(HOUR, MINUTE, Span::Recent, 0), (DAY, 15 * MINUTE, Span::Recent, 1), (7 * DAY, HOUR, Span::Lasting, 0)];
+/// Where the sums over all time are.
+pub const ALL_TIME: (Span, usize) = (Span::Lasting, 1);
 
 /// What the windows hear.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,8 +42,10 @@ pub enum WindowIn {
 outputs! {
     /// Terms of sums, each with the epoch.
     WindowsOut as WindowsStreams {
-        /// To a video's windows.
-        videos: (u64, u64, WindowSums),
+        /// To a video's [`Span::Recent`] windows.
+        recent: (u64, u64, WindowSums),
+        /// To a video's [`Span::Lasting`] windows.
+        lasting: (u64, u64, WindowSums),
         /// To a video's decayed popularity among everyone or in a demographic group, in a landmark period.
         popularity: ((u64, Facet, u32), u64, i64),
         /// To a creator's sums over all time, as of the publication.
@@ -88,15 +93,15 @@ impl Windows {
         }
     }
 
-    fn expire(&mut self, videos: &mut FxHashMap<u64, WindowSums>) {
-        for (window, waiting) in self.waiting.iter_mut().enumerate() {
+    fn expire(&mut self, batch: &mut Batch) {
+        for (waiting, (.., span, window)) in self.waiting.iter_mut().zip(WINDOWS) {
             while let Some(entry) = waiting.first_entry() {
                 if *entry.key() > self.now {
                     break;
                 }
                 for (video, sums) in entry.remove() {
                     self.entries -= 1;
-                    videos.entry(video).or_default().windows[window].plus_equals(&sums.times(-1));
+                    batch.add(video, span, window, &sums.times(-1));
                 }
             }
         }
@@ -105,15 +110,14 @@ impl Windows {
     fn row(&mut self, row: &Row, sign: i64, batch: &mut Batch) {
         let video = row.content.video;
         let sums = Sums::of(row).times(sign);
-        let windows = batch.videos.entry(video).or_default();
-        windows.windows[WindowSums::ALL].plus_equals(&sums);
-        for (window, (length, bucket)) in WINDOWS.iter().enumerate() {
-            let leaves = expiry(row.time, *length, *bucket);
+        batch.add(video, ALL_TIME.0, ALL_TIME.1, &sums);
+        for (waiting, (length, bucket, span, window)) in self.waiting.iter_mut().zip(WINDOWS) {
+            let leaves = expiry(row.time, length, bucket);
             if leaves <= self.now {
                 continue;
             }
-            windows.windows[window].plus_equals(&sums);
-            let bucket = self.waiting[window].entry(leaves).or_default();
+            batch.add(video, span, window, &sums);
+            let bucket = waiting.entry(leaves).or_default();
             let before = bucket.len();
             let waiting = bucket.entry(video).or_default();
             waiting.plus_equals(&sums);
@@ -147,8 +151,19 @@ impl Windows {
 /// One epoch's contributions, added up by key: a hot video sends one update an epoch.
 #[derive(Default)]
 struct Batch {
-    videos: FxHashMap<u64, WindowSums>,
+    recent: FxHashMap<u64, WindowSums>,
+    lasting: FxHashMap<u64, WindowSums>,
     popularity: FxHashMap<(u64, Facet, u32), i64>,
+}
+
+impl Batch {
+    fn add(&mut self, video: u64, span: Span, window: usize, sums: &Sums) {
+        let videos = match span {
+            Span::Recent => &mut self.recent,
+            Span::Lasting => &mut self.lasting,
+        };
+        videos.entry(video).or_default().0[window].plus_equals(sums);
+    }
 }
 
 impl Stage for Windows {
@@ -162,13 +177,14 @@ impl Stage for Windows {
                 self.now = self.now.max(*now);
             }
         }
-        self.expire(&mut sums.videos);
+        self.expire(&mut sums);
         for message in &batch {
             if let WindowIn::Row(row, sign) = message {
                 self.row(row, *sign, &mut sums);
             }
         }
-        terms(sums.videos, epoch, &mut out.videos);
+        terms(sums.recent, epoch, &mut out.recent);
+        terms(sums.lasting, epoch, &mut out.lasting);
         terms(sums.popularity, epoch, &mut out.popularity);
         if self.publication.pass(self.now, self.score.publish_every).is_some() {
             let sums = std::mem::take(&mut self.unpublished);

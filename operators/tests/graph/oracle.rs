@@ -12,9 +12,9 @@ use freshet_operators::publish::{Published, skip_thresholds};
 use freshet_operators::row::{Group, Row, View};
 use freshet_operators::runtime::EpochInput;
 use freshet_operators::score;
-use freshet_operators::sums::{Sums, WindowSums};
+use freshet_operators::sums::{Span, Sums, WindowSums};
 use freshet_operators::users::INITIAL_SKIP_BELOW;
-use freshet_operators::windows::WINDOWS;
+use freshet_operators::windows::{ALL_TIME, WINDOWS};
 use freshet_schema::event::{Event, Origin, Target};
 use freshet_schema::store::demographic_group;
 use freshet_schema::{Upload, User, hash};
@@ -224,16 +224,19 @@ impl Oracle<'_> {
         self.published.range(..epoch).next_back().map_or(INITIAL_SKIP_BELOW, |(_, p)| p.skip_below)
     }
 
-    pub fn video_sums(&self, rows: &[(u64, Row)], now: u64) -> BTreeMap<u64, WindowSums> {
-        let mut result: BTreeMap<u64, WindowSums> = BTreeMap::new();
+    pub fn video_sums(&self, rows: &[(u64, Row)], now: u64) -> BTreeMap<(u64, Span), WindowSums> {
+        let mut result: BTreeMap<(u64, Span), WindowSums> = BTreeMap::new();
+        let mut add = |row: &Row, span, window: usize| {
+            let sums = result.entry((row.content.video, span)).or_default();
+            sums.0[window].plus_equals(&Sums::of(row));
+        };
         for (_, row) in rows {
-            let sums = result.entry(row.content.video).or_default();
-            for (window, (length, bucket)) in WINDOWS.iter().enumerate() {
-                if expiry(row.time, *length, *bucket) > now {
-                    sums.windows[window].plus_equals(&Sums::of(row));
+            for (length, bucket, span, window) in WINDOWS {
+                if expiry(row.time, length, bucket) > now {
+                    add(row, span, window);
                 }
             }
-            sums.windows[WindowSums::ALL].plus_equals(&Sums::of(row));
+            add(row, ALL_TIME.0, ALL_TIME.1);
         }
         result
     }

@@ -15,7 +15,7 @@ use freshet_operators::request::{Request, Subject};
 use freshet_operators::row::Row;
 use freshet_operators::runtime::EpochInput;
 use freshet_operators::shelf::{Shelf, ShelfIn, ShelfOut};
-use freshet_operators::sums::WindowSums;
+use freshet_operators::sums::{Span, WindowSums};
 use freshet_schema::event::{Event, FollowAction, Target};
 use freshet_schema::store::Value;
 use freshet_schema::{CreatorId, Epoch, EventId, Follow, Millis, UserId, VideoId};
@@ -29,7 +29,7 @@ use crate::world::{self, Step};
 #[derive(Default)]
 struct Views {
     rows: BTreeMap<(u64, u64), Vec<(Row, i64)>>,
-    video_sums: BTreeMap<u64, WindowSums>,
+    video_sums: BTreeMap<(u64, Span), WindowSums>,
     popularity: BTreeMap<(u64, Facet, u32), i64>,
     published: BTreeMap<u64, Arc<Published>>,
 }
@@ -52,11 +52,11 @@ impl Views {
                     }
                 }
                 // A total comes where it changed, so the new one is never the old one.
-                Tap::VideoSums(video, sums) => {
-                    let old = self.video_sums.remove(video).unwrap_or_default();
+                Tap::VideoSums(video, span, sums) => {
+                    let old = self.video_sums.remove(&(*video, *span)).unwrap_or_default();
                     assert_ne!(old, **sums, "total of {video}");
                     if **sums != WindowSums::default() {
-                        self.video_sums.insert(*video, **sums);
+                        self.video_sums.insert((*video, *span), **sums);
                     }
                 }
                 Tap::Popularity(key, sum) => {
@@ -143,7 +143,8 @@ fn fresh_shelf(epoch: u64, views: &Views, oracle: &Oracle) -> Shelf {
     let mut shelf = Shelf::new(oracle.params.clone(), 0);
     let mut batch: Vec<ShelfIn> =
         (1..9).map(|video| ShelfIn::Version(Arc::new(oracle.content(video, epoch)))).collect();
-    batch.extend(views.video_sums.iter().map(|(v, s)| ShelfIn::sums(*v, s)));
+    let lasting = views.video_sums.iter().filter(|((_, span), _)| *span == Span::Lasting);
+    batch.extend(lasting.map(|((video, _), sums)| ShelfIn::Sums(*video, Box::new(*sums))));
     batch.extend(views.popularity.iter().map(|(k, s)| ShelfIn::Popularity(*k, *s)));
     let mut out = ShelfOut::default();
     shelf.step(0, batch, &mut out);
