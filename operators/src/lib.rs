@@ -18,6 +18,7 @@ pub mod groups;
 pub mod history;
 pub mod interest;
 pub mod lists;
+pub mod order;
 pub mod params;
 pub mod pools;
 pub mod popularity;

@@ -11,7 +11,7 @@
 //! changes tells no user.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use freshet_learning::LONG_DIMS;
@@ -24,6 +24,7 @@ use crate::content::{Cohort, Content, Facet};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
 use crate::interest;
+use crate::order::Order;
 use crate::params::Params;
 use crate::popularity::{STEP, contribution, log_sum};
 use crate::publish::Published;
@@ -133,7 +134,7 @@ fn set<T>(entries: &mut Vec<T>, is: impl Fn(&T) -> bool, new: Option<T>) {
 #[derive(Default)]
 struct Pool {
     name: Arc<str>,
-    order: BTreeSet<(Reverse<i64>, u64, u32)>,
+    order: Order,
     changed: bool,
 }
 
@@ -327,12 +328,7 @@ impl Shelf {
         {
             pool.name = Arc::clone(name);
         }
-        if let Some(old) = old {
-            pool.order.remove(&(Reverse(old), video, at));
-        }
-        if let Some(rank) = rank {
-            pool.order.insert((Reverse(rank), video, at));
-        }
+        pool.order.note(at, video, old, rank);
         if !std::mem::replace(&mut pool.changed, true) {
             self.changed.push(facet);
         }
@@ -369,7 +365,8 @@ impl Shelf {
         for facet in std::mem::take(&mut self.changed) {
             let Some(pool) = self.pools.get_mut(&facet) else { continue };
             pool.changed = false;
-            let best = pool.order.iter().take(feed.pool_length);
+            pool.order.settle();
+            let best = pool.order.best().take(feed.pool_length);
             let items = best.map(|(rank, video, _)| (*video, rank.0)).collect();
             out.push(Top { facet, name: Arc::clone(&pool.name), worker: self.worker, items });
         }
@@ -391,6 +388,11 @@ impl Shelf {
 
     fn answer(&mut self, request: &Arc<Request>) -> Reply {
         self.requests += 1;
+        for facet in request.asks.iter().flat_map(|ask| &ask.pools) {
+            if let Some(pool) = self.pools.get_mut(facet) {
+                pool.order.settle();
+            }
+        }
         let quota: usize = request.asks.iter().map(|ask| ask.quota).sum();
         let mut found: Vec<(u32, [i64; MAX_ASKS])> = Vec::with_capacity(quota.min(self.slots.len()));
         let mut watched = Vec::new();
@@ -459,7 +461,7 @@ impl Shelf {
             return;
         }
         let mut pools: Vec<_> =
-            ask.pools.iter().filter_map(|p| self.pools.get(p)).map(|p| p.order.iter()).collect();
+            ask.pools.iter().filter_map(|p| self.pools.get(p)).map(|p| p.order.best()).collect();
         if let [pool] = &mut pools[..] {
             for (Reverse(rank), video, at) in pool {
                 if !visit(*rank, *video, *at) {
@@ -542,7 +544,7 @@ impl Stage for Shelf {
     }
 
     fn size(&self) -> StateSize {
-        // Shared contents are counted where they are made. A place in a pool is a set's entry, about half filled.
+        // Shared contents are counted where they are made. A place in a pool is a sorted set's entry, about half filled, or a noted move.
         let slot = size_of::<Slot>() + size_of::<(u64, u32)>() * 2 + 16 + 48;
         let bytes =
             self.slots.len() * slot + self.places * 48 + self.pools.len() * 120 + self.ring.len() * 48;
