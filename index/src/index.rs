@@ -1,0 +1,351 @@
+//! The index: vectors, lists about the current version's centroids, and the search over both.
+
+use freshet_schema::VideoId;
+use serde::{Deserialize, Serialize};
+
+use crate::groups::{Group, Groups};
+use crate::lists::{Hits, Lists};
+use crate::rank::Best;
+use crate::{Error, Neighbour, Params, Version};
+
+/// Results that one call to FAISS may return: bounds the memory of a large batch.
+const RESULTS: usize = 1 << 20;
+
+/// Lists are swept when this many of their vectors have no video any more, and a [`SWEEP_SHARE`]th of all.
+const SWEEP_FROM: usize = 256;
+/// A sweep passes over all lists; so it costs each removal the pass over so many vectors.
+const SWEEP_SHARE: usize = 16;
+
+/// A repeatable index over quantised vectors of videos; the crate's head says what that means and how to use it.
+pub struct VectorIndex {
+    params: Params,
+    version: Version,
+    groups: Groups,
+    /// None where the version has no centroids.
+    lists: Option<Lists>,
+    /// Slots not yet in the lists: they are handed over in one batch, at the next search.
+    fresh: Vec<u32>,
+    /// Groups in the lists without a video. Searches pass over them, and a video that comes back revives its group.
+    dead: usize,
+}
+
+/// Everything an index is made of, by video id. It says nothing of the order in which it came about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The current version.
+    pub version: Version,
+    /// Each video with its vector, ids ascending.
+    pub vectors: Vec<(VideoId, Vec<i8>)>,
+}
+
+/// How much of the exact results a search found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recall {
+    /// Of the exact results, those found.
+    pub found: u64,
+    /// The exact results.
+    pub wanted: u64,
+}
+
+impl Recall {
+    /// `found` / `wanted`, in 0..=1; 1 where nothing was to be found.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        if self.wanted == 0 { 1.0 } else { self.found as f64 / self.wanted as f64 }
+    }
+}
+
+impl std::fmt::Debug for VectorIndex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VectorIndex")
+            .field("params", &self.params)
+            .field("version", &self.version.number)
+            .field("videos", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl VectorIndex {
+    /// An empty index.
+    ///
+    /// # Errors
+    /// A parameter out of its range.
+    pub fn new(params: Params) -> Result<Self, Error> {
+        params.check()?;
+        Ok(Self {
+            params,
+            version: Version::first(),
+            groups: Groups::default(),
+            lists: None,
+            fresh: Vec::new(),
+            dead: 0,
+        })
+    }
+
+    /// The index that `snapshot` was taken of: it answers alike. `params` may differ in all but `dims`.
+    ///
+    /// # Errors
+    /// A parameter out of its range, a vector or version of other dimensions, a video twice, FAISS.
+    pub fn restore(params: Params, snapshot: Snapshot) -> Result<Self, Error> {
+        let mut index = Self::new(params)?;
+        for (id, vector) in &snapshot.vectors {
+            if index.groups.slot_of(*id).is_some() {
+                return Err(Error::Twice { video: *id });
+            }
+            index.upsert(*id, vector)?;
+        }
+        index.adopt(snapshot.version)?;
+        Ok(index)
+    }
+
+    /// What the index is made of.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let vectors = self.groups.by_id().into_iter().map(|(id, vector)| (id, vector.to_vec())).collect();
+        Snapshot { version: self.version.clone(), vectors }
+    }
+
+    /// What it was made with.
+    #[must_use]
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The current version: with the vectors, all there is to keep.
+    #[must_use]
+    pub fn version(&self) -> &Version {
+        &self.version
+    }
+
+    /// Videos held.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.groups.videos()
+    }
+
+    /// Whether it holds no video.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Distinct vectors held: what the training rule counts.
+    #[must_use]
+    pub fn distinct(&self) -> usize {
+        self.groups.live()
+    }
+
+    /// The vector of a video, where it has one.
+    #[must_use]
+    pub fn vector(&self, id: VideoId) -> Option<&[i8]> {
+        self.groups.get(self.groups.slot_of(id)?).map(|group| &*group.vector)
+    }
+
+    /// Gives a video this vector in place of any before. The zero vector is similar to nothing: a video that has it is
+    /// not held.
+    ///
+    /// # Errors
+    /// A vector that has not `dims` entries.
+    pub fn upsert(&mut self, id: VideoId, vector: &[i8]) -> Result<(), Error> {
+        if vector.len() != self.params.dims {
+            return Err(Error::Length { video: id, found: vector.len(), dims: self.params.dims });
+        }
+        if self.vector(id) == Some(vector) {
+            return Ok(());
+        }
+        self.remove(id);
+        if vector.iter().all(|x| *x == 0) {
+            return Ok(());
+        }
+        let (slot, new) = self.groups.insert(id, vector);
+        if new && self.lists.is_some() {
+            self.fresh.push(slot);
+        }
+        if self.groups.get(slot).is_some_and(|group| group.listed && group.ids.len() == 1) {
+            self.dead -= 1;
+        }
+        Ok(())
+    }
+
+    /// Takes a video out; says whether it was in.
+    pub fn remove(&mut self, id: VideoId) -> bool {
+        let held = self.groups.slot_of(id).is_some();
+        if let Some(slot) = self.groups.remove(id) {
+            if self.lists.is_none() {
+                self.groups.release(slot);
+            } else if self.groups.get(slot).is_some_and(|group| group.listed) {
+                self.dead += 1;
+            }
+            // Else it is fresh, and `settle` meets it.
+        }
+        held
+    }
+
+    /// Trains where the rule says so, and returns the new version: without lists, from `train_at` distinct vectors on; with
+    /// lists, when there are twice as many as at the last training, or a quarter of them. Fewer than `train_at` are
+    /// compared without lists again. It depends on the vectors and the current version alone; the caller chooses when to
+    /// ask, and asks at the same epoch in a replay.
+    ///
+    /// # Errors
+    /// FAISS.
+    pub fn maintain(&mut self) -> Result<Option<Version>, Error> {
+        if !self.version.is_due(self.groups.live(), &self.params) {
+            return Ok(None);
+        }
+        let vectors =
+            self.groups.iter().filter_map(|(_, group)| Some((*group.ids.first()?, &*group.vector))).collect();
+        let next = self.version.next(vectors, &self.params);
+        self.adopt(next)?;
+        Ok(Some(self.version.clone()))
+    }
+
+    /// Makes `version` the current one and the lists anew about its centroids.
+    ///
+    /// # Errors
+    /// Centroids of other dimensions, FAISS. The index is as before.
+    pub fn adopt(&mut self, version: Version) -> Result<(), Error> {
+        let mut lists = None;
+        if let Some(centroids) = version.centroids.as_ref().filter(|centroids| !centroids.is_empty()) {
+            let (number, found, dims) = (version.number, centroids.dims(), self.params.dims);
+            if found != dims {
+                return Err(Error::Version { number, found, dims });
+            }
+            let lists = lists.insert(Lists::new(centroids, self.params.nprobe)?);
+            lists.add(
+                self.groups.iter().filter(|(_, g)| !g.ids.is_empty()).map(|(slot, g)| (slot, &*g.vector)),
+            )?;
+        }
+        let empty: Vec<u32> =
+            self.groups.iter().filter(|(_, group)| group.ids.is_empty()).map(|(slot, _)| slot).collect();
+        empty.into_iter().for_each(|slot| self.groups.release(slot));
+        self.groups.iter_mut().for_each(|group| group.listed = lists.is_some());
+        self.fresh.clear();
+        self.dead = 0;
+        self.lists = lists;
+        self.version = version;
+        Ok(())
+    }
+
+    /// The best `k` videos of each query, by (score descending, id ascending); fewer where the query's lists hold fewer.
+    /// A query's result does not depend on the others of its batch. The zero query is similar to nothing and finds nothing.
+    /// Changes since the last search are handed to the lists first.
+    ///
+    /// # Errors
+    /// A query that has not `dims` entries, FAISS.
+    pub fn search(&mut self, queries: &[&[i8]], k: usize) -> Result<Vec<Vec<Neighbour>>, Error> {
+        for (number, query) in queries.iter().enumerate() {
+            self.check(number, query)?;
+        }
+        self.settle()?;
+        let mut results = vec![Vec::new(); queries.len()];
+        let Some(lists) = &self.lists else {
+            for (query, result) in queries.iter().zip(&mut results) {
+                *result = self.compare_all(query, k);
+            }
+            return Ok(results);
+        };
+        let mut open: Vec<usize> =
+            (0..queries.len()).filter(|i| k > 0 && queries[*i].iter().any(|x| *x != 0)).collect();
+        // Beyond k: room for ties, and for groups whose videos went.
+        let mut ask = k.saturating_add(k / 8 + 8);
+        while !open.is_empty() {
+            // One more than there is cannot be found: then the lists are exhausted, and the loop ends.
+            ask = ask.min(lists.len() + 1);
+            let mut again = Vec::new();
+            for some in open.chunks((RESULTS / ask).max(1)) {
+                let batch: Vec<&[i8]> = some.iter().map(|i| queries[*i]).collect();
+                for (i, hits) in some.iter().zip(lists.search(&batch, ask)?) {
+                    match self.best(&hits, ask, k) {
+                        Some(best) => results[*i] = best,
+                        None => again.push(*i),
+                    }
+                }
+            }
+            open = again;
+            ask = ask.saturating_mul(4);
+        }
+        Ok(results)
+    }
+
+    /// The best `k` of what the lists returned when asked for `ask`; none where more must be asked for. Of those tied with
+    /// the last hit some may have been cut, which ones is chance: they count only where nothing was cut.
+    fn best(&self, hits: &Hits, ask: usize, k: usize) -> Option<Vec<Neighbour>> {
+        let exhausted = hits.len() < ask;
+        let last = hits.last().map(|(_, score)| *score);
+        let mut best = Best::new(k);
+        for (slot, score) in hits {
+            if exhausted || Some(*score) != last {
+                best.offer(*score, self.groups.get(*slot).map_or(&[], |group| &group.ids));
+            }
+        }
+        (exhausted || best.is_full()).then(|| best.into_sorted())
+    }
+
+    /// The best `k` videos by comparing all: what [`search`](Self::search) is measured against.
+    ///
+    /// # Errors
+    /// A query that has not `dims` entries.
+    pub fn exact(&self, query: &[i8], k: usize) -> Result<Vec<Neighbour>, Error> {
+        self.check(0, query)?;
+        Ok(self.compare_all(query, k))
+    }
+
+    fn compare_all(&self, query: &[i8], k: usize) -> Vec<Neighbour> {
+        let mut best = Best::new(k);
+        if query.iter().any(|x| *x != 0) {
+            for (_, Group { vector, ids, .. }) in self.groups.iter() {
+                best.offer(freshet_learning::vector::dot(query, vector), ids);
+            }
+        }
+        best.into_sorted()
+    }
+
+    /// How much of the exact results of `queries` a search finds.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    pub fn recall(&mut self, queries: &[&[i8]], k: usize) -> Result<Recall, Error> {
+        let mut recall = Recall::default();
+        for (found, query) in self.search(queries, k)?.iter().zip(queries) {
+            let wanted = self.compare_all(query, k);
+            recall.wanted += wanted.len() as u64;
+            recall.found += wanted.iter().filter(|neighbour| found.contains(neighbour)).count() as u64;
+        }
+        Ok(recall)
+    }
+
+    fn check(&self, number: usize, query: &[i8]) -> Result<(), Error> {
+        if query.len() == self.params.dims {
+            return Ok(());
+        }
+        Err(Error::Query { number, found: query.len(), dims: self.params.dims })
+    }
+
+    /// Brings the lists up to date: fresh groups go in; when many have no video left, those go out.
+    fn settle(&mut self) -> Result<(), Error> {
+        let Some(lists) = &mut self.lists else { return Ok(()) };
+        for slot in std::mem::take(&mut self.fresh) {
+            // What came and went since the last search never gets into the lists.
+            if self.groups.get(slot).is_some_and(|group| group.ids.is_empty()) {
+                self.groups.release(slot);
+            } else {
+                self.fresh.push(slot);
+            }
+        }
+        let groups = &self.groups;
+        lists.add(self.fresh.iter().filter_map(|slot| Some((*slot, &*groups.get(*slot)?.vector))))?;
+        for slot in self.fresh.drain(..) {
+            if let Some(group) = self.groups.get_mut(slot) {
+                group.listed = true;
+            }
+        }
+        if self.dead >= SWEEP_FROM.max(lists.len() / SWEEP_SHARE) {
+            let dead: Vec<u32> =
+                self.groups.iter().filter(|(_, group)| group.ids.is_empty()).map(|(slot, _)| slot).collect();
+            lists.remove(&dead)?;
+            dead.into_iter().for_each(|slot| self.groups.release(slot));
+            self.dead = 0;
+        }
+        Ok(())
+    }
+}
