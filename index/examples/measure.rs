@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let version = index.maintain()?;
         span("training and lists", index.distinct(), from);
         let lists = version.and_then(|v| Some(v.centroids?.len())).unwrap_or(0);
-        println!("  lists {lists}, distinct vectors {}", index.distinct());
+        println!("  lists {lists}, distinct directions {}", index.distinct());
 
         let queries = world::interests(&vectors, QUERIES, 2);
         let queries = world::rows(&queries);

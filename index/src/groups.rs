@@ -1,28 +1,27 @@
-//! Distinct vectors, by slot, and the videos that have each.
+//! Distinct directions, by slot, and the videos that have each.
 //!
-//! Where content says little (a category and nothing else) thousands of videos have one and the same vector. A search that
-//! met each of them would return nothing but ties, and lists would be of one vector. So a vector is held once.
+//! Where content says little (a category and nothing else) thousands of videos have one and the same direction. A search that
+//! met each of them would return nothing but ties, and lists would be of one direction. So it is held once.
 
-use std::sync::Arc;
-
+use freshet_learning::Direction;
 use freshet_schema::VideoId;
 use rustc_hash::FxHashMap;
 
-/// One distinct vector.
+/// One distinct direction.
 pub(crate) struct Group {
-    pub(crate) vector: Arc<[i8]>,
+    pub(crate) direction: Direction,
     /// Who has it, ascending. A group whose last video went may stay until the lists are swept.
     pub(crate) ids: Vec<VideoId>,
     /// Whether the lists hold its slot.
     pub(crate) listed: bool,
 }
 
-/// All vectors.
+/// All directions.
 #[derive(Default)]
 pub(crate) struct Groups {
     slots: Vec<Option<Group>>,
     free: Vec<u32>,
-    by_vector: FxHashMap<Arc<[i8]>, u32>,
+    by_direction: FxHashMap<Direction, u32>,
     by_id: FxHashMap<VideoId, u32>,
     /// Groups that have a video.
     live: usize,
@@ -34,7 +33,7 @@ impl Groups {
         self.by_id.len()
     }
 
-    /// Distinct vectors held.
+    /// Distinct directions that a video has.
     pub(crate) fn live(&self) -> usize {
         self.live
     }
@@ -60,19 +59,20 @@ impl Groups {
         self.slots.iter_mut().flatten()
     }
 
-    /// Every video with its vector, by id.
-    pub(crate) fn by_id(&self) -> Vec<(VideoId, &[i8])> {
-        let mut all: Vec<(VideoId, &[i8])> =
-            self.iter().flat_map(|(_, group)| group.ids.iter().map(|id| (*id, &*group.vector))).collect();
+    /// Every video with its direction, by id.
+    pub(crate) fn by_id(&self) -> Vec<(VideoId, Direction)> {
+        let of =
+            |group: &Group| -> Vec<_> { group.ids.iter().map(|id| (*id, group.direction.clone())).collect() };
+        let mut all: Vec<_> = self.iter().flat_map(|(_, group)| of(group)).collect();
         all.sort_unstable_by_key(|(id, _)| *id);
         all
     }
 
-    /// Gives `vector` to a video that has none. Says its slot, and whether the slot is a new one.
-    pub(crate) fn insert(&mut self, id: VideoId, vector: &[i8]) -> (u32, bool) {
-        let known = self.by_vector.get(vector).copied();
-        let slot = known.unwrap_or_else(|| self.make(vector));
-        let group = self.slots[slot as usize].as_mut().expect("a vector's slot has its group");
+    /// Gives `direction` to a video that has none. Says its slot, and whether the slot is a new one.
+    pub(crate) fn insert(&mut self, id: VideoId, direction: Direction) -> (u32, bool) {
+        let known = self.by_direction.get(&direction).copied();
+        let slot = known.unwrap_or_else(|| self.make(direction));
+        let group = self.slots[slot as usize].as_mut().expect("a direction's slot has its group");
         if group.ids.is_empty() {
             self.live += 1;
         }
@@ -83,15 +83,14 @@ impl Groups {
         (slot, known.is_none())
     }
 
-    fn make(&mut self, vector: &[i8]) -> u32 {
-        let vector: Arc<[i8]> = vector.into();
-        let group = Group { vector: Arc::clone(&vector), ids: Vec::new(), listed: false };
+    fn make(&mut self, direction: Direction) -> u32 {
+        let group = Group { direction: direction.clone(), ids: Vec::new(), listed: false };
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
-            u32::try_from(self.slots.len() - 1).expect("memory ends before 2^32 vectors do")
+            u32::try_from(self.slots.len() - 1).expect("memory ends before 2^32 directions do")
         });
         self.slots[slot as usize] = Some(group);
-        self.by_vector.insert(vector, slot);
+        self.by_direction.insert(direction, slot);
         slot
     }
 
@@ -112,7 +111,7 @@ impl Groups {
     /// Frees the slot of a group without a video.
     pub(crate) fn release(&mut self, slot: u32) {
         if let Some(group) = self.slots[slot as usize].take() {
-            self.by_vector.remove(&group.vector);
+            self.by_direction.remove(&group.direction);
             self.free.push(slot);
         }
     }

@@ -1,5 +1,6 @@
-//! The index: vectors, lists about the current version's centroids, and the search over both.
+//! The index: directions, lists about the current version's centroids, and the search over both.
 
+use freshet_learning::Direction;
 use freshet_schema::VideoId;
 use serde::{Deserialize, Serialize};
 
@@ -11,12 +12,12 @@ use crate::{Error, Neighbour, Params, Version};
 /// Results that one call to FAISS may return: bounds the memory of a large batch.
 const RESULTS: usize = 1 << 20;
 
-/// Lists are swept when this many of their vectors have no video any more, and a [`SWEEP_SHARE`]th of all.
+/// Lists are swept when this many of their directions have no video any more, and a [`SWEEP_SHARE`]th of all.
 const SWEEP_FROM: usize = 256;
-/// A sweep passes over all lists; so it costs each removal the pass over so many vectors.
+/// A sweep passes over all lists; so it costs each removal the pass over so many directions.
 const SWEEP_SHARE: usize = 16;
 
-/// A repeatable index over quantised vectors of videos; the crate's head says what that means and how to use it.
+/// A repeatable index over the directions of videos' vectors; the crate's head says what that means and how to use it.
 pub struct VectorIndex {
     params: Params,
     version: Version,
@@ -34,8 +35,8 @@ pub struct VectorIndex {
 pub struct Snapshot {
     /// The current version.
     pub version: Version,
-    /// Each video with its vector, ids ascending.
-    pub vectors: Vec<(VideoId, Vec<i8>)>,
+    /// Each video with its direction, ids ascending.
+    pub videos: Vec<(VideoId, Direction)>,
 }
 
 /// How much of the exact results a search found.
@@ -85,14 +86,15 @@ impl VectorIndex {
     /// The index that `snapshot` was taken of: it answers alike. `params` may differ in all but `dims`.
     ///
     /// # Errors
-    /// A parameter out of its range, a vector or version of other dimensions, a video twice, FAISS.
+    /// A parameter out of its range, a direction or version of other dimensions, a video twice, FAISS.
     pub fn restore(params: Params, snapshot: Snapshot) -> Result<Self, Error> {
         let mut index = Self::new(params)?;
-        for (id, vector) in &snapshot.vectors {
-            if index.groups.slot_of(*id).is_some() {
-                return Err(Error::Twice { video: *id });
+        for (id, direction) in snapshot.videos {
+            if index.groups.slot_of(id).is_some() {
+                return Err(Error::Twice { video: id });
             }
-            index.upsert(*id, vector)?;
+            index.check_video(id, direction.entries().len())?;
+            index.insert(id, direction);
         }
         index.adopt(snapshot.version)?;
         Ok(index)
@@ -101,8 +103,7 @@ impl VectorIndex {
     /// What the index is made of.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let vectors = self.groups.by_id().into_iter().map(|(id, vector)| (id, vector.to_vec())).collect();
-        Snapshot { version: self.version.clone(), vectors }
+        Snapshot { version: self.version.clone(), videos: self.groups.by_id() }
     }
 
     /// What it was made with.
@@ -111,7 +112,7 @@ impl VectorIndex {
         &self.params
     }
 
-    /// The current version: with the vectors, all there is to keep.
+    /// The current version: with the videos' vectors, all there is to keep.
     #[must_use]
     pub fn version(&self) -> &Version {
         &self.version
@@ -129,16 +130,16 @@ impl VectorIndex {
         self.len() == 0
     }
 
-    /// Distinct vectors held: what the training rule counts.
+    /// Distinct directions held: what the training rule counts.
     #[must_use]
     pub fn distinct(&self) -> usize {
         self.groups.live()
     }
 
-    /// The vector of a video, where it has one.
+    /// The direction of a video, where it is held.
     #[must_use]
-    pub fn vector(&self, id: VideoId) -> Option<&[i8]> {
-        self.groups.get(self.groups.slot_of(id)?).map(|group| &*group.vector)
+    pub fn direction(&self, id: VideoId) -> Option<&Direction> {
+        self.groups.get(self.groups.slot_of(id)?).map(|group| &group.direction)
     }
 
     /// Gives a video this vector in place of any before. The zero vector is similar to nothing: a video that has it is
@@ -147,24 +148,27 @@ impl VectorIndex {
     /// # Errors
     /// A vector that has not `dims` entries.
     pub fn upsert(&mut self, id: VideoId, vector: &[i8]) -> Result<(), Error> {
-        if vector.len() != self.params.dims {
-            return Err(Error::Length { video: id, found: vector.len(), dims: self.params.dims });
+        self.check_video(id, vector.len())?;
+        match Direction::of(vector) {
+            Some(direction) if self.direction(id) == Some(&direction) => {}
+            Some(direction) => {
+                self.remove(id);
+                self.insert(id, direction);
+            }
+            None => drop(self.remove(id)),
         }
-        if self.vector(id) == Some(vector) {
-            return Ok(());
-        }
-        self.remove(id);
-        if vector.iter().all(|x| *x == 0) {
-            return Ok(());
-        }
-        let (slot, new) = self.groups.insert(id, vector);
+        Ok(())
+    }
+
+    /// For a video that is not held.
+    fn insert(&mut self, id: VideoId, direction: Direction) {
+        let (slot, new) = self.groups.insert(id, direction);
         if new && self.lists.is_some() {
             self.fresh.push(slot);
         }
         if self.groups.get(slot).is_some_and(|group| group.listed && group.ids.len() == 1) {
             self.dead -= 1;
         }
-        Ok(())
     }
 
     /// Takes a video out; says whether it was in.
@@ -181,9 +185,9 @@ impl VectorIndex {
         held
     }
 
-    /// Trains where the rule says so, and returns the new version: without lists, from `train_at` distinct vectors on; with
+    /// Trains where the rule says so, and returns the new version: without lists, from `train_at` distinct directions on; with
     /// lists, when there are twice as many as at the last training, or a quarter of them. Fewer than `train_at` are
-    /// compared without lists again. It depends on the vectors and the current version alone; the caller chooses when to
+    /// compared without lists again. It depends on what is held and on the current version alone; the caller chooses when to
     /// ask, and asks at the same epoch in a replay.
     ///
     /// # Errors
@@ -192,9 +196,12 @@ impl VectorIndex {
         if !self.version.is_due(self.groups.live(), &self.params) {
             return Ok(None);
         }
-        let vectors =
-            self.groups.iter().filter_map(|(_, group)| Some((*group.ids.first()?, &*group.vector))).collect();
-        let next = self.version.next(vectors, &self.params);
+        let points = self
+            .groups
+            .iter()
+            .filter_map(|(_, group)| Some((*group.ids.first()?, &group.direction)))
+            .collect();
+        let next = self.version.next(points, &self.params);
         self.adopt(next)?;
         Ok(Some(self.version.clone()))
     }
@@ -212,7 +219,7 @@ impl VectorIndex {
             }
             let lists = lists.insert(Lists::new(centroids, self.params.nprobe)?);
             lists.add(
-                self.groups.iter().filter(|(_, g)| !g.ids.is_empty()).map(|(slot, g)| (slot, &*g.vector)),
+                self.groups.iter().filter(|(_, g)| !g.ids.is_empty()).map(|(slot, g)| (slot, &g.direction)),
             )?;
         }
         let empty: Vec<u32> =
@@ -234,7 +241,7 @@ impl VectorIndex {
     /// A query that has not `dims` entries, FAISS.
     pub fn search(&mut self, queries: &[&[i8]], k: usize) -> Result<Vec<Vec<Neighbour>>, Error> {
         for (number, query) in queries.iter().enumerate() {
-            self.check(number, query)?;
+            self.check_query(number, query)?;
         }
         self.settle()?;
         let mut results = vec![Vec::new(); queries.len()];
@@ -286,15 +293,15 @@ impl VectorIndex {
     /// # Errors
     /// A query that has not `dims` entries.
     pub fn exact(&self, query: &[i8], k: usize) -> Result<Vec<Neighbour>, Error> {
-        self.check(0, query)?;
+        self.check_query(0, query)?;
         Ok(self.compare_all(query, k))
     }
 
     fn compare_all(&self, query: &[i8], k: usize) -> Vec<Neighbour> {
         let mut best = Best::new(k);
         if query.iter().any(|x| *x != 0) {
-            for (_, Group { vector, ids, .. }) in self.groups.iter() {
-                best.offer(freshet_learning::vector::dot(query, vector), ids);
+            for (_, Group { direction, ids, .. }) in self.groups.iter() {
+                best.offer(direction.score(query), ids);
             }
         }
         best.into_sorted()
@@ -314,11 +321,14 @@ impl VectorIndex {
         Ok(recall)
     }
 
-    fn check(&self, number: usize, query: &[i8]) -> Result<(), Error> {
-        if query.len() == self.params.dims {
-            return Ok(());
-        }
-        Err(Error::Query { number, found: query.len(), dims: self.params.dims })
+    fn check_video(&self, video: VideoId, found: usize) -> Result<(), Error> {
+        let dims = self.params.dims;
+        if found == dims { Ok(()) } else { Err(Error::Length { video, found, dims }) }
+    }
+
+    fn check_query(&self, number: usize, query: &[i8]) -> Result<(), Error> {
+        let (found, dims) = (query.len(), self.params.dims);
+        if found == dims { Ok(()) } else { Err(Error::Query { number, found, dims }) }
     }
 
     /// Brings the lists up to date: fresh groups go in; when many have no video left, those go out.
@@ -333,7 +343,7 @@ impl VectorIndex {
             }
         }
         let groups = &self.groups;
-        lists.add(self.fresh.iter().filter_map(|slot| Some((*slot, &*groups.get(*slot)?.vector))))?;
+        lists.add(self.fresh.iter().filter_map(|slot| Some((*slot, &groups.get(*slot)?.direction))))?;
         for slot in self.fresh.drain(..) {
             if let Some(group) = self.groups.get_mut(slot) {
                 group.listed = true;

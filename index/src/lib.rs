@@ -5,14 +5,16 @@
 //! function of the vectors, the version and the query**. Not of the order of changes, of the batch, of threads, of the
 //! processor, or of a restart in between.
 //!
-//! - Vectors, queries and centroids are whole numbers with sums below 2^24: scores are exact in any order of addition.
+//! - Videos are held as `learning::Direction`s, their vectors scaled to one norm, so that the inner product orders by the cosine,
+//!   as similarity does elsewhere. Directions, queries and centroids are whole numbers with sums below 2^24: scores are
+//!   exact in any order of addition.
 //! - Results are ordered by (score descending, id ascending), a total order. FAISS is asked for more than `k`; what is tied
 //!   with its last hit is dropped, for a tie may have been cut there, and where too few remain it is asked for more.
 //! - Centroids are trained by `learning::kmeans`, in whole numbers, on a sample drawn by seeded hash of the id and taken in id
 //!   order. They are a numbered [`Version`]: data that is published, kept and restored. A restart never trains.
-//! - Changes between trainings touch only entries. Equal vectors are one entry with several videos, so that content that says
+//! - Changes between trainings touch only entries. Equal directions are one entry with several videos, so that content that says
 //!   little makes no heap of ties.
-//! - Below `train_at` distinct vectors all are compared, which is exact.
+//! - Below `train_at` distinct directions all are compared, which is exact.
 //!
 //! # In a graph
 //!

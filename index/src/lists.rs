@@ -1,19 +1,19 @@
-//! The lists: FAISS's inverted file over vectors known by slot number.
+//! The lists: FAISS's inverted file over directions known by slot number.
 //!
-//! FAISS adds f32s in an order that depends on the batch and on the processor. Vectors and centroids are whole numbers, and
-//! each of their inner products and partial sums is below 2^24 (`learning::kmeans::NORM`), so every order gives the same
-//! value. What is left to chance is which of equal vectors are kept when not all can be: the caller asks for more and cuts.
+//! FAISS adds f32s in an order that depends on the batch and on the processor. Directions, centroids and queries are whole
+//! numbers, and each of their inner products and partial sums is below 2^24 (`learning::direction::NORM`), so every order gives
+//! the same value. What is left to chance is which of equal scores are kept when not all can be: the caller asks for more and cuts.
 //! Of equally near centroids FAISS takes the first, for one query as for many (tested).
 
 use faiss::index::flat::FlatIndex;
 use faiss::index::ivf_flat::IVFFlatIndex;
 use faiss::selector::IdSelector;
 use faiss::{ConcurrentIndex, Idx, Index, MetricType};
-use freshet_learning::Centroids;
+use freshet_learning::{Centroids, Direction};
 
 use crate::Error;
 
-/// Vectors handed over at once.
+/// Directions handed over at once.
 pub(crate) const BATCH: usize = 4096;
 
 /// The trained half of an index.
@@ -43,20 +43,20 @@ impl Lists {
         Ok(Self { faiss })
     }
 
-    /// Vectors held.
+    /// Directions held.
     pub(crate) fn len(&self) -> usize {
         self.faiss.ntotal() as usize
     }
 
-    /// Adds vectors under slots that it does not hold.
-    pub(crate) fn add<'a>(&mut self, vectors: impl Iterator<Item = (u32, &'a [i8])>) -> Result<(), Error> {
+    /// Adds directions under slots that it does not hold.
+    pub(crate) fn add<'a>(&mut self, added: impl Iterator<Item = (u32, &'a Direction)>) -> Result<(), Error> {
         let (mut rows, mut slots) = (Vec::new(), Vec::new());
-        let mut vectors = vectors.peekable();
-        while let Some((slot, vector)) = vectors.next() {
-            rows.extend(vector.iter().map(|x| f32::from(*x)));
+        let mut added = added.peekable();
+        while let Some((slot, direction)) = added.next() {
+            rows.extend(direction.entries().iter().map(|x| f32::from(*x)));
             slots.push(Idx::new(u64::from(slot)));
-            if slots.len() == BATCH || vectors.peek().is_none() {
-                self.faiss.add_with_ids(&rows, &slots).map_err(cannot("add vectors"))?;
+            if slots.len() == BATCH || added.peek().is_none() {
+                self.faiss.add_with_ids(&rows, &slots).map_err(cannot("add to the lists"))?;
                 rows.clear();
                 slots.clear();
             }
@@ -66,7 +66,7 @@ impl Lists {
 
     /// Removes slots; each call passes over all lists.
     pub(crate) fn remove(&mut self, slots: &[u32]) -> Result<(), Error> {
-        let cannot = cannot("remove vectors");
+        let cannot = cannot("remove from the lists");
         let slots: Vec<Idx> = slots.iter().map(|slot| Idx::new(u64::from(*slot))).collect();
         let selector = IdSelector::batch(&slots).map_err(&cannot)?;
         self.faiss.remove_ids(&selector).map_err(&cannot)?;

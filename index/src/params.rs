@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 
 /// Settings of a [`VectorIndex`](crate::VectorIndex). All but `nprobe` take effect at the next training; `dims` cannot change
-/// for an index that holds vectors.
+/// for an index that holds videos.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Params {
@@ -15,9 +15,9 @@ pub struct Params {
     /// Lists that a query looks through, 1 to 65,536; more than there are means all, and then the search is exact. More find
     /// more and take longer.
     pub nprobe: u32,
-    /// Distinct vectors from which on there are lists, 16 to 1,048,576. With fewer, all vectors are compared: exact, and quicker.
+    /// Distinct directions from which on there are lists, 16 to 1,048,576. With fewer, all are compared: exact, and quicker.
     pub train_at: usize,
-    /// Vectors that a training looks at, at most: 256 to 262,144. Its time grows with them.
+    /// Directions that a training looks at, at most: 256 to 262,144. Its time grows with them.
     pub sample: usize,
     /// Iterations of a training, at most: 1 to 100.
     pub iterations: u32,

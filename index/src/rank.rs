@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use freshet_learning::{direction, vector};
 use freshet_schema::VideoId;
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +12,17 @@ use serde::{Deserialize, Serialize};
 pub struct Neighbour {
     /// The video.
     pub id: VideoId,
-    /// Inner product of its vector and the query, exact.
+    /// Inner product of the query and the video's direction, exact: for one query it orders by the cosine.
     pub score: i32,
+}
+
+impl Neighbour {
+    /// Cosine of the video's vector and `query`, which found it; 0 where that is zero.
+    #[must_use]
+    pub fn cosine(&self, query: &[i8]) -> f64 {
+        let norm = f64::from(vector::dot(query, query)).sqrt();
+        if norm > 0.0 { f64::from(self.score) / (norm * f64::from(direction::NORM)) } else { 0.0 }
+    }
 }
 
 /// Keeps the best `k` of what it is offered, in whichever order.
@@ -31,7 +41,7 @@ impl Best {
         self.heap.len() == self.k
     }
 
-    /// Offers the videos of one vector, ids ascending.
+    /// Offers the videos of one direction, ids ascending.
     pub(crate) fn offer(&mut self, score: i32, ids: &[VideoId]) {
         for id in ids {
             let entry = Reverse((score, Reverse(*id)));

@@ -3,23 +3,23 @@
 //! Centroids move slowly and every search depends on them, so they are a published version: a numbered value that is kept,
 //! restored and never trained again by a restart.
 
-use freshet_learning::{Centroids, kmeans};
+use freshet_learning::{Centroids, Direction, kmeans};
 use freshet_schema::{VideoId, hash};
 use serde::{Deserialize, Serialize};
 
 use crate::Params;
 
-/// Vectors of the sample per list, at least.
+/// Points of the sample per list, at least.
 const MIN_PER_LIST: usize = 8;
 
-/// A numbered training, complete: with it and the vectors an index answers as it did.
+/// A numbered training, complete: with it and the directions an index answers as it did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
     /// 0 before the first training, then one more each time.
     pub number: u64,
-    /// Distinct vectors there were.
+    /// Distinct directions there were.
     pub trained_on: u64,
-    /// The lists' centroids; none: all vectors are compared.
+    /// The lists' centroids; none: all are compared.
     pub centroids: Option<Centroids>,
 }
 
@@ -29,7 +29,7 @@ impl Version {
         Self { number: 0, trained_on: 0, centroids: None }
     }
 
-    /// Whether `live` distinct vectors call for another version: without lists from `train_at` on; with lists, when there
+    /// Whether `live` distinct directions call for another version: without lists from `train_at` on; with lists, when there
     /// are twice as many as at the training, or a quarter.
     pub(crate) fn is_due(&self, live: usize, params: &Params) -> bool {
         let (live, then) = (live as u64, self.trained_on);
@@ -39,18 +39,18 @@ impl Version {
         }
     }
 
-    /// The version after this one for these distinct vectors, each with its least video id, in any order.
-    pub(crate) fn next(&self, mut vectors: Vec<(VideoId, &[i8])>, params: &Params) -> Self {
-        let live = vectors.len();
+    /// The version after this one for these distinct directions, each with its least video id, in any order.
+    pub(crate) fn next(&self, mut points: Vec<(VideoId, &Direction)>, params: &Params) -> Self {
+        let live = points.len();
         let centroids = (live >= params.train_at).then(|| {
             if live > params.sample {
-                vectors.sort_unstable_by_key(|(id, _)| (hash::mix(params.seed, &[id.0]), *id));
-                vectors.truncate(params.sample);
+                points.sort_unstable_by_key(|(id, _)| (hash::mix(params.seed, &[id.0]), *id));
+                points.truncate(params.sample);
             }
-            vectors.sort_unstable_by_key(|(id, _)| *id);
-            let lists = lists(live).min(vectors.len() / MIN_PER_LIST).max(1);
-            let rows: Vec<&[i8]> = vectors.iter().map(|(_, vector)| *vector).collect();
-            kmeans::fit_nested(&rows, params.dims, lists, params.iterations, params.seed)
+            points.sort_unstable_by_key(|(id, _)| *id);
+            let lists = lists(live).min(points.len() / MIN_PER_LIST).max(1);
+            let points: Vec<&Direction> = points.into_iter().map(|(_, direction)| direction).collect();
+            kmeans::fit_nested(&points, params.dims, lists, params.iterations, params.seed)
         });
         Self {
             number: self.number + 1,
@@ -60,7 +60,7 @@ impl Version {
     }
 }
 
-/// Lists for `live` vectors: a power of two between 2 sqrt(`live`) and 4 sqrt(`live`).
+/// Lists for `live` directions: a power of two between 2 sqrt(`live`) and 4 sqrt(`live`).
 fn lists(live: usize) -> usize {
     1 << (2 + live.max(1).ilog2() / 2)
 }
@@ -83,7 +83,7 @@ mod tests {
         let params = Params { train_at: 100, ..Params::default() };
         let first = Version::first();
         assert_eq!([0, 99, 100].map(|live| first.is_due(live, &params)), [false, false, true]);
-        let centroids = Centroids::new(1, vec![1]).ok();
+        let centroids = Centroids::new(1, vec![4000]).ok();
         let trained = Version { number: 1, trained_on: 400, centroids };
         assert_eq!(
             [0, 100, 101, 799, 800].map(|live| trained.is_due(live, &params)),
@@ -95,13 +95,15 @@ mod tests {
 
     #[test]
     fn the_sample_is_drawn_by_id() {
-        let params = Params { dims: 1, train_at: 16, sample: 256, ..Params::default() };
-        let rows: Vec<[i8; 1]> = (0..1000).map(|i| [if i % 3 == 0 { 1 } else { -1 }]).collect();
-        let vectors = |turn: usize| -> Vec<(VideoId, &[i8])> {
-            (0..1000).map(|i| (i + turn) % 1000).map(|i| (VideoId(i as u64), &rows[i][..])).collect()
+        let params = Params { dims: 2, train_at: 16, sample: 256, ..Params::default() };
+        let all: Vec<Direction> = (0..100).map(|i| Direction::of(&[i - 50, 7]).unwrap()).collect();
+        let points = |turn: usize| -> Vec<(VideoId, &Direction)> {
+            (0..1000).map(|i| (i + turn) % 1000).map(|i| (VideoId(i as u64), &all[i % 100])).collect()
         };
-        let version = Version::first().next(vectors(0), &params);
-        assert_eq!(version, Version::first().next(vectors(617), &params));
+        let version = Version::first().next(points(0), &params);
+        assert_eq!(version, Version::first().next(points(617), &params));
         assert_eq!((version.number, version.trained_on), (1, 1000));
+        let other = Params { seed: 1, ..params };
+        assert_ne!(version, Version::first().next(points(0), &other));
     }
 }

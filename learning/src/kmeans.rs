@@ -1,8 +1,7 @@
-//! Spherical k-means over quantised vectors (Dhillon and Modha 2001), in whole numbers.
+//! Spherical k-means (Dhillon and Modha 2001) in whole numbers.
 //!
-//! A vector belongs to the centroid of greatest inner product. Centroids are directions: whole numbers scaled to the
-//! norm [`NORM`], so all of them are equally long and none draws vectors by its length. Sums and products are exact in
-//! any order, and the one division a centroid needs is a single correctly rounded step: the same vectors in the same
+//! Points and centroids are [`Direction`]s; a point belongs to the centroid of greatest inner product, of equals the first.
+//! Sums and products are exact in any order, and a centroid's scaling is correctly rounded: the same points in the same
 //! order give the same centroids on every machine. A library that multiplies matrices in floats cannot promise that.
 //!
 //! [`fit`] is Lloyd's iteration. [`fit_nested`] splits twice and then polishes: hundreds of centroids at a cost that
@@ -11,26 +10,19 @@
 use freshet_schema::hash;
 use serde::{Deserialize, Serialize};
 
+use crate::direction::{Direction, NORM, check, dot};
 use crate::vector::LONG_DIMS;
 
-/// Norm of a centroid before its entries are rounded. A quantised vector has a norm of at most 128 x sqrt([`LONG_DIMS`]) =
-/// 2,897 and a rounded centroid of at most [`NORM`] + sqrt([`LONG_DIMS`]) / 2 = 4,108, so an inner product and each of its
-/// partial sums stay below 2^24 (Cauchy-Schwarz): exact even where they are added up as f32.
-pub const NORM: i16 = 4096;
-
-/// Vectors compared with a centroid while it is in the cache.
+/// Points compared with a centroid while it is in the cache.
 const TOGETHER: usize = 8;
 
 /// Fewer centroids than this are fitted in one step.
 const NEST_FROM: usize = 64;
 
-/// Chances are drawn in steps of one in so many.
-const CHANCE: u64 = 1 << 16;
-
 /// Full iterations after the nested split.
 const POLISH: u32 = 2;
 
-/// Centroids: directions in the space of quantised vectors, by number from 0.
+/// Directions about which points gather, by number from 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Rows")]
 pub struct Centroids {
@@ -67,15 +59,13 @@ pub enum BadCentroids {
         /// Entries in all.
         entries: usize,
     },
-    /// A row is too long for exact inner products.
-    #[error(
-        "centroids: row {row} has the squared norm {square}, more than a centroid can have: the data is damaged"
-    )]
-    Norm {
+    /// A row is no direction.
+    #[error("centroids: row {row}: {source}")]
+    Row {
         /// Its number, from 0.
         row: usize,
-        /// Its squared norm.
-        square: i64,
+        /// What it is.
+        source: crate::direction::NoDirection,
     },
 }
 
@@ -83,20 +73,16 @@ impl Centroids {
     /// Centroids from their rows, one after the other; none at all is allowed.
     ///
     /// # Errors
-    /// `dims` out of 1..=[`LONG_DIMS`], a row that is not whole, or one too long.
+    /// `dims` out of 1..=[`LONG_DIMS`], a row that is not whole, or one that is no direction.
     pub fn new(dims: usize, entries: Vec<i16>) -> Result<Self, BadCentroids> {
         if !(1..=LONG_DIMS).contains(&dims) {
             return Err(BadCentroids::Dims(dims));
         }
-        if entries.len() % dims != 0 {
+        if !entries.len().is_multiple_of(dims) {
             return Err(BadCentroids::Rows { dims, entries: entries.len() });
         }
-        let longest = (f64::from(NORM) + (LONG_DIMS as f64).sqrt() / 2.0).powi(2) as i64;
         for (row, centroid) in entries.chunks_exact(dims).enumerate() {
-            let square = square(centroid.iter().map(|x| i64::from(*x)));
-            if square > longest {
-                return Err(BadCentroids::Norm { row, square });
-            }
+            check(centroid).map_err(|source| BadCentroids::Row { row, source })?;
         }
         Ok(Self { dims, entries })
     }
@@ -130,17 +116,16 @@ impl Centroids {
         &self.entries
     }
 
-    /// The centroid of greatest inner product with `vector`, of equals the first; none where there is none or `vector`
-    /// has other dimensions.
+    /// The centroid of greatest inner product with `point`, of equals the first; none where there is none or `point` has
+    /// other dimensions.
     #[must_use]
-    pub fn nearest(&self, vector: &[i8]) -> Option<usize> {
-        if vector.len() != self.dims {
+    pub fn nearest(&self, point: &Direction) -> Option<usize> {
+        if point.entries().len() != self.dims {
             return None;
         }
-        let wide: Vec<i16> = vector.iter().map(|x| i16::from(*x)).collect();
         let mut best: Option<(i32, usize)> = None;
         for (number, row) in self.rows().enumerate() {
-            let score = dot(&wide, row);
+            let score = dot(point.entries(), row);
             if best.is_none_or(|(most, _)| score > most) {
                 best = Some((score, number));
             }
@@ -149,30 +134,30 @@ impl Centroids {
     }
 }
 
-/// At most `k` centroids of `vectors`, by at most `iterations` of Lloyd's steps. Those begin at vectors drawn by `seed` and
-/// their place in the slice (k-means++). A centroid that loses all its vectors takes the one that fits worst where it is. Zero
-/// vectors have no direction and are left out; so are vectors that have not `dims` entries.
+/// At most `k` centroids of `points` of `dims` entries, by at most `iterations` of Lloyd's steps. Those begin at points drawn by
+/// `seed` and their place in the slice (k-means++). A centroid that loses all its points takes the one that fits worst
+/// where it is. Points of other dimensions are left out.
 ///
 /// # Panics
-/// Never for `dims` in 1..=[`LONG_DIMS`]; beyond, the caller is wrong.
+/// For `dims` beyond 1..=[`LONG_DIMS`].
 #[must_use]
-pub fn fit(vectors: &[&[i8]], dims: usize, k: usize, iterations: u32, seed: u64) -> Centroids {
-    let points = Points::new(vectors, dims);
+pub fn fit(points: &[&Direction], dims: usize, k: usize, iterations: u32, seed: u64) -> Centroids {
+    let points = Points::new(points, dims);
     let all: Vec<u32> = (0..points.len() as u32).collect();
     finish(dims, lloyd(&points, &all, points.draw(&all, k, seed), iterations))
 }
 
-/// As [`fit`], but the vectors are first split into about sqrt(`k`) cells, each cell into its share of the `k` by size,
-/// and two full iterations polish the outcome.
+/// As [`fit`], but the points are first split into about sqrt(`k`) cells, each cell into its share of the `k` by size, and two
+/// full iterations polish the outcome.
 ///
 /// # Panics
-/// Never for `dims` in 1..=[`LONG_DIMS`]; beyond, the caller is wrong.
+/// For `dims` beyond 1..=[`LONG_DIMS`].
 #[must_use]
-pub fn fit_nested(vectors: &[&[i8]], dims: usize, k: usize, iterations: u32, seed: u64) -> Centroids {
+pub fn fit_nested(points: &[&Direction], dims: usize, k: usize, iterations: u32, seed: u64) -> Centroids {
     if k < NEST_FROM {
-        return fit(vectors, dims, k, iterations, seed);
+        return fit(points, dims, k, iterations, seed);
     }
-    let points = Points::new(vectors, dims);
+    let points = Points::new(points, dims);
     let all: Vec<u32> = (0..points.len() as u32).collect();
     let cells = lloyd(&points, &all, points.draw(&all, k.isqrt(), seed), iterations);
     let mut members = vec![Vec::new(); cells.len() / dims];
@@ -196,58 +181,31 @@ fn finish(dims: usize, entries: Vec<i16>) -> Centroids {
     Centroids::new(dims, entries).expect("rows are whole, and scaled to NORM before they are rounded")
 }
 
-/// Inner product of a vector and a centroid, below 2^24.
-fn dot(a: &[i16], b: &[i16]) -> i32 {
-    a.iter().zip(b).map(|(x, y)| i32::from(*x) * i32::from(*y)).sum()
-}
-
-fn square(entries: impl Iterator<Item = i64>) -> i64 {
-    entries.map(|x| x * x).sum()
-}
-
-/// `sum` scaled to [`NORM`]; nothing where it has no direction.
-fn direction(sum: &[i64]) -> Option<impl Iterator<Item = i16>> {
-    let norm = (square(sum.iter().copied()) as f64).sqrt();
-    (norm > 0.0).then(|| sum.iter().map(move |x| (*x as f64 * f64::from(NORM) / norm).round() as i16))
-}
-
-/// The vectors that have a direction, widened once.
+/// The points' entries, one after the other.
 struct Points {
     dims: usize,
     entries: Vec<i16>,
-    norms: Vec<f64>,
 }
 
 impl Points {
-    fn new(vectors: &[&[i8]], dims: usize) -> Self {
-        let mut points = Self { dims, entries: Vec::with_capacity(vectors.len() * dims), norms: Vec::new() };
-        for vector in vectors {
-            if vector.len() == dims && vector.iter().any(|x| *x != 0) {
-                points.entries.extend(vector.iter().map(|x| i16::from(*x)));
-                points.norms.push((square(vector.iter().map(|x| i64::from(*x))) as f64).sqrt());
-            }
-        }
-        points
+    fn new(points: &[&Direction], dims: usize) -> Self {
+        let rows = points.iter().map(|point| point.entries()).filter(|row| row.len() == dims);
+        Self { dims, entries: rows.collect::<Vec<_>>().concat() }
     }
 
     fn len(&self) -> usize {
-        self.norms.len()
+        self.entries.len() / self.dims
     }
 
     fn row(&self, point: u32) -> &[i16] {
         &self.entries[point as usize * self.dims..][..self.dims]
     }
 
-    fn direction(&self, point: u32) -> Vec<i16> {
-        let row: Vec<i64> = self.row(point).iter().map(|x| i64::from(*x)).collect();
-        direction(&row).expect("a zero vector is no point").collect()
-    }
-
-    /// The directions of at most `k` of `of`: each is drawn by hash with a chance of one less its greatest cosine with
-    /// those before it (k-means++, Arthur and Vassilvitskii 2007). Fewer where `of` has fewer directions.
+    /// At most `k` of `of`: each is drawn by hash with a chance of one less its greatest cosine with those before it
+    /// (k-means++, Arthur and Vassilvitskii 2007). Fewer where `of` has fewer directions.
     fn draw(&self, of: &[u32], k: usize, seed: u64) -> Vec<i16> {
         let mut drawn: Vec<i16> = Vec::with_capacity(k * self.dims);
-        let mut chances = vec![CHANCE; of.len()];
+        let mut chances = vec![2 * i64::from(NORM).pow(2) as u64; of.len()];
         for number in 0..k as u64 {
             let total: u64 = chances.iter().sum();
             if total == 0 {
@@ -262,15 +220,13 @@ impl Points {
                 None => true,
             });
             let lucky = lucky.expect("the ticket is below the sum of all chances");
-            let centroid = self.direction(of[lucky]);
+            let centroid = self.row(of[lucky]);
             for (point, chance) in of.iter().zip(&mut chances) {
-                let cosine = f64::from(dot(self.row(*point), &centroid))
-                    / (self.norms[*point as usize] * f64::from(NORM));
-                // Negative chances, of rounding, become 0.
-                *chance = (*chance).min(((1.0 - cosine) * CHANCE as f64) as u64);
+                let row = self.row(*point);
+                let apart = i64::from(NORM).pow(2) - i64::from(dot(row, centroid));
+                *chance = if row == centroid { 0 } else { (*chance).min(apart.max(0) as u64) };
             }
-            chances[lucky] = 0;
-            drawn.extend(centroid);
+            drawn.extend_from_slice(centroid);
         }
         drawn
     }
@@ -317,24 +273,23 @@ fn move_centroids(points: &Points, of: &[u32], assigned: &[(u32, i32)], centroid
     }
     let mut misfits: Option<std::vec::IntoIter<usize>> = None;
     for (cell, centroid) in centroids.chunks_exact_mut(points.dims).enumerate() {
-        if let Some(moved) = direction(&sums[cell * points.dims..][..points.dims]) {
-            centroid.iter_mut().zip(moved).for_each(|(x, y)| *x = y);
+        if let Some(moved) = Direction::of_sum(&sums[cell * points.dims..][..points.dims]) {
+            centroid.copy_from_slice(moved.entries());
             continue;
         }
         // A centroid without points, or whose points cancel out.
-        let misfits = misfits.get_or_insert_with(|| worst_first(points, of, assigned).into_iter());
+        let misfits = misfits.get_or_insert_with(|| worst_first(assigned).into_iter());
         if let Some(place) = misfits.find(|place| counts[assigned[*place].0 as usize] > 1) {
             counts[assigned[place].0 as usize] -= 1;
-            centroid.iter_mut().zip(points.direction(of[place])).for_each(|(x, y)| *x = y);
+            centroid.copy_from_slice(points.row(of[place]));
         }
     }
 }
 
-/// Places in `of`, least cosine with their centroid first.
-fn worst_first(points: &Points, of: &[u32], assigned: &[(u32, i32)]) -> Vec<usize> {
-    let cosine = |place: &usize| f64::from(assigned[*place].1) / points.norms[of[*place] as usize];
-    let mut places: Vec<usize> = (0..of.len()).collect();
-    places.sort_by(|a, b| cosine(a).total_cmp(&cosine(b)).then(a.cmp(b)));
+/// Places in `assigned`, least inner product first.
+fn worst_first(assigned: &[(u32, i32)]) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..assigned.len()).collect();
+    places.sort_by_key(|place| (assigned[*place].1, *place));
     places
 }
 
