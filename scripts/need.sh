@@ -16,14 +16,20 @@ need() {
     wanted=$1
     shift
     command -v "$wanted" >/dev/null 2>&1 && return 0
+    apt_install "$wanted" "$@" && command -v "$wanted" >/dev/null 2>&1
+}
+
+# apt_install PURPOSE PACKAGE...
+apt_install() {
     command -v apt-get >/dev/null 2>&1 || return 1
-    echo "installing $* (for $wanted)"
+    purpose=$1
+    shift
+    echo "installing $* (for $purpose)"
     if [ -z "${apt_updated:-}" ]; then
         as_root apt-get update -qq || return 1
         apt_updated=yes
     fi
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null || return 1
-    command -v "$wanted" >/dev/null 2>&1
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 must_have() {
@@ -45,8 +51,22 @@ must_have_rust() {
     fi
 }
 
-# The C compiler builds zstd and links.
+# FAISS is linked with BLAS, LAPACK and OpenMP. A library is no command: whether it is there, the linker knows.
+links_blas() {
+    echo 'int main(void) { return 0; }' | cc -x c - -lblas -llapack -lgomp -o /dev/null 2>/dev/null
+}
+
+# The C compiler builds zstd and links; cmake and the C++ compiler build FAISS.
 must_have_build_tools() {
     must_have_rust
     must_have cc gcc libc6-dev
+    must_have c++ g++
+    must_have cmake cmake make
+    if ! links_blas; then
+        apt_install "BLAS and LAPACK" libopenblas-dev || true
+        if ! links_blas; then
+            echo "error: -lblas -llapack -lgomp do not link: install the package libopenblas-dev, then try again" >&2
+            exit 1
+        fi
+    fi
 }
