@@ -24,7 +24,7 @@ use crate::cut::Cuts;
 use crate::enrich::{self, Enrich, Enriched, VideoIn};
 use crate::epoch::{per_epoch, updates};
 use crate::groups::{GroupIn, Groups};
-use crate::lists::{ListOut, Lists};
+use crate::lists::{Answer, ListOut, Lists};
 use crate::params::Params;
 use crate::pools::{Change, PoolIn, Pools};
 use crate::publish::{Publish, PublishIn, Published};
@@ -52,6 +52,8 @@ pub enum Leaving {
     Change(Change),
     /// A change of an inner view.
     Tap(Tap),
+    /// A list that was asked for.
+    Answer(Answer),
     /// So many early interactions wait on this worker, and so many gave way because too many would.
     Waiting(u64, u64),
 }
@@ -292,14 +294,14 @@ pub fn build<'s>(
         .clone()
         .flat_map(|l| match l {
             ListOut::Listed(Subject::User(user), videos) => Some(UserIn::Listed(user, videos)),
-            ListOut::Listed(Subject::Group(_), _) | ListOut::Change(_) => None,
+            ListOut::Listed(Subject::Group(_), _) | ListOut::Change(_) | ListOut::Answer(_) => None,
         })
         .connect_loop(listed_loop);
     lists
         .clone()
         .flat_map(|l| match l {
             ListOut::Listed(Subject::Group(group), videos) => Some(GroupIn::Listed(group, videos)),
-            ListOut::Listed(Subject::User(_), _) | ListOut::Change(_) => None,
+            ListOut::Listed(Subject::User(_), _) | ListOut::Change(_) | ListOut::Answer(_) => None,
         })
         .connect_loop(group_lists_loop);
     let tops = answers.flat_map(|a| match a {
@@ -325,6 +327,7 @@ pub fn build<'s>(
         [
             lists.flat_map(|l| match l {
                 ListOut::Change(change) => Some(Leaving::Change(change)),
+                ListOut::Answer(answer) => Some(Leaving::Answer(answer)),
                 ListOut::Listed(..) => None,
             }),
             pools.map(Leaving::Change),
@@ -383,6 +386,7 @@ fn user_route(message: &UserIn) -> u64 {
         UserIn::Follow(user, ..)
         | UserIn::ForgetEvent(user, _)
         | UserIn::ForgetUser(user, _)
+        | UserIn::Ask(user)
         | UserIn::Listed(user, _) => route(*user),
         UserIn::Clock(_) | UserIn::ForgetVideo(..) | UserIn::Gone(_) | UserIn::Skips(_) => 0,
     }

@@ -49,15 +49,69 @@ pub const CATEGORY_RULE: &str = "category";
 /// A candidate and the asks in whose quota it is.
 type Chosen = (Candidate, u8);
 
+/// All candidates of a request, before any rule places them.
+#[derive(Clone, Debug)]
+pub struct Scored {
+    /// Best first; for a new user in no order that means anything.
+    pool: Vec<Chosen>,
+    /// The best watched videos above the quotas' ends.
+    watched: Vec<u64>,
+}
+
+impl Scored {
+    /// The candidates with the number that orders them, best first, of equals the lower video first. For a user with a
+    /// history that is the product of the score parts. A new user's list is not made by it: there it is the place among the
+    /// sources in the order of their preference and the values in them, counted from the worst (1).
+    #[must_use]
+    pub fn scores(&self, request: &Request) -> Vec<(u64, u64)> {
+        if !request.new_user {
+            return self.pool.iter().map(|(c, _)| (c.video, c.parts.score())).collect();
+        }
+        let (popular, explore) = by_standing(&self.pool, request);
+        let known: FxHashSet<u64> = popular.iter().map(|(_, (c, _))| c.video).collect();
+        let popular = popular.into_iter().map(|((source, value, video), _)| ((source, value), video));
+        let explore = explore
+            .into_iter()
+            .filter(|(_, (c, _))| !known.contains(&c.video))
+            .map(|(value, (c, _))| ((usize::MAX, Reverse(value)), c.video));
+        let mut scores: Vec<(u64, u64)> = Vec::with_capacity(self.pool.len());
+        let (mut last, mut level) = (None, 0);
+        for (standing, video) in popular.chain(explore) {
+            level += u64::from(last != Some(standing));
+            last = Some(standing);
+            scores.push((video, level));
+        }
+        for (_, score) in &mut scores {
+            *score = level + 1 - *score;
+        }
+        scores
+    }
+}
+
 /// Makes the list for `request` from the answers of all workers.
 #[must_use]
 pub fn make(request: &Request, replies: &[Reply], params: &Params) -> List {
+    place(score(request, replies), request, params)
+}
+
+/// Keeps each source's quota of the workers' answers, and orders them.
+#[must_use]
+pub fn score(request: &Request, replies: &[Reply]) -> Scored {
     let (mut pool, watched) = quotas(request, replies);
     pool.retain(|(candidate, _)| !request.last_watched.contains(&candidate.video));
+    if !request.new_user {
+        pool.sort_by_cached_key(|(c, _)| (Reverse(c.parts.score()), c.video));
+    }
+    Scored { pool, watched }
+}
+
+/// Places what was scored by the rules.
+#[must_use]
+pub fn place(scored: Scored, request: &Request, params: &Params) -> List {
+    let Scored { pool, watched } = scored;
     let (items, rest) = if request.new_user {
         for_strangers(&pool, request, params)
     } else {
-        pool.sort_by_cached_key(|(c, _)| (Reverse(c.parts.score()), c.video));
         spread(&pool, params.feed.length, params.feed.per_category, params.feed.category_window)
     };
     let mut dropped = rest;
@@ -153,18 +207,22 @@ fn spread(
     (items, rest)
 }
 
-/// The list of somebody without history (seed 002: seven popular and three to explore of ten, shuffled). In each block of
-/// ten, `new_user_popular` of the places go to the best of the demographic group, filled up from what was asked for and from
-/// the global trend, and the rest to a draw from all videos; the block is shuffled by a seeded hash.
-fn for_strangers(pool: &[Chosen], request: &Request, params: &Params) -> (Vec<Placed>, Vec<(u64, Dropped)>) {
-    const BLOCK: usize = 10;
+/// How good a new user's candidate is: the preference of its source, the value there, its number.
+type Standing = (usize, Reverse<i64>, u64);
+
+/// A new user's candidates: those of a source that says something, best first, and those drawn to explore with the value of
+/// the draw, best first. A candidate can be both.
+fn by_standing<'a>(
+    pool: &'a [Chosen],
+    request: &Request,
+) -> (Vec<(Standing, &'a Chosen)>, Vec<(i64, &'a Chosen)>) {
     let ask_of = |source: Source| request.asks.iter().position(|a| a.source == SourceId::new(source));
     let preferred: Vec<usize> =
         [Source::Followed, Source::Hashtag, Source::Demographic, Source::Sound, Source::Trending]
             .into_iter()
             .filter_map(ask_of)
             .collect();
-    // (how good the source is, rank within it): the first source that has the video speaks for it.
+    // The first source that has the video speaks for it.
     let standing = |c: &Candidate| {
         let best = preferred.iter().enumerate().find(|(_, ask)| c.ranks[**ask] != ABSENT);
         best.map(|(n, ask)| (n, Reverse(c.ranks[*ask]), c.video))
@@ -172,16 +230,25 @@ fn for_strangers(pool: &[Chosen], request: &Request, params: &Params) -> (Vec<Pl
     let mut popular: Vec<_> = pool.iter().filter_map(|entry| Some((standing(&entry.0)?, entry))).collect();
     popular.sort_unstable_by_key(|(standing, _)| *standing);
     let drawn = |c: &Candidate| ask_of(Source::Exploration).map_or(ABSENT, |ask| c.ranks[ask]);
-    let mut explore: Vec<_> = pool.iter().filter(|(c, _)| drawn(c) != ABSENT).collect();
-    explore.sort_unstable_by_key(|(c, _)| (Reverse(drawn(c)), c.video));
+    let mut explore: Vec<_> =
+        pool.iter().map(|entry| (drawn(&entry.0), entry)).filter(|(value, _)| *value != ABSENT).collect();
+    explore.sort_unstable_by_key(|(value, (c, _))| (Reverse(*value), c.video));
+    (popular, explore)
+}
 
+/// The list of somebody without history (seed 002: seven popular and three to explore of ten, shuffled). In each block of
+/// ten, `new_user_popular` of the places go to the best of the demographic group, filled up from what was asked for and from
+/// the global trend, and the rest to a draw from all videos; the block is shuffled by a seeded hash.
+fn for_strangers(pool: &[Chosen], request: &Request, params: &Params) -> (Vec<Placed>, Vec<(u64, Dropped)>) {
+    const BLOCK: usize = 10;
+    let (popular, explore) = by_standing(pool, request);
     let (kind, subject) = match &request.subject {
         Subject::User(user) => (0, *user),
         Subject::Group(group) => (1, hash::text(group)),
     };
     let share = (params.feed.new_user_popular * BLOCK as f64).round() as usize;
     let mut popular = popular.into_iter().map(|(_, entry)| entry);
-    let mut explore = explore.into_iter();
+    let mut explore = explore.into_iter().map(|(_, entry)| entry);
     let mut used: FxHashSet<u64> = FxHashSet::default();
     let mut items: Vec<Placed> = Vec::new();
     while items.len() < params.feed.length {
@@ -253,6 +320,7 @@ mod tests {
     fn a_quota_goes_to_the_best_of_all_workers() {
         let request = Request {
             subject: Subject::User(1),
+            asked: false,
             now: 0,
             query: None,
             asks: vec![Ask { source: SourceId(4), quota: 2, pools: Vec::new() }],
