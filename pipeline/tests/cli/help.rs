@@ -3,11 +3,15 @@ use crate::support::{golden, ok, root, run_in};
 #[test]
 fn help_teaches() {
     let mut text = ok(&root(), &["--help"]);
-    for command in ["run", "check", "import", "generate", "feed", "why", "stats", "trending", "dump"] {
+    for command in ["run", "check", "import", "generate", "eval", "feed", "why", "stats", "trending", "dump"]
+    {
         let help = ok(&root(), &[command, "--help"]);
         assert!(help.contains("Example"), "{command} --help shows no example");
         text.push_str(&format!("\n---- freshet {command} --help\n{help}"));
     }
+    let help = ok(&root(), &["eval", "retrieval", "--help"]);
+    assert!(help.contains("Examples:"), "{help}");
+    text.push_str(&format!("\n---- freshet eval retrieval --help\n{help}"));
     golden("help.txt", &text);
 }
 
