@@ -35,12 +35,12 @@ pub enum Heard {
 /// A list was asked for just before an interaction was learned.
 #[derive(Clone, Copy, Debug)]
 pub struct Question {
-    /// The epoch of the ask.
-    pub epoch: u64,
     /// Whose list.
     pub user: UserId,
     /// The video of the interaction.
     pub target: VideoId,
+    /// A video that the user has, though the graph was not told: it does not compete.
+    pub masked: Option<VideoId>,
     /// Its time in milliseconds since 1970.
     pub time: u64,
     /// The user has no earlier interaction.
@@ -171,7 +171,11 @@ impl Judge {
         // Announced at the very moment of its first view is how an importer derives uploads: nobody could know it before.
         let announced = video.and_then(|v| v.announced).is_some_and(|at| at < question.time);
         let seen = met.is_some() || announced;
-        let ranks = [metrics::mid_rank(&answer.scored, target), metrics::place(&answer.listed, target)];
+        let masked = question.masked.map(|video| video.0);
+        let scored: Vec<(u64, u64)> =
+            answer.scored.iter().copied().filter(|(video, _)| Some(*video) != masked).collect();
+        let listed: Vec<u64> = answer.listed.iter().copied().filter(|video| Some(*video) != masked).collect();
+        let ranks = [metrics::mid_rank(&scored, target), metrics::place(&listed, target)];
         self.outcomes.push(Outcome {
             user: question.user,
             time: question.time,
@@ -180,10 +184,10 @@ impl Judge {
             fresh: met.is_some_and(|v| question.time - v.first < FRESH),
             cold_item: video.map_or(0, |v| v.interactions) < COLD_ITEM,
             cold_user: question.cold_user,
-            candidates: answer.scored.len(),
+            candidates: scored.len(),
         });
-        let off: Vec<u64> = answer.scored.iter().take(TOP).map(|(video, _)| *video).collect();
-        let on = &answer.listed[..answer.listed.len().min(TOP)];
+        let off: Vec<u64> = scored.iter().take(TOP).map(|(video, _)| *video).collect();
+        let on = &listed[..listed.len().min(TOP)];
         for (mode, list) in [(Mode::Off, &off[..]), (Mode::On, on)] {
             self.show(mode, list);
         }
@@ -245,7 +249,7 @@ mod tests {
     }
 
     fn question(target: u64, time: u64) -> Question {
-        Question { epoch: 1, user: UserId(1), target: VideoId(target), time, cold_user: false }
+        Question { user: UserId(1), target: VideoId(target), masked: None, time, cold_user: false }
     }
 
     fn answer(scored: &[(u64, u64)], listed: &[u64]) -> Answer {
@@ -287,6 +291,10 @@ mod tests {
         judge.answered(&question(7, 6), &all);
         assert_eq!((judge.outcomes[4].ranks, judge.outcomes[4].seen), ([None, None], true));
         assert_eq!(judge.catalogue(), 2);
+        let masked = Question { masked: Some(VideoId(2)), ..question(1, 200 + FRESH) };
+        judge.answered(&masked, &all);
+        assert_eq!(judge.outcomes[5].ranks, [Some(1.0), Some(2.0)], "the masked one does not compete");
+        assert_eq!(judge.outcomes[5].candidates, 2);
     }
 
     #[test]

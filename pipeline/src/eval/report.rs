@@ -11,11 +11,37 @@ use super::cost::Cost;
 use super::exposure;
 use super::judge::{Mode, Outcome, Shown, TOP};
 use super::timeline::{self, Bin};
-use super::walk::{Plan, Walked};
+use super::walk::Walked;
+use super::{holdout, walk};
 use crate::progress_display::count;
 use crate::table::{Align, printable, render};
 
-/// All figures of `freshet eval retrieval`.
+/// What was measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Plan {
+    /// Test, then train.
+    Retrieval(walk::Plan),
+    /// Leave-last-out.
+    Holdout(holdout::Plan),
+}
+
+impl Plan {
+    fn command(&self) -> &'static str {
+        match self {
+            Self::Retrieval(_) => "eval retrieval",
+            Self::Holdout(_) => "eval holdout",
+        }
+    }
+
+    fn held(held: holdout::Held) -> &'static str {
+        match held {
+            holdout::Held::Test => "test",
+            holdout::Held::Validation => "validation",
+        }
+    }
+}
+
+/// All figures of a measurement.
 pub struct Report {
     /// The log's folder, as it was given.
     pub log: String,
@@ -23,7 +49,7 @@ pub struct Report {
     pub interactions: usize,
     /// Records that were refused.
     pub refused: u64,
-    /// Which interactions were scored.
+    /// Which interactions were scored, and when.
     pub plan: Plan,
     /// Seed of the graph and of the resampling.
     pub seed: u64,
@@ -188,6 +214,23 @@ impl Report {
                 "ild_pairs_known": lists.pairs_known,
             })
         });
+        let mut protocol = json!({
+            "interactions": self.interactions,
+            "list_length": self.length,
+            "top": TOP,
+            "seed": self.seed,
+            "resamples": RESAMPLES,
+        });
+        match self.plan {
+            Plan::Retrieval(plan) => {
+                protocol["every"] = json!(plan.every);
+                protocol["warmup_interactions"] = json!(plan.warmup);
+            }
+            Plan::Holdout(plan) => {
+                protocol["events"] = json!(plan.events);
+                protocol["held_out"] = json!(Plan::held(plan.held));
+            }
+        }
         let (width, bins) = &self.over_time;
         let bins: Vec<Json> = bins
             .iter()
@@ -196,17 +239,9 @@ impl Report {
             })
             .collect();
         json!({
-            "command": "eval retrieval",
+            "command": self.plan.command(),
             "log": self.log,
-            "protocol": {
-                "every": self.plan.every,
-                "warmup_interactions": self.plan.warmup,
-                "interactions": self.interactions,
-                "list_length": self.length,
-                "top": TOP,
-                "seed": self.seed,
-                "resamples": RESAMPLES,
-            },
+            "protocol": protocol,
             "interrupted": self.interrupted,
             "learned": self.learned,
             "users": self.users,
@@ -240,21 +275,24 @@ impl Report {
             text.push('\n');
         };
         line(format!(
-            "{}: {} interactions of {} users with {} videos, in the order of time",
+            "{}: {} interactions of {} users learned in the order of time; {} videos",
             printable(&self.log),
             n(self.learned),
             n(self.users),
             n(self.catalogue),
         ));
         if self.interrupted {
-            line(format!("INTERRUPTED: {} of {} interactions", n(self.learned), n(self.interactions)));
+            line(format!("INTERRUPTED after {} of {} interactions", n(self.learned), n(self.interactions)));
         }
+        let which = match self.plan {
+            Plan::Retrieval(plan) => format!("each {}. after the first {}", plan.every, n(plan.warmup)),
+            Plan::Holdout(plan) => {
+                format!("the {} of each user's last {} events", Plan::held(plan.held), plan.events)
+            }
+        };
         line(format!(
-            "scored: {} (each {}. after the first {}), of them never seen before and so a miss: {} ({:.1} %); {} more were \
-             repeats",
+            "scored: {} ({which}), of them never seen before and so a miss: {} ({:.1} %); {} more were repeats",
             n(self.scored),
-            self.plan.every,
-            n(self.plan.warmup),
             n(self.never_seen),
             100.0 * share(self.never_seen as u64, self.scored as u64),
             count(self.repeats),
@@ -291,7 +329,7 @@ impl Report {
         ];
         columns.extend(METRIC_NAMES.map(|name| (name, Align::Right)));
         let mut rows = Vec::new();
-        for (name, row) in SLICE_NAMES.into_iter().zip(&self.accuracy) {
+        for (name, row) in SLICE_NAMES.into_iter().zip(&self.accuracy).filter(|(_, row)| row.scored > 0) {
             for mode in Mode::ALL {
                 let mut cells = match mode {
                     Mode::Off => vec![name.to_owned(), count(row.scored), count(row.users)],
