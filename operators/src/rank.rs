@@ -316,22 +316,58 @@ mod tests {
         assert_eq!(rest.len(), 10);
     }
 
-    #[test]
-    fn a_quota_goes_to_the_best_of_all_workers() {
-        let request = Request {
+    fn request(new_user: bool, asks: &[(Source, usize)]) -> Request {
+        let ask = |(source, quota): &(Source, usize)| Ask {
+            source: SourceId::new(*source),
+            quota: *quota,
+            pools: Vec::new(),
+        };
+        Request {
             subject: Subject::User(1),
             asked: false,
             now: 0,
             query: None,
-            asks: vec![Ask { source: SourceId(4), quota: 2, pools: Vec::new() }],
+            asks: asks.iter().map(ask).collect(),
             watched: Arc::default(),
             last_watched: Vec::new(),
-            new_user: false,
+            new_user,
             session: None,
             group: Arc::new("all".to_owned()),
             drift: false,
             obsession: false,
+        }
+    }
+
+    #[test]
+    fn scores_say_by_what_a_list_is_ordered() {
+        let ranked = request(false, &[(Source::Trending, 9)]);
+        let pool = vec![candidate(2, 30, 0), candidate(1, 20, 0)];
+        let scored = Scored { pool, watched: Vec::new() };
+        let score = |millionths: u64| millionths * 1_000_000;
+        assert_eq!(scored.scores(&ranked), [(2, score(30)), (1, score(20))]);
+
+        // For a new user: the group's popular, then the trend's, of equals the lower number first, then what was drawn.
+        let stranger =
+            request(true, &[(Source::Trending, 9), (Source::Demographic, 9), (Source::Exploration, 9)]);
+        let with = |video: u64, trend: i64, group: i64, draw: i64| {
+            let (mut candidate, asks) = candidate(video, 1, 0);
+            candidate.ranks[..3].copy_from_slice(&[trend, group, draw]);
+            (candidate, asks)
         };
+        let pool = vec![
+            with(1, 50, ABSENT, -7),
+            with(2, ABSENT, ABSENT, -3),
+            with(3, 40, 10, ABSENT),
+            with(5, 50, ABSENT, ABSENT),
+            with(4, 50, ABSENT, ABSENT),
+        ];
+        let scored = Scored { pool, watched: Vec::new() };
+        assert_eq!(scored.scores(&stranger), [(3, 3), (1, 2), (4, 2), (5, 2), (2, 1)]);
+    }
+
+    #[test]
+    fn a_quota_goes_to_the_best_of_all_workers() {
+        let request = request(false, &[(Source::Trending, 2)]);
         let reply = |scores: &[(u64, u32)]| Reply {
             request: Arc::new(request.clone()),
             candidates: scores.iter().map(|(v, s)| candidate(*v, *s, 0).0).collect(),

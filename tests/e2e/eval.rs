@@ -1,6 +1,7 @@
 //! `freshet eval` on worlds of known making: the figures are plausible, complete, and the same however they are computed.
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value as Json, json};
@@ -8,9 +9,13 @@ use serde_json::{Value as Json, json};
 use crate::harness::{freshet, ok, ok_json, run};
 use crate::world::{add_records, world};
 
-/// The figures without what a run took.
-fn figures(dir: &std::path::Path, more: &[&str]) -> Json {
-    let mut report = ok_json(dir, &[&["eval", "retrieval", "log", "--json", "--quiet"], more].concat());
+/// The figures of `eval retrieval` without what a run took.
+fn figures(dir: &Path, more: &[&str]) -> Json {
+    measured(dir, "retrieval", more)
+}
+
+fn measured(dir: &Path, what: &str, more: &[&str]) -> Json {
+    let mut report = ok_json(dir, &[&["eval", what, "log", "--json", "--quiet"], more].concat());
     let cost = report.as_object_mut().expect("an object").remove("cost").expect("the cost");
     assert!(cost["seconds"].as_f64().is_some_and(|s| s > 0.0), "{cost}");
     assert!(cost["peak_rss_bytes"].as_u64().is_some_and(|bytes| bytes > 1 << 20), "{cost}");
@@ -130,6 +135,35 @@ fn what_is_scored_is_never_known_before() {
     assert_eq!(report["accuracy"]["cold_item"]["scored"], 21);
     assert_eq!(report["accuracy"]["fresh"]["scored"], 58);
     assert_eq!(report["lists"]["off"]["ild"], Json::Null, "nothing is said of the videos");
+}
+
+#[test]
+fn the_last_is_held_out_and_the_one_before_does_not_compete() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    let views: Vec<Json> = (1..=20u64)
+        .flat_map(|user| (1..=5).map(move |n| view(n, user, n, START + 100_000 * n + user)))
+        .chain([view(1, 21, 1, START + 1), view(2, 21, 2, START + 2)])
+        .collect();
+    let uploads: Vec<Json> = (1..=5).map(|video| upload(video, START)).collect();
+    add_records(dir, "log", "interactions", "part-0.jsonl", &views);
+    add_records(dir, "log", "uploads", "part-0.jsonl", &uploads);
+    // Of the last four, two are learned: 2 and 3. The first is not, so that 1 competes; user 21 has nothing to hold out.
+    let test = measured(dir, "holdout", &["--events", "4"]);
+    assert_eq!((&test["learned"], &test["scored"], &test["repeats"]), (&json!(42), &json!(20), &json!(0)));
+    assert_eq!((&test["protocol"]["held_out"], &test["protocol"]["events"]), (&json!("test"), &json!(4)));
+    let off = |report: &Json, metric: &str| {
+        report["accuracy"]["all"]["re_ranking"]["off"][metric]["value"].as_f64().expect("a number")
+    };
+    // 5 is ranked against 1 alone, as 4 is the validation's: first or second, or both in the middle.
+    assert_eq!(test["candidates"]["mean"], 2.0);
+    assert!(off(&test, "hr_10") == 1.0 && off(&test, "mrr") >= 0.5, "{test}");
+    let validation = measured(dir, "holdout", &["--events", "4", "--validation"]);
+    assert_eq!((&validation["candidates"]["mean"], &validation["scored"]), (&json!(3.0), &json!(20)));
+    assert_eq!(validation["protocol"]["held_out"], "validation");
+    assert_eq!(measured(dir, "holdout", &["--events", "4", "--workers", "2"]), test, "two workers");
+    let (code, _, err) = run(dir, &["eval", "holdout", "log", "--limit", "2", "--quiet"]);
+    assert!(code == Some(1) && err.contains("--events") && err.contains("longer log"), "{err}");
 }
 
 #[test]

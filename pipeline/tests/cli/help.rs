@@ -9,9 +9,11 @@ fn help_teaches() {
         assert!(help.contains("Example"), "{command} --help shows no example");
         text.push_str(&format!("\n---- freshet {command} --help\n{help}"));
     }
-    let help = ok(&root(), &["eval", "retrieval", "--help"]);
-    assert!(help.contains("Examples:"), "{help}");
-    text.push_str(&format!("\n---- freshet eval retrieval --help\n{help}"));
+    for measurement in ["retrieval", "holdout"] {
+        let help = ok(&root(), &["eval", measurement, "--help"]);
+        assert!(help.contains("Example"), "{measurement} --help shows no example");
+        text.push_str(&format!("\n---- freshet eval {measurement} --help\n{help}"));
+    }
     golden("help.txt", &text);
 }
 
