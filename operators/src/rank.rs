@@ -88,13 +88,7 @@ impl Scored {
     }
 }
 
-/// Makes the list for `request` from the answers of all workers.
-#[must_use]
-pub fn make(request: &Request, replies: &[Reply], params: &Params) -> List {
-    place(score(request, replies), request, params)
-}
-
-/// Keeps each source's quota of the workers' answers, and orders them.
+/// Keeps each source's quota of all workers' answers, and orders what is left.
 #[must_use]
 pub fn score(request: &Request, replies: &[Reply]) -> Scored {
     let (mut pool, watched) = quotas(request, replies);
@@ -105,7 +99,7 @@ pub fn score(request: &Request, replies: &[Reply]) -> Scored {
     Scored { pool, watched }
 }
 
-/// Places what was scored by the rules.
+/// Makes the list of what was scored, by the rules.
 #[must_use]
 pub fn place(scored: Scored, request: &Request, params: &Params) -> List {
     let Scored { pool, watched } = scored;

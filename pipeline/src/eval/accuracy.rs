@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::bootstrap::{self, Estimate, RESAMPLES, UserSums};
-use super::judge::{Mode, Outcome};
 use super::metrics::{hit, ndcg, reciprocal};
+use super::outcome::{Mode, Outcome};
 
 /// The metrics, in the order of [`Row::metrics`].
 pub const METRICS: [&str; 5] = ["hr_10", "hr_20", "ndcg_10", "ndcg_20", "mrr"];

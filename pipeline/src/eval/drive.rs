@@ -13,7 +13,8 @@ use freshet_operators::runtime::{self, EpochInput, Job, Output, WorkerGone};
 use freshet_schema::event::Origin;
 use freshet_schema::{Epoch, Event, Millis};
 
-use super::judge::{Heard, Judge, Question};
+use super::judge::Judge;
+use super::outcome::{Heard, Question};
 use crate::config::Config;
 
 /// Epochs that may be in the graph at once, at least. More than a service needs: nothing waits for a list here, and a

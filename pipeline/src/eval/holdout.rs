@@ -16,7 +16,7 @@ use freshet_schema::{Event, EventId, UserId, VideoId};
 use rustc_hash::FxHashSet;
 
 use super::drive::Drive;
-use super::judge::Question;
+use super::outcome::Question;
 use super::records::Log;
 use super::walk::Walked;
 use crate::config::Config;

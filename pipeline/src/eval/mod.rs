@@ -3,7 +3,7 @@
 //! The lists are those of the real graph, not of a model of it: the same operators as `freshet run`, with asks
 //! ([`freshet_operators::lists::Answer`]) in place of a store. [`records`] brings the log into the order of its events,
 //! [`walk`] decides what is asked when, [`drive`] takes it through the graph, [`judge`] looks at each answer as of its
-//! moment, and [`report`] adds up. What is computed from ranks and counts is a pure function in a file of its own ([`metrics`],
+//! moment, and [`report`] adds up what [`show`] prints. What is computed from ranks and counts is a pure function in a file of its own ([`metrics`],
 //! [`exposure`], [`diversity`], [`bootstrap`], [`timeline`]).
 
 mod accuracy;
@@ -15,9 +15,11 @@ mod exposure;
 mod holdout;
 mod judge;
 mod metrics;
+mod outcome;
 mod plot;
 mod records;
 mod report;
+mod show;
 mod timeline;
 mod walk;
 
@@ -126,7 +128,7 @@ fn measure(
     let report = Report::of(setting, &walked, cost);
     if let Some(path) = &options.plot {
         let (width, bins) = &report.over_time;
-        let svg = plot::svg(&report.log, *width, bins);
+        let svg = plot::svg(&report.setting.log, *width, bins);
         std::fs::write(path, svg).with_context(|| cannot_write(path))?;
     }
     Ok(report)

@@ -1,7 +1,7 @@
 //! HR@10 over event time, in bins of a fixed width.
 
-use super::judge::Outcome;
 use super::metrics::hit;
+use super::outcome::Outcome;
 
 /// Widths that people read easily: minutes, hours, days, weeks, in milliseconds.
 const WIDTHS: [u64; 13] = {

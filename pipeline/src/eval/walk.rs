@@ -11,7 +11,8 @@ use freshet_schema::{Event, UserId, VideoId};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::drive::Drive;
-use super::judge::{Judge, Question};
+use super::judge::Judge;
+use super::outcome::Question;
 use super::records::Log;
 use crate::config::Config;
 use crate::progress::Progress;
