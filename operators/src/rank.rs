@@ -204,12 +204,12 @@ fn spread(
 /// How good a new user's candidate is: the preference of its source, the value there, its number.
 type Standing = (usize, Reverse<i64>, u64);
 
+/// A candidate with what orders it.
+type By<'a, T> = (T, &'a Chosen);
+
 /// A new user's candidates: those of a source that says something, best first, and those drawn to explore with the value of
 /// the draw, best first. A candidate can be both.
-fn by_standing<'a>(
-    pool: &'a [Chosen],
-    request: &Request,
-) -> (Vec<(Standing, &'a Chosen)>, Vec<(i64, &'a Chosen)>) {
+fn by_standing<'a>(pool: &'a [Chosen], request: &Request) -> (Vec<By<'a, Standing>>, Vec<By<'a, i64>>) {
     let ask_of = |source: Source| request.asks.iter().position(|a| a.source == SourceId::new(source));
     let preferred: Vec<usize> =
         [Source::Followed, Source::Hashtag, Source::Demographic, Source::Sound, Source::Trending]

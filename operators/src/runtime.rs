@@ -192,6 +192,9 @@ fn work(
     let _ = outside.send(Output::Sizes(index, cuts.sizes()));
 }
 
+/// What an epoch says outside.
+type Said = (Vec<Change>, Vec<Tap>, Vec<Answer>);
+
 /// Sends what leaves the graph outside, and word of closed epochs. Outside may have stopped listening: then there is nobody
 /// to tell.
 fn leave<'s>(
@@ -203,7 +206,7 @@ fn leave<'s>(
         Pipeline,
         "Leave",
         move |_capability, _info| {
-            let mut waiting: BTreeMap<u64, (Vec<Change>, Vec<Tap>, Vec<Answer>)> = BTreeMap::new();
+            let mut waiting: BTreeMap<u64, Said> = BTreeMap::new();
             let mut closed = 0;
             move |(input, frontier), _output| {
                 input.for_each_time(|time, data| {
