@@ -20,7 +20,7 @@ use crate::cut::Cuts;
 use crate::enrich::{Enrich, VideoIn};
 use crate::epoch::per_epoch;
 use crate::groups::{GroupIn, Groups};
-use crate::lists::Lists;
+use crate::lists::{Answer, Lists};
 use crate::params::Params;
 use crate::pools::{Change, PoolIn, Pools};
 use crate::publish::{Publish, PublishIn, Published};
@@ -49,6 +49,8 @@ pub enum Leaving {
     Change(Change),
     /// A change of an inner view.
     Tap(Tap),
+    /// A list that was asked for.
+    Answer(Answer),
     /// So many early interactions wait on this worker, and so many gave way because too many would.
     Waiting(u64, u64),
 }
@@ -236,7 +238,9 @@ pub fn build<'s>(
     let removed = users.removed.flat_map(|user| [Key::Feed(UserId(user)), Key::Dropped(UserId(user))]);
     let changes = merge(scope, [lists.changes, pools, videos.cards, removed.map(|key| (key, None))])
         .map(Leaving::Change);
-    merge(scope, [changes, videos.waiting.map(|(held, gave_way)| Leaving::Waiting(held, gave_way)), taps])
+    let answers = lists.answers.map(Leaving::Answer);
+    let waiting = videos.waiting.map(|(held, gave_way)| Leaving::Waiting(held, gave_way));
+    merge(scope, [changes, answers, waiting, taps])
 }
 
 /// The records of which `second` is not true, and those of which it is.
@@ -271,6 +275,7 @@ fn user_route(message: &UserIn) -> u64 {
         UserIn::Follow(user, ..)
         | UserIn::ForgetEvent(user, _)
         | UserIn::ForgetUser(user, _)
+        | UserIn::Ask(user)
         | UserIn::Listed(user, _) => route(*user),
         UserIn::Clock(_) | UserIn::ForgetVideo(..) | UserIn::Gone(_) | UserIn::Skips(_) => 0,
     }

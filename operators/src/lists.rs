@@ -1,7 +1,8 @@
 //! Requests and answers meet, and a list becomes records of the store.
 //!
 //! Comes in, at the subject's worker: every worker's answer of the epoch. Goes out: the feed record, the dropped
-//! candidates' record, and (for the next epoch) which videos the list holds. Nothing is kept between epochs.
+//! candidates' record, and (for the next epoch) which videos the list holds. A list that was only asked for goes out as an
+//! answer and nowhere else. Nothing is kept between epochs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
 use crate::params::Params;
 use crate::pools::Change;
-use crate::rank::{self, List, Placed};
+use crate::rank::{self, List, Placed, Scored};
 use crate::request::{Parts, Reply, Request, Subject};
 use crate::row::Group;
 
@@ -32,7 +33,23 @@ outputs! {
         users: (u64, Arc<[u64]>),
         /// The videos of a group's new list.
         groups: (Group, Arc<[u64]>),
+        /// A list that was asked for.
+        answers: Answer,
     }
+}
+
+/// A list that was asked for, for whoever measures lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Whose list.
+    pub user: u64,
+    /// All candidates with their score before re-ranking, best first, of equals the lower number first. A score orders this
+    /// list and nothing else: see [`rank::Scored::scores`].
+    pub scored: Vec<(u64, u64)>,
+    /// The list after re-ranking: what the store would hold.
+    pub listed: Vec<u64>,
+    /// Whether the new-user rule made it.
+    pub new_user: bool,
 }
 
 /// See the module.
@@ -53,13 +70,19 @@ impl Stage for Lists {
     type Out = ListsOut;
 
     fn step(&mut self, epoch: u64, batch: Vec<Reply>, out: &mut ListsOut) {
-        let mut subjects: BTreeMap<Subject, Vec<Reply>> = BTreeMap::new();
+        // A dirty user may be asked about in the same epoch.
+        let mut subjects: BTreeMap<(Subject, bool), Vec<Reply>> = BTreeMap::new();
         for reply in batch {
-            subjects.entry(reply.request.subject.clone()).or_default().push(reply);
+            subjects.entry((reply.request.subject.clone(), reply.request.asked)).or_default().push(reply);
         }
-        for (subject, replies) in subjects {
+        for ((subject, _), replies) in subjects {
             let Some(request) = replies.first().map(|r| Arc::clone(&r.request)) else { continue };
-            let list = rank::make(&request, &replies, &self.params);
+            let scored = rank::score(&request, &replies);
+            if let (Subject::User(user), true) = (&subject, request.asked) {
+                out.answers.push(answer(*user, scored, &request, &self.params));
+                continue;
+            }
+            let list = rank::place(scored, &request, &self.params);
             let record = Value::Feed(feed(epoch, &request, &list)).encode();
             let videos = list.items.iter().map(|p| p.candidate.video).collect();
             match subject {
@@ -81,6 +104,13 @@ impl Stage for Lists {
     fn size(&self) -> StateSize {
         StateSize::default()
     }
+}
+
+fn answer(user: u64, scored: Scored, request: &Request, params: &Params) -> Answer {
+    let scores = scored.scores(request);
+    let list = rank::place(scored, request, params);
+    let listed = list.items.iter().map(|p| p.candidate.video).collect();
+    Answer { user, scored: scores, listed, new_user: request.new_user }
 }
 
 fn feed(epoch: u64, request: &Request, list: &List) -> FeedRecord {

@@ -69,6 +69,7 @@ pub fn request(
     asks.retain(|a| a.quota > 0 && (!a.pools.is_empty() || a.source == SourceId::new(Source::Exploration)));
     Request {
         subject: Subject::User(user),
+        asked: false,
         now,
         query: reading.query,
         asks,
@@ -93,6 +94,7 @@ pub fn group_request(group: &Group, now: u64, params: &Params) -> Request {
     asks.extend(strangers(group, params));
     Request {
         subject: Subject::Group(Arc::clone(group)),
+        asked: false,
         now,
         query: None,
         asks,

@@ -49,15 +49,63 @@ pub const CATEGORY_RULE: &str = "category";
 /// A candidate and the asks in whose quota it is.
 type Chosen = (Candidate, u8);
 
-/// Makes the list for `request` from the answers of all workers.
+/// All candidates of a request, before any rule places them.
+#[derive(Clone, Debug)]
+pub struct Scored {
+    /// Best first; for a new user in no order that means anything.
+    pool: Vec<Chosen>,
+    /// The best watched videos above the quotas' ends.
+    watched: Vec<u64>,
+}
+
+impl Scored {
+    /// The candidates with the number that orders them, best first, of equals the lower video first. For a user with a
+    /// history that is the product of the score parts. A new user's list is not made by it: there it is the place among the
+    /// sources in the order of their preference and the values in them, counted from the worst (1).
+    #[must_use]
+    pub fn scores(&self, request: &Request) -> Vec<(u64, u64)> {
+        if !request.new_user {
+            return self.pool.iter().map(|(c, _)| (c.video, c.parts.score())).collect();
+        }
+        let (popular, explore) = by_standing(&self.pool, request);
+        let known: FxHashSet<u64> = popular.iter().map(|(_, (c, _))| c.video).collect();
+        let popular = popular.into_iter().map(|((source, value, video), _)| ((source, value), video));
+        let explore = explore
+            .into_iter()
+            .filter(|(_, (c, _))| !known.contains(&c.video))
+            .map(|(value, (c, _))| ((usize::MAX, Reverse(value)), c.video));
+        let mut scores: Vec<(u64, u64)> = Vec::with_capacity(self.pool.len());
+        let (mut last, mut level) = (None, 0);
+        for (standing, video) in popular.chain(explore) {
+            level += u64::from(last != Some(standing));
+            last = Some(standing);
+            scores.push((video, level));
+        }
+        for (_, score) in &mut scores {
+            *score = level + 1 - *score;
+        }
+        scores
+    }
+}
+
+/// Keeps each source's quota of all workers' answers, and orders what is left.
 #[must_use]
-pub fn make(request: &Request, replies: &[Reply], params: &Params) -> List {
+pub fn score(request: &Request, replies: &[Reply]) -> Scored {
     let (mut pool, watched) = quotas(request, replies);
     pool.retain(|(candidate, _)| !request.last_watched.contains(&candidate.video));
+    if !request.new_user {
+        pool.sort_by_cached_key(|(c, _)| (Reverse(c.parts.score()), c.video));
+    }
+    Scored { pool, watched }
+}
+
+/// Makes the list of what was scored, by the rules.
+#[must_use]
+pub fn place(scored: Scored, request: &Request, params: &Params) -> List {
+    let Scored { pool, watched } = scored;
     let (items, rest) = if request.new_user {
         for_strangers(&pool, request, params)
     } else {
-        pool.sort_by_cached_key(|(c, _)| (Reverse(c.parts.score()), c.video));
         spread(&pool, params.feed.length, params.feed.per_category, params.feed.category_window)
     };
     let mut dropped = rest;
@@ -153,18 +201,22 @@ fn spread(
     (items, rest)
 }
 
-/// The list of somebody without history (seed 002: seven popular and three to explore of ten, shuffled). In each block of
-/// ten, `new_user_popular` of the places go to the best of the demographic group, filled up from what was asked for and from
-/// the global trend, and the rest to a draw from all videos; the block is shuffled by a seeded hash.
-fn for_strangers(pool: &[Chosen], request: &Request, params: &Params) -> (Vec<Placed>, Vec<(u64, Dropped)>) {
-    const BLOCK: usize = 10;
+/// How good a new user's candidate is: the preference of its source, the value there, its number.
+type Standing = (usize, Reverse<i64>, u64);
+
+/// A candidate with what orders it.
+type By<'a, T> = (T, &'a Chosen);
+
+/// A new user's candidates: those of a source that says something, best first, and those drawn to explore with the value of
+/// the draw, best first. A candidate can be both.
+fn by_standing<'a>(pool: &'a [Chosen], request: &Request) -> (Vec<By<'a, Standing>>, Vec<By<'a, i64>>) {
     let ask_of = |source: Source| request.asks.iter().position(|a| a.source == SourceId::new(source));
     let preferred: Vec<usize> =
         [Source::Followed, Source::Hashtag, Source::Demographic, Source::Sound, Source::Trending]
             .into_iter()
             .filter_map(ask_of)
             .collect();
-    // (how good the source is, rank within it): the first source that has the video speaks for it.
+    // The first source that has the video speaks for it.
     let standing = |c: &Candidate| {
         let best = preferred.iter().enumerate().find(|(_, ask)| c.ranks[**ask] != ABSENT);
         best.map(|(n, ask)| (n, Reverse(c.ranks[*ask]), c.video))
@@ -172,16 +224,25 @@ fn for_strangers(pool: &[Chosen], request: &Request, params: &Params) -> (Vec<Pl
     let mut popular: Vec<_> = pool.iter().filter_map(|entry| Some((standing(&entry.0)?, entry))).collect();
     popular.sort_unstable_by_key(|(standing, _)| *standing);
     let drawn = |c: &Candidate| ask_of(Source::Exploration).map_or(ABSENT, |ask| c.ranks[ask]);
-    let mut explore: Vec<_> = pool.iter().filter(|(c, _)| drawn(c) != ABSENT).collect();
-    explore.sort_unstable_by_key(|(c, _)| (Reverse(drawn(c)), c.video));
+    let mut explore: Vec<_> =
+        pool.iter().map(|entry| (drawn(&entry.0), entry)).filter(|(value, _)| *value != ABSENT).collect();
+    explore.sort_unstable_by_key(|(value, (c, _))| (Reverse(*value), c.video));
+    (popular, explore)
+}
 
+/// The list of somebody without history (seed 002: seven popular and three to explore of ten, shuffled). In each block of
+/// ten, `new_user_popular` of the places go to the best of the demographic group, filled up from what was asked for and from
+/// the global trend, and the rest to a draw from all videos; the block is shuffled by a seeded hash.
+fn for_strangers(pool: &[Chosen], request: &Request, params: &Params) -> (Vec<Placed>, Vec<(u64, Dropped)>) {
+    const BLOCK: usize = 10;
+    let (popular, explore) = by_standing(pool, request);
     let (kind, subject) = match &request.subject {
         Subject::User(user) => (0, *user),
         Subject::Group(group) => (1, hash::text(group)),
     };
     let share = (params.feed.new_user_popular * BLOCK as f64).round() as usize;
     let mut popular = popular.into_iter().map(|(_, entry)| entry);
-    let mut explore = explore.into_iter();
+    let mut explore = explore.into_iter().map(|(_, entry)| entry);
     let mut used: FxHashSet<u64> = FxHashSet::default();
     let mut items: Vec<Placed> = Vec::new();
     while items.len() < params.feed.length {
@@ -249,21 +310,58 @@ mod tests {
         assert_eq!(rest.len(), 10);
     }
 
-    #[test]
-    fn a_quota_goes_to_the_best_of_all_workers() {
-        let request = Request {
+    fn request(new_user: bool, asks: &[(Source, usize)]) -> Request {
+        let ask = |(source, quota): &(Source, usize)| Ask {
+            source: SourceId::new(*source),
+            quota: *quota,
+            pools: Vec::new(),
+        };
+        Request {
             subject: Subject::User(1),
+            asked: false,
             now: 0,
             query: None,
-            asks: vec![Ask { source: SourceId(4), quota: 2, pools: Vec::new() }],
+            asks: asks.iter().map(ask).collect(),
             watched: Arc::default(),
             last_watched: Vec::new(),
-            new_user: false,
+            new_user,
             session: None,
             group: Arc::new("all".to_owned()),
             drift: false,
             obsession: false,
+        }
+    }
+
+    #[test]
+    fn scores_say_by_what_a_list_is_ordered() {
+        let ranked = request(false, &[(Source::Trending, 9)]);
+        let pool = vec![candidate(2, 30, 0), candidate(1, 20, 0)];
+        let scored = Scored { pool, watched: Vec::new() };
+        let score = |millionths: u64| millionths * 1_000_000;
+        assert_eq!(scored.scores(&ranked), [(2, score(30)), (1, score(20))]);
+
+        // For a new user: the group's popular, then the trend's, of equals the lower number first, then what was drawn.
+        let stranger =
+            request(true, &[(Source::Trending, 9), (Source::Demographic, 9), (Source::Exploration, 9)]);
+        let with = |video: u64, trend: i64, group: i64, draw: i64| {
+            let (mut candidate, asks) = candidate(video, 1, 0);
+            candidate.ranks[..3].copy_from_slice(&[trend, group, draw]);
+            (candidate, asks)
         };
+        let pool = vec![
+            with(1, 50, ABSENT, -7),
+            with(2, ABSENT, ABSENT, -3),
+            with(3, 40, 10, ABSENT),
+            with(5, 50, ABSENT, ABSENT),
+            with(4, 50, ABSENT, ABSENT),
+        ];
+        let scored = Scored { pool, watched: Vec::new() };
+        assert_eq!(scored.scores(&stranger), [(3, 3), (1, 2), (4, 2), (5, 2), (2, 1)]);
+    }
+
+    #[test]
+    fn a_quota_goes_to_the_best_of_all_workers() {
+        let request = request(false, &[(Source::Trending, 2)]);
         let reply = |scores: &[(u64, u32)]| Reply {
             request: Arc::new(request.clone()),
             candidates: scores.iter().map(|(v, s)| candidate(*v, *s, 0).0).collect(),

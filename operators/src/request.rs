@@ -47,6 +47,8 @@ impl SourceId {
 pub struct Request {
     /// Whose list.
     pub subject: Subject,
+    /// Whether somebody asked to see the list: then it is answered ([`crate::lists::Answer`]) and leaves no trace.
+    pub asked: bool,
     /// The clock of the epoch, in milliseconds since 1970.
     pub now: u64,
     /// What candidates are compared with; `None` where nothing is known of the user's interest.

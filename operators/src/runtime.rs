@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use freshet_schema::event::{Event, Origin};
-use freshet_schema::{Epoch, Millis};
+use freshet_schema::{Epoch, Millis, UserId};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
@@ -20,8 +20,10 @@ use timely::dataflow::{InputHandle, ProbeHandle};
 use crate::cut::{Cuts, StateSize};
 use crate::enrich;
 use crate::graph::{self, Entering, Leaving, Tap};
+use crate::lists::Answer;
 use crate::params::Params;
 use crate::pools::Change;
+use crate::users::UserIn;
 
 /// How long an idle worker sleeps before it looks at its neighbours again.
 const IDLE: Duration = Duration::from_millis(5);
@@ -39,6 +41,9 @@ pub struct EpochInput {
     pub now: Millis,
     /// Its records, in any order.
     pub records: Vec<(Origin, Event)>,
+    /// Whose lists to make and answer as they are at the epoch's end, whether or not `feed.enabled`: see
+    /// [`Output::Answers`]. Nothing is stored for it and nothing is changed by it.
+    pub asks: Vec<UserId>,
 }
 
 /// What a worker says.
@@ -48,6 +53,9 @@ pub enum Output {
     Changes(usize, Epoch, Vec<Change>),
     /// What an epoch changes in the inner views, on this worker; only where the job was started with `tapped`.
     Taps(usize, Epoch, Vec<Tap>),
+    /// The lists that were asked for, of this worker's users. Comes once an epoch and worker at the most, before the epoch
+    /// is closed.
+    Answers(usize, Epoch, Vec<Answer>),
     /// Nothing more comes from this worker for epochs before this one.
     Closed(usize, Epoch),
     /// Early interactions that wait on this worker, and that gave way since it was last said.
@@ -157,6 +165,9 @@ fn work(
                     enrich::of_event(event, *origin).into_iter().for_each(|m| videos.send(m));
                     crate::users::of_event(event).into_iter().for_each(|m| users.send(m));
                 }
+                for user in batch.asks.iter().skip(index).step_by(peers) {
+                    users.send(UserIn::Ask(user.0));
+                }
                 clock.advance_to(sent + 1);
                 videos.advance_to(sent + 1);
                 users.advance_to(sent + 1);
@@ -181,6 +192,9 @@ fn work(
     let _ = outside.send(Output::Sizes(index, cuts.sizes()));
 }
 
+/// What an epoch says outside.
+type Said = (Vec<Change>, Vec<Tap>, Vec<Answer>);
+
 /// Sends what leaves the graph outside, and word of closed epochs. Outside may have stopped listening: then there is nobody
 /// to tell.
 fn leave<'s>(
@@ -192,15 +206,16 @@ fn leave<'s>(
         Pipeline,
         "Leave",
         move |_capability, _info| {
-            let mut waiting: BTreeMap<u64, (Vec<Change>, Vec<Tap>)> = BTreeMap::new();
+            let mut waiting: BTreeMap<u64, Said> = BTreeMap::new();
             let mut closed = 0;
             move |(input, frontier), _output| {
                 input.for_each_time(|time, data| {
-                    let (changes, taps) = waiting.entry(*time.time()).or_default();
+                    let (changes, taps, answers) = waiting.entry(*time.time()).or_default();
                     for leaving in data.flat_map(|container| container.drain(..)) {
                         match leaving {
                             Leaving::Change(change) => changes.push(change),
                             Leaving::Tap(tap) => taps.push(tap),
+                            Leaving::Answer(answer) => answers.push(answer),
                             Leaving::Waiting(held, gave_way) => {
                                 let _ = outside.send(Output::Waiting(index, held, gave_way));
                             }
@@ -212,7 +227,10 @@ fn leave<'s>(
                     if upper.is_some_and(|upper| *entry.key() >= upper) {
                         break;
                     }
-                    let (epoch, (changes, taps)) = entry.remove_entry();
+                    let (epoch, (changes, taps, answers)) = entry.remove_entry();
+                    if !answers.is_empty() {
+                        let _ = outside.send(Output::Answers(index, Epoch(epoch), answers));
+                    }
                     if !taps.is_empty() {
                         let _ = outside.send(Output::Taps(index, Epoch(epoch), taps));
                     }

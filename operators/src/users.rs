@@ -6,7 +6,8 @@
 //!
 //! Dirty is who interacted, changed their profile or follows, was touched by a delete, holds a video in the list that can no
 //! longer be shown, or is active with a list older than `refresh_after`. A changed pool or score marks nobody dirty: work
-//! grows with events, not with users.
+//! grows with events, not with users. An ask makes a request as well, but changes nothing here: whoever measures lists must
+//! not move them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -54,6 +55,8 @@ pub enum UserIn {
     Gone(u64),
     /// The videos of a user's list, from the epoch before.
     Listed(u64, Arc<[u64]>),
+    /// Somebody asks to see this user's list as it would be made now.
+    Ask(u64),
     /// Thresholds published in the epoch before. Heard by every worker.
     Skips(SkipThresholds),
 }
@@ -331,6 +334,18 @@ impl Users {
         self.refreshes.entry(due).or_default().push(user);
         out.requests.push(Arc::new(request));
     }
+
+    /// The request of an ask. Somebody unknown is a user without anything: the new-user rule holds for them.
+    fn asked(&self, user: u64) -> Request {
+        let nobody = Person::default();
+        let person = self.people.get(&user).unwrap_or(&nobody);
+        // Not `group()`: an ask makes no group known.
+        let everyone = Arc::new(EVERYONE.to_owned());
+        let profile = person.profile.as_ref().map(|(_, profile)| profile);
+        let (history, follows) = (&person.history, &person.follows);
+        let request = profile::request(user, history, profile, follows, &everyone, self.now, &self.params);
+        Request { asked: true, ..request }
+    }
 }
 
 impl Stage for Users {
@@ -340,7 +355,7 @@ impl Stage for Users {
     fn step(&mut self, _epoch: u64, batch: Vec<UserIn>, out: &mut UsersOut) {
         let (mut views, mut profiles, mut follows) = (Vec::new(), Vec::new(), Vec::new());
         let (mut events, mut users, mut videos) = (Vec::new(), Vec::new(), Vec::new());
-        let mut gone = FxHashSet::default();
+        let (mut gone, mut asks) = (FxHashSet::default(), BTreeSet::new());
         for message in batch {
             match message {
                 UserIn::Clock(now) => self.now = self.now.max(now),
@@ -357,6 +372,7 @@ impl Stage for Users {
                     }
                 }
                 UserIn::Skips(thresholds) => self.skip_below = thresholds,
+                UserIn::Ask(user) => drop(asks.insert(user)),
             }
         }
         let mut dirty = Vec::new();
@@ -427,6 +443,7 @@ impl Stage for Users {
                 self.request(user, out);
             }
         }
+        out.requests.extend(asks.into_iter().map(|user| Arc::new(self.asked(user))));
     }
 
     fn size(&self) -> StateSize {

@@ -191,7 +191,7 @@ fn split(batch: Batch) -> (Announced, EpochInput) {
     let times = if binding.live { interactions.map(|r| r.event.event_time()).collect() } else { Vec::new() };
     let announced = Announced { epoch: binding.epoch, live: binding.live, dead_letters, times };
     let records = records.into_iter().map(|r| (r.origin, r.event)).collect();
-    (announced, EpochInput { epoch: binding.epoch, now: binding.now, records })
+    (announced, EpochInput { epoch: binding.epoch, now: binding.now, records, asks: Vec::new() })
 }
 
 fn show(source: &EpochSource, progress: &Progress, caught_up: bool) {
@@ -243,7 +243,7 @@ impl Sink {
                     self.sizes[worker] = sizes;
                     meters::State { workers: &self.sizes }.emit();
                 }
-                Output::Taps(..) => {}
+                Output::Taps(..) | Output::Answers(..) => {}
             }
         }
         self.store.sync().context("the store")?;

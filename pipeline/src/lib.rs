@@ -2,11 +2,14 @@
 //!
 //! [`service`] is what `freshet run` does: it opens the store, starts the control socket, the feed server and the job
 //! ([`job`]), and ends them in the right order. The reading commands ([`commands`]) see a store through [`view`], which
-//! goes through the control socket of a running service or opens the store itself.
+//! goes through the control socket of a running service or opens the store itself. [`eval`] measures the lists on a log,
+//! with the graph and without a store.
 
 pub mod commands;
 pub mod config;
 pub mod control;
+pub mod eval;
+mod interrupt;
 pub mod job;
 mod meters;
 pub mod progress;

@@ -268,7 +268,7 @@ impl Clock for JobClock {
 }
 
 /// The first signal asks for a clean end, the second ends the process.
-fn listen_to_signals(stopping: watch::Sender<bool>) -> anyhow::Result<()> {
+pub(crate) fn listen_to_signals(stopping: watch::Sender<bool>) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;

@@ -3,6 +3,7 @@
 
 mod commands;
 mod crash;
+mod eval;
 mod forget;
 mod harness;
 mod live;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use freshet_operators::graph::Tap;
+use freshet_operators::lists::Answer;
 use freshet_operators::params::Params;
 use freshet_operators::runtime::{EpochInput, Output, start};
 use freshet_schema::store::{Key, Value};
@@ -12,6 +13,7 @@ use freshet_schema::store::{Key, Value};
 pub struct EpochOutput {
     pub changes: BTreeMap<String, Option<Vec<u8>>>,
     pub taps: Vec<Tap>,
+    pub answers: Vec<Answer>,
 }
 
 /// Runs `epochs` on `workers` workers; the result is by epoch number.
@@ -32,6 +34,7 @@ pub fn run(epochs: &[EpochInput], workers: usize, params: &Params) -> BTreeMap<u
                 }
             }
             Output::Taps(_, epoch, taps) => result.entry(epoch.0).or_default().taps.extend(taps),
+            Output::Answers(_, epoch, answers) => result.entry(epoch.0).or_default().answers.extend(answers),
             Output::Closed(..) | Output::Sizes(..) | Output::Waiting(..) => {}
         }
     }

@@ -1,5 +1,6 @@
 //! The whole graph against batch computations, at every epoch and with several workers.
 
+mod asks;
 mod harness;
 mod oracle;
 mod properties;

@@ -326,7 +326,10 @@ fn deletion_equals_never_seen(steps: &[Step], doomed: impl Fn(&Event) -> bool, d
     for epoch in &mut with {
         epoch.epoch = epoch.epoch.next();
     }
-    with.insert(0, EpochInput { epoch: Epoch(1), now: Millis(world::START), records: Vec::new() });
+    with.insert(
+        0,
+        EpochInput { epoch: Epoch(1), now: Millis(world::START), records: Vec::new(), asks: Vec::new() },
+    );
     let mut without = with.clone();
     for epoch in &mut without {
         epoch.records.retain(|r| !doomed(&r.1));
@@ -340,7 +343,13 @@ fn deletion_equals_never_seen(steps: &[Step], doomed: impl Fn(&Event) -> bool, d
             .map(|(n, e)| (freshet_schema::event::Origin { partition: 9, offset: n as u64 }, e.clone()))
             .collect()
     };
-    let deleting = EpochInput { epoch: Epoch(last + 1), now: Millis(now + 1), records: records(delete) };
+    let epoch = |number, now, events: &[Event]| EpochInput {
+        epoch: Epoch(number),
+        now: Millis(now),
+        records: records(events),
+        asks: Vec::new(),
+    };
+    let deleting = epoch(last + 1, now + 1, delete);
     with.push(deleting.clone());
     without.push(EpochInput { records: Vec::new(), ..deleting });
     // Everybody does something, so that every list is remade.
@@ -355,7 +364,7 @@ fn deletion_equals_never_seen(steps: &[Step], doomed: impl Fn(&Event) -> bool, d
             })
         })
         .collect();
-    let touching = EpochInput { epoch: Epoch(last + 2), now: Millis(now + 2), records: records(&touch) };
+    let touching = epoch(last + 2, now + 2, &touch);
     with.push(touching.clone());
     without.push(touching);
     let (with, without) = (run(&with, 2, &params), run(&without, 1, &params));

@@ -1,6 +1,7 @@
 //! The command line. Each command is a struct of its arguments with a `run`; what its `--help` says stands at its fields.
 
 mod check;
+mod eval;
 mod generate;
 mod import;
 mod read;
@@ -33,6 +34,8 @@ Examples:
     freshet feed 17 --store data/store
   Run as a service, with the feed server on http://127.0.0.1:8080/:
     freshet run --config configs/demo.toml --input data/log
+  Measure the lists:
+    freshet eval retrieval data/log
   While it runs, commands go through its control socket:
     freshet stats --config configs/demo.toml
 
@@ -44,6 +47,7 @@ enum Command {
     Check(check::Check),
     Import(import::Import),
     Generate(generate::Generate),
+    Eval(eval::Eval),
     Feed(read::Feed),
     Why(read::Why),
     Stats(read::Stats),
@@ -60,6 +64,7 @@ impl Cli {
             Command::Check(command) => command.run(),
             Command::Import(command) => command.run(),
             Command::Generate(command) => command.run(),
+            Command::Eval(command) => command.run(),
             Command::Feed(command) => command.run(),
             Command::Why(command) => command.run(),
             Command::Stats(command) => command.run(),

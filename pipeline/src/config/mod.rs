@@ -20,6 +20,7 @@ use freshet_schema::Millis;
 
 pub use keys::describe_keys;
 pub use mistake::{Mistake, Mistakes};
+pub(crate) use units::format_time;
 
 /// Everything the service needs to know, complete and checked.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,10 +3,16 @@ use crate::support::{golden, ok, root, run_in};
 #[test]
 fn help_teaches() {
     let mut text = ok(&root(), &["--help"]);
-    for command in ["run", "check", "import", "generate", "feed", "why", "stats", "trending", "dump"] {
+    for command in ["run", "check", "import", "generate", "eval", "feed", "why", "stats", "trending", "dump"]
+    {
         let help = ok(&root(), &[command, "--help"]);
         assert!(help.contains("Example"), "{command} --help shows no example");
         text.push_str(&format!("\n---- freshet {command} --help\n{help}"));
+    }
+    for measurement in ["retrieval", "holdout"] {
+        let help = ok(&root(), &["eval", measurement, "--help"]);
+        assert!(help.contains("Example"), "{measurement} --help shows no example");
+        text.push_str(&format!("\n---- freshet eval {measurement} --help\n{help}"));
     }
     golden("help.txt", &text);
 }

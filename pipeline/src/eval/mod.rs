@@ -1,0 +1,148 @@
+//! `freshet eval`: how good the lists are, measured on a log.
+//!
+//! The lists are those of the real graph, not of a model of it: the same operators as `freshet run`, with asks
+//! ([`freshet_operators::lists::Answer`]) in place of a store. [`records`] brings the log into the order of its events,
+//! [`walk`] decides what is asked when, [`drive`] takes it through the graph, [`judge`] looks at each answer as of its
+//! moment, and [`report`] adds up what [`show`] prints. What is computed from ranks and counts is a pure function in a file of its own ([`metrics`],
+//! [`exposure`], [`diversity`], [`bootstrap`], [`timeline`]).
+
+mod accuracy;
+mod bootstrap;
+mod cost;
+mod diversity;
+mod drive;
+mod exposure;
+mod holdout;
+mod judge;
+mod metrics;
+mod outcome;
+mod plot;
+mod records;
+mod report;
+mod show;
+mod timeline;
+mod walk;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use anyhow::{Context, bail};
+
+use self::cost::Stopwatch;
+pub use self::holdout::Held;
+use self::records::Log;
+pub use self::report::Report;
+use self::report::{Plan, Setting};
+use self::walk::Walked;
+use crate::config::Config;
+use crate::interrupt::Interrupt;
+use crate::progress::{Phase, Progress};
+use crate::progress_display::{Display, count};
+
+/// What a measurement is told beside the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// The log's folder.
+    pub log: PathBuf,
+    /// Interactions to read at the most.
+    pub limit: Option<usize>,
+    /// Where to write the plot of HR@10 over event time.
+    pub plot: Option<PathBuf>,
+    /// Show no progress.
+    pub quiet: bool,
+}
+
+/// Measures retrieval, test-then-train: does the list that a user would get now hold what they are about to watch? Each
+/// `every`-th interaction (at least 1) behind a share `warmup` (from 0 to less than 1) of them is scored.
+///
+/// # Errors
+/// Where the log cannot be read or leaves nothing to score, where the graph fails, where the plot cannot be written.
+pub fn retrieval(options: &Options, every: usize, warmup: f64, config: &Config) -> anyhow::Result<Report> {
+    measure(options, config, |log, progress, interrupt| {
+        let plan = walk::Plan { every, warmup: (log.interactions as f64 * warmup).ceil() as usize };
+        Ok((Plan::Retrieval(plan), walk::walk(log, plan, config, progress, interrupt.flag())?))
+    })
+}
+
+/// Measures leave-last-out, with each user's last `events` events (at least 3).
+///
+/// # Errors
+/// As [`retrieval`].
+pub fn holdout(options: &Options, events: usize, held: Held, config: &Config) -> anyhow::Result<Report> {
+    measure(options, config, |log, progress, interrupt| {
+        let plan = holdout::Plan { events, held };
+        Ok((Plan::Holdout(plan), holdout::walk(log, plan, config, progress, interrupt.flag())?))
+    })
+}
+
+fn measure(
+    options: &Options,
+    config: &Config,
+    walk: impl FnOnce(Log, &Progress, &Interrupt) -> anyhow::Result<(Plan, Walked)>,
+) -> anyhow::Result<Report> {
+    if let Some(path) = &options.plot {
+        check_plot(path)?;
+    }
+    let interrupt = Interrupt::listen()?;
+    let reading = Arc::new(Progress::default());
+    let display = Display::start(&reading, options.quiet);
+    let log = records::read(&options.log, &config.clock, options.limit, &reading, interrupt.flag());
+    display.finish();
+    let log = log.context("the log")?;
+    if !options.quiet
+        && let Some(why) = &log.first_refusal
+    {
+        eprintln!("{} records refused, as a replay would; the first: {why}", count(log.refused));
+    }
+
+    let (interactions, refused) = (log.interactions, log.refused);
+    let walking = Arc::new(Progress::default());
+    walking.set_phase(Phase::Replay);
+    // Shares are of interactions here.
+    walking.bytes_total.store(interactions as u64, Relaxed);
+    let display = Display::start(&walking, options.quiet);
+    let stopwatch = Stopwatch::start();
+    let walked = walk(log, &walking, &interrupt);
+    let cost = stopwatch.stop();
+    display.finish();
+    let (plan, walked) = walked?;
+    if walked.judge.outcomes.is_empty() {
+        bail!(
+            "{}: nothing was scored: {} interactions were learned, and those to score were none or repeats{}; take a longer \
+             log, or score more of it (--every, --warmup, --events)",
+            options.log.display(),
+            count(walked.learned as u64),
+            if walked.interrupted { ", until it was interrupted" } else { "" },
+        );
+    }
+    let setting = Setting {
+        log: options.log.display().to_string(),
+        interactions,
+        refused,
+        plan,
+        seed: config.params.seed,
+        length: config.params.feed.length,
+        workers: config.graph.workers,
+    };
+    let report = Report::of(setting, &walked, cost);
+    if let Some(path) = &options.plot {
+        let (width, bins) = &report.over_time;
+        let svg = plot::svg(&report.setting.log, *width, bins);
+        std::fs::write(path, svg).with_context(|| cannot_write(path))?;
+    }
+    Ok(report)
+}
+
+/// A mistyped folder should show before the work, not after it.
+fn check_plot(path: &Path) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if path.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {
+        bail!(cannot_write(path));
+    }
+    Ok(())
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("--plot {:?}: cannot be written; name a file in a folder that exists", path.display().to_string())
+}

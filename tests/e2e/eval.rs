@@ -1,0 +1,216 @@
+//! `freshet eval` on worlds of known making: the figures are plausible, complete, and the same however they are computed.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value as Json, json};
+
+use crate::harness::{freshet, ok, ok_json, run};
+use crate::world::{add_records, world};
+
+/// The figures of `eval retrieval` without what a run took.
+fn figures(dir: &Path, more: &[&str]) -> Json {
+    measured(dir, "retrieval", more)
+}
+
+fn measured(dir: &Path, what: &str, more: &[&str]) -> Json {
+    let mut report = ok_json(dir, &[&["eval", what, "log", "--json", "--quiet"], more].concat());
+    let cost = report.as_object_mut().expect("an object").remove("cost").expect("the cost");
+    assert!(cost["seconds"].as_f64().is_some_and(|s| s > 0.0), "{cost}");
+    assert!(cost["peak_rss_bytes"].as_u64().is_some_and(|bytes| bytes > 1 << 20), "{cost}");
+    report
+}
+
+#[test]
+fn the_figures_are_complete_and_the_same_for_any_number_of_workers() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    world(dir, 21, 3_000);
+    let report = figures(dir, &["--every", "5", "--plot", "plot.svg"]);
+    let int = |json: &Json| json.as_u64().unwrap_or_else(|| panic!("{json} is no count"));
+    let learned = int(&report["learned"]);
+    let (scored, repeats) = (int(&report["scored"]), int(&report["repeats"]));
+    assert!(learned >= 3_000, "duplicates and revisions come on top: {report}");
+    let warmup = int(&report["protocol"]["warmup_interactions"]);
+    assert_eq!(warmup, learned.div_ceil(10));
+    assert_eq!(scored + repeats, (warmup..learned).filter(|n| n % 5 == 0).count() as u64);
+    assert!(scored > 200 && int(&report["never_seen"]["count"]) < scored / 2, "{report}");
+    assert_eq!(report["interrupted"], false);
+
+    for slice in ["all", "fresh", "cold_item", "cold_user"] {
+        let part = &report["accuracy"][slice];
+        for mode in ["off", "on"] {
+            let metric = |name: &str| part["re_ranking"][mode][name].clone();
+            if int(&part["scored"]) == 0 {
+                assert_eq!(metric("hr_10"), Json::Null);
+                continue;
+            }
+            for name in ["hr_10", "hr_20", "ndcg_10", "ndcg_20", "mrr"] {
+                let at =
+                    |end: &str| metric(name)[end].as_f64().unwrap_or_else(|| panic!("{slice} {mode} {name}"));
+                let (low, value, high) = (at("low"), at("value"), at("high"));
+                assert!(0.0 <= low && low <= value && value <= high && high <= 1.0, "{slice} {mode} {name}");
+            }
+            let value = |name: &str| metric(name)["value"].as_f64().expect("a number");
+            assert!(value("hr_10") <= value("hr_20") && value("ndcg_10") <= value("hr_10"));
+            // A hit is a candidate.
+            let recall = report["candidates"]["recall"].as_f64().expect("a share");
+            assert!(slice != "all" || value("hr_20") <= recall, "{report}");
+        }
+    }
+    assert_eq!(int(&report["accuracy"]["all"]["scored"]), scored);
+    // 150 videos, of which a user has had some: ten at random would hold the target in far less than one of five.
+    assert!(report["accuracy"]["all"]["re_ranking"]["off"]["hr_20"]["low"].as_f64() > Some(0.05), "{report}");
+    for mode in ["off", "on"] {
+        let lists = &report["lists"][mode];
+        for share in ["coverage", "gini", "normalised_entropy", "ild_pairs_known"] {
+            assert!(lists[share].as_f64().is_some_and(|x| (0.0..=1.0).contains(&x)), "{share}: {lists}");
+        }
+        assert!(lists["novelty_bits"].as_f64().is_some_and(|bits| bits > 1.0), "{lists}");
+        assert!(lists["ild"].as_f64().is_some_and(|ild| ild > 0.0 && ild < 2.0), "{lists}");
+    }
+    let bins = report["over_time"]["bins"].as_array().expect("bins");
+    assert_eq!(bins.iter().map(|bin| int(&bin["scored"])).sum::<u64>(), scored);
+    let plot = std::fs::read_to_string(dir.join("plot.svg")).expect("a plot");
+    assert!(plot.starts_with("<svg ") && plot.matches("<circle").count() == 2 * bins.len());
+
+    assert_eq!(figures(dir, &["--every", "5"]), report, "a second time");
+    assert_eq!(figures(dir, &["--every", "5", "--workers", "2"]), report, "two workers");
+    assert_ne!(figures(dir, &["--every", "5", "--seed", "2"]), report, "another seed");
+    assert!(!dir.join("data").exists(), "nothing is stored");
+
+    let text = ok(dir, &["eval", "retrieval", "log", "--every", "5", "--quiet"]);
+    for words in ["HR@10", "cold user", "coverage", "ILD", "never seen", "CPU-s"] {
+        assert!(text.contains(words), "{words} is missing:\n{text}");
+    }
+    assert_eq!(int(&figures(dir, &["--every", "5", "--limit", "500"])["learned"]), 500);
+}
+
+const START: u64 = 1_700_000_000_000;
+
+fn view(n: u64, user: u64, video: u64, time: u64) -> Json {
+    json!({ "event_id": n, "event_time": time, "user_id": user, "video_id": video })
+}
+
+fn upload(video: u64, time: u64) -> Json {
+    json!({ "event_id": video, "event_time": time, "video_id": video, "creator_id": video, "created_at": time,
+            "status": "ready" })
+}
+
+#[test]
+fn what_is_scored_is_never_known_before() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    // Ten videos; users 1 to 30 each watch 1 and then 2, a second apart, and every video is uploaded at its first view.
+    let mut views = Vec::new();
+    for user in 1..=30 {
+        views.push(view(1, user, 1, START + 10_000 * user));
+        views.push(view(2, user, 2, START + 10_000 * user + 1_000));
+    }
+    // A repeat, and one that nobody has seen.
+    views.push(view(3, 30, 1, START + 400_000));
+    views.push(view(4, 30, 3, START + 410_000));
+    let uploads = [upload(1, START + 10_000), upload(2, START + 11_000), upload(3, START + 410_000)];
+    add_records(dir, "log", "interactions", "part-0.jsonl", &views);
+    add_records(dir, "log", "uploads", "part-0.jsonl", &uploads);
+    let report = figures(dir, &["--every", "1", "--warmup", "0"]);
+    assert_eq!(
+        (&report["learned"], &report["scored"], &report["repeats"]),
+        (&json!(62), &json!(61), &json!(1))
+    );
+    // The first views of 1, 2 and 3: their uploads come in the same moment and reveal nothing.
+    assert_eq!(report["never_seen"]["count"], 3);
+    // Everybody else finds what they watch next among two videos, less the one they had.
+    let all = &report["accuracy"]["all"];
+    // Reading a decimal number back may lose its last bit.
+    let is = |json: &Json, share: f64| json.as_f64().is_some_and(|value| (value - share).abs() < 1e-12);
+    assert!(is(&all["re_ranking"]["off"]["hr_10"]["value"], 58.0 / 61.0), "{all}");
+    assert!(is(&all["re_ranking"]["on"]["hr_10"]["value"], 58.0 / 61.0), "{all}");
+    assert!(is(&report["candidates"]["recall"], 58.0 / 61.0), "{report}");
+    // Of the 58, half come second to one other or tie with it, half are alone.
+    assert!(all["re_ranking"]["off"]["mrr"]["value"].as_f64() > Some(29.0 / 61.0));
+    assert_eq!(report["accuracy"]["cold_user"]["scored"], 30);
+    // Fewer than ten interactions: the first ten views of 1 and of 2, and the first of 3.
+    assert_eq!(report["accuracy"]["cold_item"]["scored"], 21);
+    assert_eq!(report["accuracy"]["fresh"]["scored"], 58);
+    assert_eq!(report["lists"]["off"]["ild"], Json::Null, "nothing is said of the videos");
+}
+
+#[test]
+fn the_last_is_held_out_and_the_one_before_does_not_compete() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    let views: Vec<Json> = (1..=20u64)
+        .flat_map(|user| (1..=5).map(move |n| view(n, user, n, START + 100_000 * n + user)))
+        .chain([view(1, 21, 1, START + 1), view(2, 21, 2, START + 2)])
+        .collect();
+    let uploads: Vec<Json> = (1..=5).map(|video| upload(video, START)).collect();
+    add_records(dir, "log", "interactions", "part-0.jsonl", &views);
+    add_records(dir, "log", "uploads", "part-0.jsonl", &uploads);
+    // Of the last four, two are learned: 2 and 3. The first is not, so that 1 competes; user 21 has nothing to hold out.
+    let test = measured(dir, "holdout", &["--events", "4"]);
+    assert_eq!((&test["learned"], &test["scored"], &test["repeats"]), (&json!(42), &json!(20), &json!(0)));
+    assert_eq!((&test["protocol"]["held_out"], &test["protocol"]["events"]), (&json!("test"), &json!(4)));
+    let off = |report: &Json, metric: &str| {
+        report["accuracy"]["all"]["re_ranking"]["off"][metric]["value"].as_f64().expect("a number")
+    };
+    // 5 is ranked against 1 alone, as 4 is the validation's: first or second, or both in the middle.
+    assert_eq!(test["candidates"]["mean"], 2.0);
+    assert!(off(&test, "hr_10") == 1.0 && off(&test, "mrr") >= 0.5, "{test}");
+    let validation = measured(dir, "holdout", &["--events", "4", "--validation"]);
+    assert_eq!((&validation["candidates"]["mean"], &validation["scored"]), (&json!(3.0), &json!(20)));
+    assert_eq!(validation["protocol"]["held_out"], "validation");
+    assert_eq!(measured(dir, "holdout", &["--events", "4", "--workers", "2"]), test, "two workers");
+    let (code, _, err) = run(dir, &["eval", "holdout", "log", "--limit", "2", "--quiet"]);
+    assert!(code == Some(1) && err.contains("--events") && err.contains("longer log"), "{err}");
+}
+
+#[test]
+fn mistakes_are_named_with_their_remedy() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    add_records(dir, "log", "interactions", "part-0.jsonl", &[view(1, 1, 1, START)]);
+    add_records(dir, "empty", "uploads", "part-0.jsonl", &[upload(1, START)]);
+    let fails = |args: &[&str], code: i32, said: &[&str]| {
+        let (ended, out, err) = run(dir, &[&["eval", "retrieval"], args].concat());
+        assert_eq!((ended, out.as_str()), (Some(code), ""), "{args:?}: {err}");
+        for words in said {
+            assert!(err.contains(words), "{args:?} does not say {words}: {err}");
+        }
+    };
+    fails(&["nowhere"], 1, &["nowhere", "no such folder", "freshet import"]);
+    fails(&["empty"], 1, &["empty", "no usable interaction"]);
+    fails(&["log"], 1, &["nothing was scored", "--every"]);
+    fails(&["log", "--plot", "no/where.svg"], 1, &["--plot", "no/where.svg", "folder that exists"]);
+    fails(&["log", "--every", "0"], 2, &["--every", "0"]);
+    fails(&["log", "--warmup", "1.5"], 2, &["--warmup", "share from 0"]);
+    fails(&["log", "--workers", "none"], 2, &["graph.workers", "--workers"]);
+}
+
+#[test]
+fn an_interrupted_measurement_says_how_far_it_came() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    world(dir, 22, 60_000);
+    let mut command = freshet(dir, &["eval", "retrieval", "log", "--every", "1", "--warmup", "0", "--json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    // Scoring each event takes minutes; the first word of it comes after some seconds.
+    let mut said = BufReader::new(child.stderr.take().expect("piped"));
+    let mut err = String::new();
+    while !err.contains("replaying: ") {
+        assert!(said.read_line(&mut err).expect("UTF-8") > 0, "it ended early: {err}");
+    }
+    let id = child.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &id]).status().expect("kill runs");
+    assert!(sent.success());
+    said.read_to_string(&mut err).expect("UTF-8");
+    let output = child.wait_with_output().expect("an end");
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(err.contains("interrupted") && err.contains(" events ("), "{err}");
+    let report: Json = serde_json::from_slice(&output.stdout).expect("JSON all the same");
+    assert_eq!(report["interrupted"], true);
+    let learned = report["learned"].as_u64().expect("a count");
+    assert!(learned > 0 && learned < 60_000, "{learned}");
+    assert!(report["scored"].as_u64().is_some_and(|scored| scored > 0 && scored <= learned));
+}
