@@ -10,8 +10,8 @@ const GROUP: &str = "workers";
 /// Measures both.
 pub fn measure(bench: &Bench) -> anyhow::Result<Vec<Figure>> {
     let world = features::world(bench, 1_000_000);
-    let one = features::replay(bench, world, 1)?;
-    let two = features::replay(bench, world, 2)?;
+    let one = features::replay(bench, world, 1, features::LONG_EPOCHS)?;
+    let two = features::replay(bench, world, 2, features::LONG_EPOCHS)?;
     Ok(vec![
         Figure::new(GROUP, "wall time, one worker against two", one.wall / two.wall, "ratio", Target::None)
             .note(format!("{world}: {:.1} s against {:.1} s", one.wall, two.wall)),
