@@ -65,6 +65,8 @@ pub(crate) fn source_name(source: Source) -> &'static str {
         Source::Trending => "trending",
         Source::Demographic => "demographic",
         Source::Exploration => "exploration",
+        Source::Next => "next",
+        Source::CoEngaged => "co_engaged",
     }
 }
 

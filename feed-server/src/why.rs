@@ -138,6 +138,8 @@ fn source_words(source: Source) -> &'static str {
         Source::Trending => "it is trending",
         Source::Demographic => "it is popular in the user's group",
         Source::Exploration => "it was drawn to be tried out",
+        Source::Next => "others watched it next after what the user watched last",
+        Source::CoEngaged => "others liked it together with what the user watched last",
     }
 }
 

@@ -25,6 +25,10 @@ pub enum Facet {
     Category(u64),
     /// Hash of a demographic group's name.
     Demographic(u64),
+    /// What was watched next after a video.
+    Next(u64),
+    /// What was liked together with a video.
+    With(u64),
 }
 
 /// One version of a video.

@@ -15,6 +15,7 @@ use timely::dataflow::operators::vec::{Branch, Broadcast, Map};
 use timely::dataflow::operators::{Concatenate, ConnectLoop, Exchange, Feedback};
 use timely::dataflow::{Scope, StreamVec};
 
+use crate::coengage::Pair;
 use crate::content::Facet;
 use crate::cut::Cuts;
 use crate::enrich::{Enrich, VideoIn};
@@ -64,6 +65,8 @@ pub enum Tap {
     VideoSums(u64, Span, Box<WindowSums>),
     /// A video's popularity in a group and landmark period, zero where nothing is left.
     Popularity((u64, Facet, u32), i64),
+    /// Terms of co-engagement.
+    Pair(Pair),
     /// A publication.
     Published(Arc<Published>),
     /// A list was asked for.
@@ -115,7 +118,8 @@ pub fn build<'s>(
     );
 
     // Rows become sums: the arrangements are the state.
-    let rows = if tapped { users.rows.clone() } else { empty(scope) };
+    let (rows, pairs) =
+        if tapped { (users.rows.clone(), users.pairs.clone()) } else { (empty(scope), empty(scope)) };
     let to_windows = users.rows.map(|(_, row, sign)| WindowIn::Row(row, sign)).exchange(|m| match m {
         WindowIn::Row(row, _) => route(row.content.video),
         WindowIn::Clock(_) => 0,
@@ -181,6 +185,7 @@ pub fn build<'s>(
     let taps = if tapped {
         let taps = [
             rows.map(|(user, row, sign)| Tap::Row(user, row, sign)),
+            pairs.map(Tap::Pair),
             totals(recent_sums).map(|(video, sums)| Tap::VideoSums(video, Span::Recent, Box::new(sums))),
             video_sums.clone().map(|(video, sums)| Tap::VideoSums(video, Span::Lasting, Box::new(sums))),
             popularity.clone().map(|(key, sum)| Tap::Popularity(key, sum)),
@@ -198,7 +203,7 @@ pub fn build<'s>(
             scope,
             [
                 videos.versions.map(ShelfIn::Version),
-                merge(scope, [video_sums, popularity]).exchange(shelf_route),
+                merge(scope, [video_sums, popularity, users.pairs.map(ShelfIn::Pair)]).exchange(shelf_route),
                 merge(scope, [users.groups.map(ShelfIn::Group), requests.map(ShelfIn::Request)]).broadcast(),
                 published.map(ShelfIn::Published),
                 clock.clone().map(ShelfIn::Clock),
@@ -285,6 +290,7 @@ fn shelf_route(message: &ShelfIn) -> u64 {
     match message {
         ShelfIn::Sums(video, _) | ShelfIn::Popularity((video, ..), _) => route(*video),
         ShelfIn::Version(content) => route(content.video),
+        ShelfIn::Pair(pair) => route(pair.video),
         ShelfIn::Clock(_) | ShelfIn::Group(_) | ShelfIn::Published(_) | ShelfIn::Request(_) => 0,
     }
 }

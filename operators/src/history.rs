@@ -161,6 +161,21 @@ impl History {
         self.rows.iter().rposition(|row| row.id == id)
     }
 
+    /// The nearest rows before and after the place (time, id) that `is` picks, the nearest first, up to `count` of each. The
+    /// row of the place itself, if it is there, is neither.
+    pub fn around(
+        &self,
+        place: (u64, u64),
+        count: usize,
+        is: impl Fn(&Row) -> bool,
+    ) -> (Vec<&Row>, Vec<&Row>) {
+        let from = self.rows.partition_point(|row| (row.time, row.id) < place);
+        let to = from + usize::from(self.rows.get(from).is_some_and(|row| (row.time, row.id) == place));
+        let before = self.rows[..from].iter().rev().filter(|row| is(row)).take(count);
+        let after = self.rows[to..].iter().filter(|row| is(row)).take(count);
+        (before.collect(), after.collect())
+    }
+
     /// Counts `row`, which came as `view`. `seen` says whether an event of this id may have been counted before; where it
     /// certainly was not, no search is needed.
     pub fn count(&mut self, view: &View, row: Row, seen: bool, now: u64, interest: &Interest) -> Counted {

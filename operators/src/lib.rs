@@ -9,6 +9,7 @@
 //! (pools and candidates), [`rank`] and [`lists`] (records), [`pools`] and [`groups`] (what strangers get).
 
 pub mod boundary;
+pub mod coengage;
 pub mod content;
 pub mod cut;
 pub mod enrich;

@@ -23,6 +23,8 @@ pub struct Params {
     pub score: Score,
     /// Candidate quotas.
     pub candidates: Candidates,
+    /// Co-engagement.
+    pub coengagement: CoEngaging,
     /// Lists.
     pub feed: Feed,
 }
@@ -91,8 +93,25 @@ pub struct Candidates {
     pub sounds: usize,
     /// From the global trend.
     pub trending: usize,
+    /// From what others watched next after the user's last positives.
+    pub next: usize,
+    /// From what others liked together with the user's last positives.
+    pub co_engaged: usize,
     /// So many of the user's best facets of each kind are asked for candidates.
     pub facets_per_kind: usize,
+}
+
+/// Which videos count as liked by the same people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CoEngaging {
+    /// Two positives of a user at most so many places apart are a pair; 0 counts no pairs.
+    pub window: usize,
+    /// Rows of at least this weight are positives: 1 is a full watch.
+    pub min_weight: f64,
+    /// Half-life of a pair.
+    pub half_life: u64,
+    /// The user's last so many positives are asked what goes with them.
+    pub seeds: usize,
 }
 
 /// Lists.
@@ -153,8 +172,11 @@ impl Default for Params {
                 hashtags: 300,
                 sounds: 200,
                 trending: 300,
+                next: 100,
+                co_engaged: 200,
                 facets_per_kind: 10,
             },
+            coengagement: CoEngaging { window: 5, min_weight: 0.3, half_life: DAY, seeds: 5 },
             feed: Feed {
                 enabled: true,
                 length: 100,

@@ -32,6 +32,8 @@ pub fn group_name(facet: Facet, name: &str) -> String {
         Facet::Creator(_) => format!("creator:{name}"),
         Facet::Category(_) => format!("category:{name}"),
         Facet::Demographic(_) => format!("demographic:{name}"),
+        Facet::Next(video) => format!("next:{video}"),
+        Facet::With(video) => format!("with:{video}"),
     }
 }
 

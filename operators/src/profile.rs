@@ -6,6 +6,7 @@ use std::sync::Arc;
 use freshet_schema::feed::Source;
 use freshet_schema::{User, hash};
 
+use crate::coengage::positive;
 use crate::content::Facet;
 use crate::history::{History, Interests};
 use crate::interest;
@@ -63,6 +64,12 @@ pub fn request(
         ask(Source::Sound, quotas.sounds, sounds),
         ask(Source::Trending, quotas.trending, vec![Facet::Everyone]),
     ];
+    let seeds = rows.iter().rev().filter(|row| positive(row, &params.coengagement));
+    let mut seeds: Vec<u64> = seeds.take(params.coengagement.seeds).map(|row| row.content.video).collect();
+    seeds.sort_unstable();
+    seeds.dedup();
+    asks.push(ask(Source::Next, quotas.next, seeds.iter().map(|video| Facet::Next(*video)).collect()));
+    asks.push(ask(Source::CoEngaged, quotas.co_engaged, seeds.into_iter().map(Facet::With).collect()));
     if new_user {
         asks.extend(strangers(&group, params));
     }

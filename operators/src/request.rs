@@ -72,7 +72,7 @@ pub struct Request {
 }
 
 /// Asks of a request are at most this many.
-pub const MAX_ASKS: usize = 6;
+pub const MAX_ASKS: usize = 8;
 
 /// The rank value in a source that does not have the video: below all others.
 pub const ABSENT: i64 = i64::MIN;

@@ -20,6 +20,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::boundary::Boundary;
+use crate::coengage::{CoEngagement, Pair, Relation};
 use crate::content::{Cohort, Content, Facet};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
@@ -45,6 +46,8 @@ pub enum ShelfIn {
     Sums(u64, Box<WindowSums>),
     /// A video's popularity in a group and landmark period.
     Popularity((u64, Facet, u32), i64),
+    /// Terms of co-engagement.
+    Pair(Pair),
     /// A demographic group's name.
     Group(Group),
     /// A publication.
@@ -145,6 +148,7 @@ pub struct Shelf {
     slots: Vec<Slot>,
     index: FxHashMap<u64, u32>,
     pools: FxHashMap<Facet, Pool>,
+    pairs: CoEngagement,
     /// Candidates by the hash of their number: a ring to draw from.
     ring: BTreeMap<(u64, u64), u32>,
     creators: FxHashMap<u64, u32>,
@@ -176,6 +180,7 @@ impl Shelf {
             slots: Vec::new(),
             index: FxHashMap::default(),
             pools: FxHashMap::default(),
+            pairs: CoEngagement::default(),
             ring: BTreeMap::new(),
             creators: FxHashMap::default(),
             cohorts: BTreeMap::new(),
@@ -389,9 +394,7 @@ impl Shelf {
     fn answer(&mut self, request: &Arc<Request>) -> Reply {
         self.requests += 1;
         for facet in request.asks.iter().flat_map(|ask| &ask.pools) {
-            if let Some(pool) = self.pools.get_mut(facet) {
-                pool.order.settle();
-            }
+            self.settle(*facet);
         }
         let quota: usize = request.asks.iter().map(|ask| ask.quota).sum();
         let mut found: Vec<(u32, [i64; MAX_ASKS])> = Vec::with_capacity(quota.min(self.slots.len()));
@@ -401,6 +404,10 @@ impl Shelf {
             let mut taken = 0;
             let mut named = 0;
             self.walk(ask, request, |rank, video, at| {
+                // Co-engagement knows videos that cannot be shown.
+                if self.slots[at as usize].rank.is_none() {
+                    return true;
+                }
                 if request.watched.binary_search(&video).is_ok() {
                     if named < WATCHED_NAMED {
                         watched.push((n as u8, rank, video));
@@ -442,6 +449,25 @@ impl Shelf {
         Reply { request: Arc::clone(request), candidates, watched }
     }
 
+    fn settle(&mut self, facet: Facet) {
+        let order = match facet {
+            Facet::Next(seed) => self.pairs.pool_mut(seed, Relation::Next),
+            Facet::With(seed) => self.pairs.pool_mut(seed, Relation::With),
+            _ => self.pools.get_mut(&facet).map(|pool| &mut pool.order),
+        };
+        if let Some(order) = order {
+            order.settle();
+        }
+    }
+
+    fn order(&self, facet: Facet) -> Option<&Order> {
+        match facet {
+            Facet::Next(seed) => self.pairs.pool(seed, Relation::Next),
+            Facet::With(seed) => self.pairs.pool(seed, Relation::With),
+            _ => self.pools.get(&facet).map(|pool| &pool.order),
+        }
+    }
+
     /// Visits the videos of an ask, best first, until `visit` says no.
     fn walk(&self, ask: &Ask, request: &Request, mut visit: impl FnMut(i64, u64, u32) -> bool) {
         if ask.pools.is_empty() {
@@ -461,7 +487,7 @@ impl Shelf {
             return;
         }
         let mut pools: Vec<_> =
-            ask.pools.iter().filter_map(|p| self.pools.get(p)).map(|p| p.order.best()).collect();
+            ask.pools.iter().filter_map(|facet| self.order(*facet)).map(Order::best).collect();
         if let [pool] = &mut pools[..] {
             for (Reverse(rank), video, at) in pool {
                 if !visit(*rank, *video, *at) {
@@ -493,7 +519,7 @@ impl Stage for Shelf {
 
     fn step(&mut self, _epoch: u64, batch: Vec<ShelfIn>, out: &mut ShelfOut) {
         let (mut versions, mut requests, mut leaving) = (Vec::new(), Vec::new(), Vec::new());
-        let mut touched = FxHashSet::default();
+        let (mut touched, mut pairs) = (FxHashSet::default(), Vec::new());
         for message in batch {
             match message {
                 ShelfIn::Clock(now) => self.now = self.now.max(now),
@@ -509,6 +535,7 @@ impl Stage for Shelf {
                     self.slots[at as usize].popularity(facet, period, total);
                     touched.insert((at, facet));
                 }
+                ShelfIn::Pair(pair) => pairs.push(pair),
                 ShelfIn::Group(group) => {
                     let name: Arc<str> = group.as_str().into();
                     self.group_names.insert(Facet::Demographic(hash::text(&group)), name);
@@ -516,6 +543,13 @@ impl Stage for Shelf {
                 ShelfIn::Published(version) => self.published(&version),
                 ShelfIn::Request(request) => requests.push(request),
             }
+        }
+        let slots = &self.slots;
+        let half_life = self.params.coengagement.half_life;
+        self.pairs.age(self.now, half_life, |at| slots[at as usize].content.video);
+        for pair in pairs {
+            let at = self.slot(pair.video);
+            self.pairs.add(&pair, at);
         }
         // Of several versions in one epoch the last one sent holds; they come from one worker, in order.
         for content in versions {
@@ -548,7 +582,8 @@ impl Stage for Shelf {
         let slot = size_of::<Slot>() + size_of::<(u64, u32)>() * 2 + 16 + 48;
         let bytes =
             self.slots.len() * slot + self.places * 48 + self.pools.len() * 120 + self.ring.len() * 48;
-        StateSize { entries: self.slots.len() as u64, bytes: bytes as u64 }
+        let entries = self.slots.len() + self.pairs.len();
+        StateSize { entries: entries as u64, bytes: (bytes + self.pairs.bytes()) as u64 }
     }
 }
 

@@ -18,11 +18,12 @@ use freshet_schema::{User, hash};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
+use crate::coengage::{self, Pair, positive};
 use crate::content::{Content, DURATION_CLASSES, duration_class};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
 use crate::history::{Counted, History};
-use crate::params::Params;
+use crate::params::{CoEngaging, Params};
 use crate::profile::{self, Profile};
 use crate::request::Request;
 use crate::row::{Group, Row, View};
@@ -69,6 +70,8 @@ outputs! {
     UsersOut as UsersStreams {
         /// A row of this user counts (1) or no longer counts (-1).
         rows: (u64, Row, i64),
+        /// Terms of co-engagement.
+        pairs: Pair,
         /// A list is to be made.
         requests: Arc<Request>,
         /// A user's list is to be removed.
@@ -167,6 +170,11 @@ impl Users {
         match person.history.count(view, row.clone(), seen, self.now, interest) {
             Counted::Ignored => false,
             Counted::Added(replaced) => {
+                let pairing = &self.params.coengagement;
+                if let Some(old) = &replaced {
+                    pairs(&person.history, old, -1, pairing, &mut out.pairs);
+                }
+                pairs(&person.history, &row, 1, pairing, &mut out.pairs);
                 if let Some(old) = replaced {
                     out.rows.push((view.user, old, -1));
                 } else {
@@ -187,6 +195,7 @@ impl Users {
         for at in (0..person.history.rows().len()).rev() {
             if doomed(&person.history.rows()[at]) {
                 let row = person.history.remove(at, self.now, &self.params.interest);
+                pairs(&person.history, &row, -1, &self.params.coengagement, &mut out.pairs);
                 out.rows.push((user, row, -1));
                 self.rows -= 1;
                 any = true;
@@ -453,6 +462,14 @@ impl Stage for Users {
         // A viewer is named once a row, in vectors that are three quarters full on average.
         let viewers = self.viewers.capacity() * 33 + self.rows as usize * 11;
         StateSize { entries: self.rows, bytes: self.bytes + (tombstones + seen + viewers) as u64 }
+    }
+}
+
+/// The pairs that come (1) or go (-1) with `row`, which is in the history or was.
+fn pairs(history: &History, row: &Row, sign: i64, params: &CoEngaging, out: &mut Vec<Pair>) {
+    if params.window > 0 && positive(row, params) {
+        let (before, after) = history.around((row.time, row.id), params.window, |row| positive(row, params));
+        coengage::changes(&before, row, &after, sign, params, out);
     }
 }
 

@@ -241,6 +241,35 @@ impl Oracle<'_> {
         result
     }
 
+    /// Decayed sums of (first, second, period): watched next, and with each other.
+    pub fn pairs(&self, rows: &[(u64, Row)]) -> BTreeMap<(u64, u64, u32), [i64; 2]> {
+        let params = &self.params.coengagement;
+        let mut positives: BTreeMap<u64, Vec<&Row>> = BTreeMap::new();
+        for (user, row) in rows.iter().filter(|(_, row)| f64::from(row.weight) >= params.min_weight * 1000.0)
+        {
+            positives.entry(*user).or_default().push(row);
+        }
+        let mut result: BTreeMap<(u64, u64, u32), [i64; 2]> = BTreeMap::new();
+        for rows in positives.values_mut() {
+            rows.sort_by_key(|row| (row.time, row.id));
+            for (later, second) in rows.iter().enumerate() {
+                for (earlier, first) in rows.iter().enumerate().take(later) {
+                    let (a, b) = (first.content.video, second.content.video);
+                    if later - earlier > params.window || a == b {
+                        continue;
+                    }
+                    let (period, amount) = popularity::contribution(1000, second.time, params.half_life);
+                    result.entry((a, b, period)).or_default()[1] += amount;
+                    result.entry((b, a, period)).or_default()[1] += amount;
+                    if later - earlier == 1 {
+                        result.entry((a, b, period)).or_default()[0] += amount;
+                    }
+                }
+            }
+        }
+        result
+    }
+
     pub fn popularity(&self, rows: &[(u64, Row)]) -> BTreeMap<(u64, Facet, u32), i64> {
         let mut result = BTreeMap::new();
         for (_, row) in rows {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use freshet_operators::coengage::Pair;
 use freshet_operators::content::Facet;
 use freshet_operators::epoch::Stage;
 use freshet_operators::graph::Tap;
@@ -31,6 +32,7 @@ struct Views {
     rows: BTreeMap<(u64, u64), Vec<(Row, i64)>>,
     video_sums: BTreeMap<(u64, Span), WindowSums>,
     popularity: BTreeMap<(u64, Facet, u32), i64>,
+    pairs: BTreeMap<(u64, u64, u32), [i64; 2]>,
     published: BTreeMap<u64, Arc<Published>>,
 }
 
@@ -40,7 +42,9 @@ impl Views {
         // Withdrawals first.
         taps.sort_by_key(|tap| match tap {
             Tap::Row(_, _, diff) => *diff,
-            Tap::VideoSums(..) | Tap::Popularity(..) | Tap::Published(_) | Tap::Request(_) => 0,
+            Tap::VideoSums(..) | Tap::Popularity(..) | Tap::Pair(_) | Tap::Published(_) | Tap::Request(_) => {
+                0
+            }
         });
         for tap in taps {
             match tap {
@@ -65,10 +69,15 @@ impl Views {
                         self.popularity.insert(*key, *sum);
                     }
                 }
+                Tap::Pair(Pair { seed, video, period, amounts }) => {
+                    let sums = self.pairs.entry((*seed, *video, *period)).or_default();
+                    *sums = [sums[0] + amounts[0], sums[1] + amounts[1]];
+                }
                 Tap::Published(version) => drop(self.published.insert(epoch, Arc::clone(version))),
                 Tap::Request(_) => {}
             }
         }
+        self.pairs.retain(|_, sums| *sums != [0, 0]);
         for rows in self.rows.values_mut() {
             rows.retain(|(_, count)| *count != 0);
             assert!(rows.iter().all(|(_, count)| *count == 1) && rows.len() <= 1, "{rows:?}");
@@ -146,6 +155,10 @@ fn fresh_shelf(epoch: u64, views: &Views, oracle: &Oracle) -> Shelf {
     let lasting = views.video_sums.iter().filter(|((_, span), _)| *span == Span::Lasting);
     batch.extend(lasting.map(|((video, _), sums)| ShelfIn::Sums(*video, Box::new(*sums))));
     batch.extend(views.popularity.iter().map(|(k, s)| ShelfIn::Popularity(*k, *s)));
+    batch.push(ShelfIn::Clock(oracle.now(epoch)));
+    batch.extend(views.pairs.iter().map(|((seed, video, period), amounts)| {
+        ShelfIn::Pair(Pair { seed: *seed, video: *video, period: *period, amounts: *amounts })
+    }));
     let mut out = ShelfOut::default();
     shelf.step(0, batch, &mut out);
     for published in views.published.values() {
@@ -172,6 +185,8 @@ fn check_against_batch(epochs: &[EpochInput], params: &Params, outputs: &BTreeMa
         sums.retain(|_, s| *s != WindowSums::default());
         assert_eq!(views.video_sums, sums, "video sums at epoch {epoch}");
         assert_eq!(views.popularity, oracle.popularity(&rows), "popularity at epoch {epoch}");
+
+        assert_eq!(views.pairs, oracle.pairs(&rows), "pairs at epoch {epoch}");
 
         if let Some(published) = views.published.get(&epoch) {
             let (expected, scores) = oracle.publication(&rows);

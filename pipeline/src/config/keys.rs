@@ -134,7 +134,14 @@ keys! {
     "candidates.hashtags", "candidates from liked hashtags", |c| Count(&mut c.params.candidates.hashtags, 0, 10_000);
     "candidates.sounds", "candidates from liked sounds", |c| Count(&mut c.params.candidates.sounds, 0, 10_000);
     "candidates.trending", "candidates from the global trend", |c| Count(&mut c.params.candidates.trending, 0, 10_000);
+    "candidates.next", "candidates that others watched next after the user's last positives", |c| Count(&mut c.params.candidates.next, 0, 10_000);
+    "candidates.co_engaged", "candidates that others liked together with the user's last positives", |c| Count(&mut c.params.candidates.co_engaged, 0, 10_000);
     "candidates.facets_per_kind", "best facets of each kind that are asked for candidates", |c| Count(&mut c.params.candidates.facets_per_kind, 1, 1_000);
+
+    "coengagement.window", "two positives of a user at most so many places apart are a pair; 0 counts none", |c| Count(&mut c.params.coengagement.window, 0, 50);
+    "coengagement.min_weight", "rows of at least this weight are positives; 1 is a full watch", |c| Real(&mut c.params.coengagement.min_weight, 0.001, 10.0);
+    "coengagement.half_life", "half-life of a pair", |c| Duration(&mut c.params.coengagement.half_life, MINUTE, 365 * DAY);
+    "coengagement.seeds", "the user's last so many positives are asked what goes with them", |c| Count(&mut c.params.coengagement.seeds, 1, 100);
 
     "feed.enabled", "whether lists are made", |c| Flag(&mut c.params.feed.enabled);
     "feed.length", "items of a list", |c| Count(&mut c.params.feed.length, 1, 1_000);
