@@ -22,6 +22,11 @@ fn commands_and_http_agree_while_a_service_runs_and_after_it_ended() {
     let service = Service::start(dir);
     let stats = ok_json(dir, &["stats", "--json", "--store", "store", "--count"]);
     assert_eq!(stats["phase"], "live", "{stats}");
+    // What reading costs, and what the job, is told apart by the names of threads.
+    let threads = service.threads();
+    for name in ["feed-server", "job", "sink", "event-log"] {
+        assert_eq!(threads.iter().filter(|thread| *thread == name).count(), 1, "{name}: {threads:?}");
+    }
     assert!(stats["service"].as_str().is_some_and(|path| path.ends_with(".sock")), "{stats}");
     let users = ranked_users(dir);
     let mut lists = Vec::new();
