@@ -4,6 +4,7 @@
 //! figure that falls short is printed as such and is no failure: a slow machine must not break a build. Each figure has a
 //! file of its own, and all but the lists' run the real `freshet` binary on a log of the generated world.
 
+mod bare;
 mod conditions;
 mod features;
 mod freshness;

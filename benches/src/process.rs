@@ -58,10 +58,10 @@ pub fn cpu_of(child: &Child) -> anyhow::Result<f64> {
     stat_seconds(&format!("/proc/{}/stat", child.id()), 11)
 }
 
-/// CPU seconds of the threads of a child whose name is `name`, exact to the nanosecond.
-pub fn threads_cpu(child: &Child, name: &str) -> anyhow::Result<f64> {
+/// CPU seconds of the threads of a process whose name is `name`, exact to the nanosecond.
+pub fn threads_cpu(process: u32, name: &str) -> anyhow::Result<f64> {
     let mut nanoseconds = 0;
-    for task in fs::read_dir(format!("/proc/{}/task", child.id())).context("the service's threads")? {
+    for task in fs::read_dir(format!("/proc/{process}/task")).context("the threads of a process")? {
         let task = task?.path();
         // A thread may end between the listing and the look.
         let (Ok(thread), Ok(times)) =

@@ -1,12 +1,14 @@
 //! Feed reads at 2,000 requests a second beside a pipeline at 500 events a second, on the world of `make demo`.
 //!
-//! What a request costs is the CPU of the server's threads in a phase with reads, less that of a phase with the same events
+//! What a request costs is the CPU of the server's thread in a phase with reads, less that of a phase with the same events
 //! and without. The Protobuf answer is the stored list; the JSON answer is a page of ten, with the cards, that goes to the
-//! served log.
+//! served log (whose writer is another thread). Beside them stands what a bare socket takes for the same bytes.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::Bench;
+use crate::bare;
 use crate::http::Client;
 use crate::pace::{Latencies, Pace};
 use crate::poster::{DEMO, EVENTS_PER_SECOND, demo_service, draw_user, post_batches};
@@ -49,12 +51,13 @@ const FORMATS: [Format; 2] = [
 pub fn measure(bench: &Bench) -> anyhow::Result<Vec<Figure>> {
     let (service, _scratch) = demo_service(bench)?;
     let time = Duration::from_secs_f64(10.0 * bench.scale.max(0.1));
+    let server_cpu = || service.server_cpu();
     // Caches and the allocator settle first.
-    phase(&service, time.mul_f64(0.3), None)?;
-    let idle = phase(&service, time, None)?;
+    phase(&service, time.mul_f64(0.3), None, &server_cpu)?;
+    let idle = phase(&service, time, None, &server_cpu)?;
     let mut figures = Vec::new();
     for format in FORMATS {
-        let mut busy = phase(&service, time, Some(format))?;
+        let mut busy = phase(&service, time, Some((service.address, format)), &server_cpu)?;
         let requests = busy.latencies.len() as f64;
         let micros = (busy.cpu_per_second - idle.cpu_per_second) * busy.seconds / requests * 1e6;
         let name = |what: &str| format!("{}, {what}", format.name);
@@ -66,8 +69,15 @@ pub fn measure(bench: &Bench) -> anyhow::Result<Vec<Figure>> {
             Figure::new(GROUP, name("p99"), busy.latencies.quantile_ms(0.99), "ms", Target::AtMost(5.0))
                 .note(format!("{:.0} B a body", busy.body_bytes as f64 / requests)),
             Figure::new(GROUP, name("server CPU a request"), micros, "us", format.cpu)
-                .note(format!("server threads: {:.1} ms/s without reads", idle.cpu_per_second * 1e3)),
+                .note(format!("the server's thread: {:.1} ms/s without reads", idle.cpu_per_second * 1e3)),
         ]);
+        let length = busy.body_bytes / busy.latencies.len().max(1) as u64;
+        let address = bare::start(usize::try_from(length)?)?;
+        let bare = phase(&service, time, Some((address, format)), &bare::cpu)?;
+        let micros = bare.cpu_per_second * bare.seconds / bare.latencies.len() as f64 * 1e6;
+        figures.push(Figure::new(GROUP, name("of a bare socket"), micros, "us", Target::None).note(format!(
+            "CPU of a blocking read and a write of {length} B a request, under the same load"
+        )));
     }
     Ok(figures)
 }
@@ -77,21 +87,29 @@ struct Phase {
     latencies: Latencies,
     body_bytes: u64,
     seconds: f64,
-    /// CPU of the server's threads a second.
+    /// CPU of the measured threads a second.
     cpu_per_second: f64,
 }
 
-fn phase(service: &Service, time: Duration, format: Option<Format>) -> anyhow::Result<Phase> {
-    let mut clients = (0..READERS).map(|_| service.connect()).collect::<anyhow::Result<Vec<_>>>()?;
+/// Events to the service and, where asked for, reads from a server, for some time; `cpu` tells the CPU seconds of the
+/// threads that are measured.
+fn phase(
+    service: &Service,
+    time: Duration,
+    reads: Option<(SocketAddr, Format)>,
+    cpu: &dyn Fn() -> anyhow::Result<f64>,
+) -> anyhow::Result<Phase> {
+    let clients = reads.iter().flat_map(|(server, _)| (0..READERS).map(|_| Client::connect(*server)));
+    let mut clients = clients.collect::<anyhow::Result<Vec<_>>>()?;
     let mut poster = service.connect()?;
-    let before = service.server_cpu()?;
+    let before = cpu()?;
     let start = Instant::now() + Duration::from_millis(20);
     let (latencies, body_bytes) = std::thread::scope(|scope| {
         let posting =
             scope.spawn(move || post_batches(&mut poster, 0..DEMO.users, start, EVENTS_PER_SECOND, time));
         let mut readers = Vec::new();
         for (number, client) in clients.iter_mut().enumerate() {
-            let Some(format) = format else { break };
+            let Some((_, format)) = reads else { break };
             let pace = Pace::shared(start, READS_PER_SECOND, number, READERS);
             readers.push(scope.spawn(move || read(client, pace, time, format, number as u64)));
         }
@@ -105,7 +123,7 @@ fn phase(service: &Service, time: Duration, format: Option<Format>) -> anyhow::R
         anyhow::Ok((latencies, body_bytes))
     })?;
     let seconds = start.elapsed().as_secs_f64();
-    let cpu_per_second = (service.server_cpu()? - before) / seconds;
+    let cpu_per_second = (cpu()? - before) / seconds;
     Ok(Phase { latencies, body_bytes, seconds, cpu_per_second })
 }
 

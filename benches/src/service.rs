@@ -12,9 +12,9 @@ use crate::http::Client;
 use crate::process;
 use crate::world::Worlds;
 
-/// The name of the feed server's threads. The thread that reads the input bears it too: what a request costs is
-/// therefore measured against a phase without requests.
-const SERVER_THREADS: &str = "feed-server";
+/// The name of the feed server's thread. It takes the posted events too: what a read costs is therefore measured against a
+/// phase with the same events and without reads.
+const SERVER_THREAD: &str = "feed-server";
 
 /// See the module; the process ends with the value.
 pub struct Service {
@@ -65,9 +65,9 @@ impl Service {
         process::cpu_of(&self.child)
     }
 
-    /// CPU seconds so far of the threads that answer requests.
+    /// CPU seconds so far of the thread that answers requests.
     pub fn server_cpu(&self) -> anyhow::Result<f64> {
-        process::threads_cpu(&self.child, SERVER_THREADS)
+        process::threads_cpu(self.child.id(), SERVER_THREAD)
     }
 
     /// Waits until `enough` of the metrics holds.

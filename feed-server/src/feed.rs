@@ -1,8 +1,10 @@
 //! `GET /v1/feed/{user}`: a page of the user's list.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use freshet_schema::event::ServedItem;
 use freshet_schema::feed::{FeedItem, FeedRecord, Source, TrendingRecord, VideoCard};
@@ -14,7 +16,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 
 use crate::cursor::Cursor;
-use crate::negotiate::{Parameters, Path, id, limit, wants_protobuf};
+use crate::negotiate::{Parameters, Path, WantsProtobuf, id, limit};
 use crate::problem::Problem;
 use crate::scroll::{Entry, Page, next_page};
 use crate::state::ServerState;
@@ -118,9 +120,9 @@ struct ItemView {
 }
 
 pub(crate) async fn get(
-    State(state): State<ServerState>,
+    State(state): State<Arc<ServerState>>,
     method: Method,
-    headers: HeaderMap,
+    WantsProtobuf(protobuf): WantsProtobuf,
     Path(user): Path<String>,
     Parameters(query): Parameters<FeedQuery>,
 ) -> Result<Response, Problem> {
@@ -134,7 +136,6 @@ pub(crate) async fn get(
         })?,
     };
     let (kind, found) = find(&*state.store, user, query.group.as_deref())?;
-    let protobuf = wants_protobuf(&headers);
     // Who asks for the whole stored list decides alone what is shown, and reports that in the events: it is no page.
     if protobuf && query.limit.is_none() && query.cursor.is_none() {
         let bytes = match found {
@@ -265,14 +266,15 @@ fn log_served(
     }
     let mut items = Vec::with_capacity(page.items.len());
     for (position, (entry, _)) in (page.first_position..).zip(&page.items) {
-        let slot_policy = policy(kind, entry);
-        ItemsServed { policy: slot_policy, count: 1 }.emit();
         items.push(ServedItem {
             video_id: entry.video(),
             position: u32::try_from(position).unwrap_or(u32::MAX),
             propensity: 1.0,
-            slot_policy: slot_policy.to_owned(),
+            slot_policy: policy(kind, entry).to_owned(),
         });
+    }
+    for slots in page.items.chunk_by(|(a, _), (b, _)| policy(kind, a) == policy(kind, b)) {
+        ItemsServed { policy: policy(kind, &slots[0].0), count: slots.len() as u64 }.emit();
     }
     let Some(events) = &state.events else { return };
     let served = Served {

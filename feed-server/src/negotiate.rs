@@ -1,5 +1,7 @@
 //! Reading a request's parameters and headers, with problems that name them.
 
+use std::convert::Infallible;
+
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
@@ -72,16 +74,27 @@ pub(crate) fn limit(text: Option<&str>, default: usize, max: usize) -> Result<us
 }
 
 /// Whether the caller asks for Protobuf: the first media type of `Accept` that the server can answer decides.
-pub(crate) fn wants_protobuf(headers: &HeaderMap) -> bool {
+pub(crate) struct WantsProtobuf(pub(crate) bool);
+
+impl<S: Send + Sync> FromRequestParts<S> for WantsProtobuf {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(wants_protobuf(&parts.headers)))
+    }
+}
+
+fn wants_protobuf(headers: &HeaderMap) -> bool {
+    let is = |media: &str, names: &[&str]| names.iter().any(|name| media.eq_ignore_ascii_case(name));
     headers
         .get_all(header::ACCEPT)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .map(|item| item.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
-        .find_map(|media| match media.as_str() {
-            "application/x-protobuf" | "application/protobuf" => Some(true),
-            "application/json" | "application/*" | "*/*" => Some(false),
+        .map(|item| item.split(';').next().unwrap_or_default().trim())
+        .find_map(|media| match media {
+            media if is(media, &["application/x-protobuf", "application/protobuf"]) => Some(true),
+            media if is(media, &["application/json", "application/*", "*/*"]) => Some(false),
             _ => None,
         })
         .unwrap_or(false)

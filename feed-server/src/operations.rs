@@ -1,5 +1,7 @@
 //! For those who run the server: health, readiness, metrics, the description of the API; and the page at `/`.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -7,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use freshet_schema::store::Key;
 use serde_json::{Value, json};
 
+use crate::off_thread::off_thread;
 use crate::problem::Problem;
 use crate::state::{Readiness, ServerState};
 
@@ -20,7 +23,7 @@ pub(crate) async fn healthz() -> Json<Value> {
 }
 
 /// Ready: lists can be served.
-pub(crate) async fn readyz(State(state): State<ServerState>) -> Result<Json<Value>, Problem> {
+pub(crate) async fn readyz(State(state): State<Arc<ServerState>>) -> Result<Json<Value>, Problem> {
     match (state.ready)() {
         Readiness::Ready => {
             let epoch = state.store.marker()?.map(|epoch| epoch.0);
@@ -32,9 +35,11 @@ pub(crate) async fn readyz(State(state): State<ServerState>) -> Result<Json<Valu
     }
 }
 
-pub(crate) async fn metrics(State(state): State<ServerState>) -> Response {
+/// The text of all series takes milliseconds: too long for the thread that answers the others.
+pub(crate) async fn metrics(State(state): State<Arc<ServerState>>) -> Result<Response, Problem> {
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    ([(header::CONTENT_TYPE, kind)], (state.metrics_text)()).into_response()
+    let text = off_thread(move || (state.metrics_text)()).await?;
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
 pub(crate) async fn openapi() -> Response {
@@ -45,7 +50,7 @@ pub(crate) async fn openapi() -> Response {
 const EXAMPLES: usize = 4;
 
 /// The page brings everything with it; the policy makes the browser hold it to that.
-pub(crate) async fn page(State(state): State<ServerState>) -> Result<Response, Problem> {
+pub(crate) async fn page(State(state): State<Arc<ServerState>>) -> Result<Response, Problem> {
     const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; \
                           script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     let headers = [

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use freshet_schema::{Event, Millis};
 use freshet_sinks::{EventLog, FeedStore};
@@ -55,6 +55,8 @@ pub struct Options {
     pub cursor_memory: usize,
     /// Required as `Authorization: Bearer ...` of POST requests, where set.
     pub bearer_token: Option<String>,
+    /// How long a client may take for a request's head; also how long a kept connection may be idle.
+    pub head_timeout: Duration,
     /// The largest body of a POST request in bytes.
     pub max_body_bytes: usize,
     /// The most events in one POST request.
@@ -69,6 +71,7 @@ impl Default for Options {
             page_limit_max: 100,
             cursor_memory: 500,
             bearer_token: None,
+            head_timeout: Duration::from_secs(30),
             max_body_bytes: 1 << 20,
             max_events: 1000,
         }

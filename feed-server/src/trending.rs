@@ -1,5 +1,7 @@
 //! `GET /v1/trending`: the best of a pool.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use freshet_schema::feed::TrendingRecord;
@@ -43,7 +45,7 @@ struct TrendingView {
 
 /// A group of a right form that nothing is stored for is an empty pool: it may fill at any time.
 pub(crate) async fn get(
-    State(state): State<ServerState>,
+    State(state): State<Arc<ServerState>>,
     Parameters(query): Parameters<TrendingQuery>,
 ) -> Result<Json<TrendingAnswer>, Problem> {
     let options = &state.options;

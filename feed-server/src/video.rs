@@ -1,5 +1,7 @@
 //! `GET /v1/video/{id}`: the card of a video, whatever its status.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -12,7 +14,7 @@ use crate::state::ServerState;
 use crate::view::card;
 
 pub(crate) async fn get(
-    State(state): State<ServerState>,
+    State(state): State<Arc<ServerState>>,
     Path(video): Path<String>,
 ) -> Result<Json<VideoCard>, Problem> {
     let video: VideoId = id("video", &video)?;

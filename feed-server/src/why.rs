@@ -1,5 +1,7 @@
 //! `GET /v1/why/{user}/{video}`: why a video is in a user's list, or which stage kept it out.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -38,7 +40,7 @@ pub(crate) struct WhyAnswer {
 }
 
 pub(crate) async fn get(
-    State(state): State<ServerState>,
+    State(state): State<Arc<ServerState>>,
     Path((user, video)): Path<(String, String)>,
 ) -> Result<Json<WhyAnswer>, Problem> {
     let (user, video): (UserId, VideoId) = (id("user", &user)?, id("video", &video)?);

@@ -418,6 +418,66 @@ fn shutdown_lets_requests_finish_and_waits_for_no_idle_one() {
     assert!(std::net::TcpStream::connect(server.address).is_err());
 }
 
+#[test]
+fn who_sends_no_request_head_is_hung_up_on_and_others_are_served() {
+    let limit = Duration::from_millis(300);
+    let mut server = Server::start(world(), |state| {
+        state.options = Arc::new(Options { head_timeout: limit, ..Options::default() });
+    });
+    let begin = Instant::now();
+    let connect = || {
+        let stream = std::net::TcpStream::connect(server.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    };
+    let silent = connect();
+    let mut half = connect();
+    half.write_all(b"GET /healthz HTTP/1.1\r\nhost: t\r\nx-slow: ").unwrap();
+    let mut kept = connect();
+    kept.write_all(b"GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n").unwrap();
+    assert_eq!(server.get("/healthz").status, 200);
+    for (what, mut stream) in [("silent", silent), ("half", half), ("kept", kept)] {
+        let mut text = String::new();
+        // A reset is an end as well.
+        if let Err(error) = stream.read_to_string(&mut text) {
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{what}");
+        }
+        assert_eq!(text.starts_with("HTTP/1.1 200"), what == "kept", "{what}: {text}");
+    }
+    assert!((limit..Duration::from_secs(10)).contains(&begin.elapsed()), "{:?}", begin.elapsed());
+    server.stop();
+}
+
+#[test]
+fn long_bodies_and_metrics_are_answered_beside_reads() {
+    let server = Server::start(world(), |state| {
+        state.metrics_text = Arc::new(|| {
+            std::thread::sleep(Duration::from_millis(600));
+            "a 1\n".to_owned()
+        });
+    });
+    let address = server.address;
+    let begin = Instant::now();
+    let scrape = std::thread::spawn(move || support::ask(address, "GET", "/metrics", &[], b""));
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(server.get("/v1/feed/1").status, 200);
+    assert!(
+        begin.elapsed() < Duration::from_millis(550),
+        "a read waited for the metrics: {:?}",
+        begin.elapsed()
+    );
+    assert_eq!(scrape.join().unwrap().body, b"a 1\n");
+    // More than is read on the answering thread.
+    let events: Vec<_> =
+        (0..900).map(|n| json!({"user_id": n, "video_id": 2, "device": "a phone"})).collect();
+    let answer = server.post(&json!(events).to_string());
+    assert_eq!((answer.status, &answer.json()["accepted"]), (202, &json!(900)));
+    let mut broken = events;
+    broken[899] = json!({"user_id": 1});
+    assert!(server.post(&json!(broken).to_string()).problem(422).contains("event 899"));
+    assert_eq!(server.log("interactions").len(), 900);
+}
+
 /// One server for all cases of a property.
 fn shared() -> &'static Server {
     static SERVER: std::sync::OnceLock<Server> = std::sync::OnceLock::new();

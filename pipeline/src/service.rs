@@ -7,7 +7,7 @@
 //! marker make that safe too.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,8 +20,7 @@ use freshet_schema::{EventKind, Millis, UserId, VideoId};
 use freshet_sinks::{Embedded, EmbeddedOptions, EventLog, FeedStore};
 use freshet_sources::validate::{ClockRule, Limits, check_clock, validate};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::config::Config;
 use crate::control;
@@ -58,12 +57,9 @@ pub fn run(config: &Config, mode: Mode) -> anyhow::Result<()> {
     let stats: control::Stats = Arc::new(move || running.snapshot().to_json());
     let control = control::serve(Arc::clone(&store), stats, &socket)?;
 
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("feed-server")
-        .enable_all()
-        .build()
-        .context("the async runtime")?;
+    // Signals, the announcement, upkeep. What works has a thread of its own: the feed server, the job, the control socket.
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("the async runtime")?;
     let outcome = runtime.block_on(run_parts(config, mode, &progress, &store, metrics));
     // The job is gone, whatever the outcome: what it committed is kept.
     let synced = store.sync().context("the store's last sync");
@@ -92,7 +88,7 @@ async fn run_parts(
     let server = if mode.once {
         None
     } else {
-        let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
+        let listener = TcpListener::bind(config.server.listen).with_context(|| {
             format!(
                 "server.listen = \"{}\": choose another address with --listen or LISTEN",
                 config.server.listen
@@ -100,12 +96,7 @@ async fn run_parts(
         })?;
         let address = listener.local_addr()?;
         let state = server_state(config, progress, store, events.clone(), metrics.clone());
-        let mut ended = stopped.clone();
-        let shutdown = async move {
-            // An error means that nobody can send any more: the process ends then as well.
-            drop(ended.wait_for(|stopping| *stopping).await);
-        };
-        Some((address, tokio::spawn(freshet_feed_server::serve(listener, state, shutdown))))
+        Some((address, serve(listener, state, stopped.clone())?))
     };
     let upkeep = tokio::spawn(async move {
         loop {
@@ -118,7 +109,7 @@ async fn run_parts(
         let (config, store) = (config.clone(), Arc::clone(store) as Arc<dyn FeedStore>);
         let options = RunOptions { once: mode.once, progress: Arc::clone(progress) };
         let stop = Arc::clone(&stop);
-        tokio::task::spawn_blocking(move || job::run(&config, store, options, stop))
+        on_thread("job", move || job::run(&config, store, options, stop))?
     };
     let display = Display::start(progress, mode.quiet);
     let announce = tokio::spawn(announce(
@@ -146,7 +137,7 @@ async fn run_parts(
             }
             result = async { server.as_mut().expect("polled only where there is one").await }, if server.is_some() => {
                 server = None;
-                server_result = result.context("the feed server panicked").and_then(|r| r.context("the feed server"));
+                server_result = served(result);
                 break;
             }
             _ = signal.wait_for(|stopping| *stopping) => {
@@ -160,8 +151,7 @@ async fn run_parts(
 
     stopping.send_replace(true);
     if let Some(server) = server {
-        server_result =
-            server.await.context("the feed server panicked").and_then(|r| r.context("the feed server"));
+        server_result = served(server.await);
     }
     if let Some(events) = events {
         events.close();
@@ -179,6 +169,53 @@ async fn run_parts(
     }
     job_result.context("the job panicked")?.context("the job")?;
     server_result
+}
+
+/// Starts the feed server on a thread and a runtime of its own, so that a reader waits for nothing but other readers, and
+/// what reading costs can be seen from outside.
+fn serve(
+    listener: TcpListener,
+    state: ServerState,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<oneshot::Receiver<anyhow::Result<()>>> {
+    listener.set_nonblocking(true).context("the feed server's socket")?;
+    let shutdown = async move {
+        // An error means that nobody can send any more: the process ends then as well.
+        drop(stopped.wait_for(|stopping| *stopping).await);
+    };
+    on_thread("feed-server", move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .thread_name("feed-server")
+            .enable_all()
+            .build()
+            .context("the async runtime")?;
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).context("the socket")?;
+            freshet_feed_server::serve(listener, state, shutdown).await;
+            anyhow::Ok(())
+        })
+    })
+}
+
+/// How the feed server ended.
+fn served(result: Result<anyhow::Result<()>, oneshot::error::RecvError>) -> anyhow::Result<()> {
+    result.context("the feed server panicked").and_then(|result| result.context("the feed server"))
+}
+
+/// Runs `work` on a thread of this name. Without an answer it has panicked.
+fn on_thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> anyhow::Result<oneshot::Receiver<T>> {
+    let (answer, answered) = oneshot::channel();
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            // Who waits for it waits until the end of the process.
+            drop(answer.send(work()));
+        })
+        .with_context(|| format!("the thread {name:?}"))?;
+    Ok(answered)
 }
 
 /// The input must be there before anything is made, so that a mistyped folder is not silently created.

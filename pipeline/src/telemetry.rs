@@ -28,3 +28,46 @@ pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
     freshet_feed_server::describe_metrics();
     Ok(handle)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::config::Config;
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no writer panics").write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn by_default_the_storage_engine_is_heard_from_warnings_on() {
+        let page = Page::default();
+        let writer = page.clone();
+        let filter = EnvFilter::try_new(Config::default().log.filter).expect("the default is a filter");
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(log, || {
+            tracing::info!("ours");
+            tracing::info!(target: "fjall::db", "small talk of fjall");
+            tracing::info!(target: "lsm_tree::tree", "small talk of lsm_tree");
+            tracing::warn!(target: "fjall::db", "a warning of fjall");
+            tracing::warn!(target: "lsm_tree::tree", "a warning of lsm_tree");
+        });
+        let text = String::from_utf8(page.0.lock().expect("no writer panics").clone()).expect("UTF-8");
+        assert_eq!((text.matches("ours").count(), text.matches("a warning").count()), (1, 2), "{text}");
+        assert!(!text.contains("small talk"), "{text}");
+    }
+}

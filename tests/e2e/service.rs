@@ -71,6 +71,14 @@ impl Service {
         assert!(!self.dir.join("store/control.sock").exists(), "the control socket is taken away");
     }
 
+    /// The names of its threads, as Linux shows them.
+    pub fn threads(&self) -> Vec<String> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.process.0.id())).expect("its threads");
+        let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm"));
+        // A thread may end between the listing and the look.
+        tasks.flatten().filter_map(|task| name(task).ok()).map(|name| name.trim().to_owned()).collect()
+    }
+
     /// `GET PATH`: status and body.
     pub fn get(&self, path: &str) -> (u16, Json) {
         self.ask(&format!("GET {path} HTTP/1.1\r\nhost: e2e\r\nconnection: close\r\n\r\n"))

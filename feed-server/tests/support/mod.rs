@@ -51,12 +51,11 @@ impl Server {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let (tell, told) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
                 let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
                 tell.send(listener.local_addr().unwrap()).unwrap();
-                serve(listener, state, async { drop(stopped.await) }).await.unwrap();
+                serve(listener, state, async { drop(stopped.await) }).await;
             });
         });
         Self { address: told.recv().unwrap(), store, folder, stop: Some(stop), thread: Some(thread) }

@@ -5,8 +5,10 @@ use std::io::{BufWriter, Write, stdout};
 use anyhow::{Context, bail};
 use clap::Args;
 use freshet_schema::feed::{DroppedRecord, FeedItem, FeedRecord, TrendingRecord, VideoCard};
+use freshet_schema::ids::decimal;
 use freshet_schema::store::{EVERYONE, Key, Value};
 use freshet_schema::{UserId, VideoId};
+use serde::Serialize;
 
 use super::StoreArgs;
 use crate::table::{Align, printable, render, shorten};
@@ -94,6 +96,26 @@ pub struct Why {
     store: StoreArgs,
 }
 
+/// What `why --json` prints of a listed video. Written straight from the types: a `serde_json::Value` on the way would make
+/// 64-bit numbers of 32-bit ones, and 0.1 would read 0.10000000149011612.
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(with = "decimal")]
+    user_id: u64,
+    #[serde(with = "decimal")]
+    video_id: u64,
+    listed: bool,
+    own_list: bool,
+    /// From 1.
+    rank: usize,
+    of: usize,
+    item: &'a FeedItem,
+    sources: String,
+    algorithm: &'a str,
+    epoch: u64,
+    card: Option<&'a VideoCard>,
+}
+
 impl Why {
     pub fn run(self) -> anyhow::Result<()> {
         let (user, video) = (self.user, self.video);
@@ -128,10 +150,20 @@ impl Why {
             return Ok(writeln!(out, "video {video} is not in the list of user {user}: {words} [{stage}]")?);
         };
         if self.store.json {
-            let answer = serde_json::json!({"user_id": user.to_string(), "video_id": video.to_string(),
-                "listed": true, "own_list": own, "rank": at + 1, "of": list.items.len(), "item": item,
-                "sources": sources(item), "algorithm": list.algorithm, "epoch": list.epoch, "card": card});
-            return Ok(writeln!(out, "{answer}")?);
+            let answer = Listed {
+                user_id: user.0,
+                video_id: video.0,
+                listed: true,
+                own_list: own,
+                rank: at + 1,
+                of: list.items.len(),
+                item,
+                sources: sources(item),
+                algorithm: &list.algorithm,
+                epoch: list.epoch,
+                card: card.as_ref(),
+            };
+            return Ok(writeln!(out, "{}", serde_json::to_string(&answer)?)?);
         }
         let whose = if own { format!("of user {user}") } else { "for new users".to_owned() };
         writeln!(out, "video {video} is number {} of {} in the list {whose}", at + 1, list.items.len())?;

@@ -145,6 +145,9 @@ pub struct Log {
     pub filter: String,
 }
 
+/// The storage engine tells at `info` of every file that it makes.
+const DEFAULT_FILTER: &str = "info,fjall=warn,lsm_tree=warn";
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -177,7 +180,7 @@ impl Default for Config {
                 token_env: None,
             },
             graph: Graph { workers: 1, in_flight: 8 },
-            log: Log { format: LogFormat::Text, filter: "info".to_owned() },
+            log: Log { format: LogFormat::Text, filter: DEFAULT_FILTER.to_owned() },
             params: Params::default(),
             origins: Vec::new(),
         }
