@@ -17,7 +17,7 @@ pub struct Conditions {
     rustc: String,
     revision: String,
     dims: [usize; 4],
-    quotas: [usize; 4],
+    quotas: [usize; 6],
     scale: f64,
 }
 
@@ -35,7 +35,14 @@ impl Conditions {
             rustc: output("rustc", &["--version"]),
             revision: output("git", &["describe", "--always", "--dirty", "--abbrev=12"]),
             dims: DIMS,
-            quotas: [candidates.followed, candidates.hashtags, candidates.sounds, candidates.trending],
+            quotas: [
+                candidates.followed,
+                candidates.hashtags,
+                candidates.sounds,
+                candidates.trending,
+                candidates.next,
+                candidates.co_engaged,
+            ],
             scale,
         }
     }
@@ -59,10 +66,10 @@ impl fmt::Display for Conditions {
         writeln!(f, "build      {}, revision {}", self.rustc, self.revision)?;
         let [short, mid, long, content] = self.dims;
         writeln!(f, "vectors    short {short}, mid {mid}, long {long}, content {content}")?;
-        let [followed, hashtags, sounds, trending] = self.quotas;
+        let [followed, hashtags, sounds, trending, next, co_engaged] = self.quotas;
         writeln!(
             f,
-            "candidates followed {followed}, hashtags {hashtags}, sounds {sounds}, trending {trending}"
+            "candidates followed {followed}, hashtags {hashtags}, sounds {sounds}, trending {trending}, next {next}, co-engaged {co_engaged}"
         )?;
         if self.scale < 1.0 {
             writeln!(

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
@@ -30,8 +30,9 @@ use crate::progress::{Phase, Progress, RunOptions};
 /// The store is made durable at least this often. Not for safety (the journal is durable, and what the store lost is
 /// written again at a restart) but so that a restart has little to write.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
-/// How long the source waits before it looks again whether an epoch was committed.
-const WAIT: Duration = Duration::from_micros(200);
+/// The sink wakes the source when it has committed an epoch. A source that waits looks up this often to see whether it was
+/// told to stop, or whether the sink has ended.
+const WAIT: Duration = Duration::from_millis(20);
 
 /// What a job did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,6 +83,7 @@ pub fn run(
             dead_letters,
             progress: Arc::clone(&progress),
             committed: Arc::clone(&committed),
+            source: std::thread::current(),
             workers: vec![0; config.graph.workers],
             closed: BTreeMap::new(),
             announced: BTreeMap::new(),
@@ -166,7 +168,7 @@ fn feed(
         };
         let epoch = batch.binding.epoch;
         while ahead.too_far(epoch) && !stop.load(Relaxed) {
-            std::thread::sleep(WAIT);
+            std::thread::park_timeout(WAIT);
         }
         progress.events.fetch_add(batch.records.len() as u64, Relaxed);
         progress.dead_letters.fetch_add(batch.dead_letters.len() as u64, Relaxed);
@@ -212,6 +214,8 @@ struct Sink {
     dead_letters: DeadLetterFile,
     progress: Arc<Progress>,
     committed: Arc<AtomicU64>,
+    /// Waits for epochs to be committed.
+    source: Thread,
     /// For each worker, the first epoch that is not closed there.
     workers: Vec<u64>,
     closed: BTreeMap<u64, Vec<Change>>,
@@ -279,6 +283,7 @@ impl Sink {
             self.store.commit(&Commit { epoch, changes }).context("the store")?;
         }
         self.committed.store(epoch.0, Relaxed);
+        self.source.unpark();
         self.progress.epochs.fetch_add(1, Relaxed);
         self.progress.lists.fetch_add(lists, Relaxed);
         self.progress.last_epoch.store(epoch.0, Relaxed);
