@@ -1,6 +1,9 @@
 //! What a list costs, in process: the same epochs with lists and without, on one worker; the difference, over the number of
 //! lists. It includes the request, the candidates, the ranking, the records' encoding and the channel out of the dataflow;
-//! a third run adds the embedded store's write, with its compaction and a sync.
+//! a third run adds the embedded store's write, with its compaction and a sync. The first epochs of each run are not counted:
+//! in them the pools are sorted that nobody has asked for before.
+//!
+//! The spine's four sources have a target of their own; then all sources.
 
 use std::sync::mpsc::Receiver;
 
@@ -20,62 +23,85 @@ use crate::report::{Figure, Target};
 
 const GROUP: &str = "lists";
 
-/// Measures the three runs, after one that counts candidates.
+/// Epochs of each run that are not counted.
+const WARM_UP: usize = 5;
+
+/// Measures with the spine's sources and with all.
 pub fn measure(bench: &Bench) -> anyhow::Result<Vec<Figure>> {
+    let mut spine = Params::default();
+    (spine.coengagement.window, spine.candidates.next, spine.candidates.co_engaged) = (0, 0, 0);
+    let mut figures = sources(bench, "", spine, Target::AtLeast(2000.0))?;
+    figures.extend(sources(bench, ", all sources", Params::default(), Target::AtLeast(1500.0))?);
+    Ok(figures)
+}
+
+/// Measures the three runs, after one that counts candidates.
+fn sources(bench: &Bench, which: &str, params: Params, target: Target) -> anyhow::Result<Vec<Figure>> {
+    let with_lists = |lists: bool| {
+        let mut params = params.clone();
+        params.feed.enabled = lists;
+        // Only dirty users: no list of the filling grows old.
+        params.feed.refresh_after = 30 * DAY;
+        params
+    };
     let world = ListsWorld { videos: 50_000, users: 5_000, epochs: bench.scaled(40), dirty: 250 };
-    let counted = count(&ListsWorld { epochs: 1, ..world })?;
+    let counted = count(&ListsWorld { epochs: 1, ..world }, with_lists(true))?;
 
     let mut lists = 0;
-    let without = run(&world, &params(false), |_, _| Ok(()))?;
-    let with = run(&world, &params(true), |_, changes| {
+    let without = run(&world, &with_lists(false), |_, _| Ok(()))?;
+    let with = run(&world, &with_lists(true), |_, changes| {
         lists += changes.iter().filter(|(key, _)| matches!(key, Key::Feed(_))).count();
         Ok(())
     })?;
     let scratch = bench.worlds.scratch()?;
     let store = Embedded::open(&scratch.path().join("kv"), EmbeddedOptions::default())?;
-    let stored = run(&world, &params(true), |epoch, mut changes| {
+    let stored = run(&world, &with_lists(true), |epoch, mut changes| {
         changes.sort_by_cached_key(|(key, _)| key.to_string());
         store.commit(&Commit { epoch, changes })?;
         Ok(store.sync()?)
     })?;
-    ensure!(
-        lists as u64 == world.epochs * world.dirty,
-        "{lists} lists were made of {}",
-        world.epochs * world.dirty
-    );
+    let expected = (world.epochs + WARM_UP as u64) * world.dirty;
+    ensure!(lists as u64 == expected, "{lists} lists were made of {expected}");
+    let lists = world.epochs * world.dirty;
     let rate = |cpu: f64| lists as f64 / (cpu - without);
     let workload = format!(
         "{lists} lists; {} videos, {} users, {} dirty an epoch",
         world.videos, world.users, world.dirty
     );
     Ok(vec![
-        Figure::new(GROUP, "candidates a list, mean", counted.candidates, "videos", Target::None)
-            .note("distinct, after the quotas, watched ones left out"),
-        Figure::new(GROUP, "lists per CPU-second", rate(with), "lists", Target::AtLeast(2000.0)).note(
+        Figure::new(
+            GROUP,
+            format!("candidates a list, mean{which}"),
+            counted.candidates,
+            "videos",
+            Target::None,
+        )
+        .note("distinct, after the quotas, watched ones left out"),
+        Figure::new(GROUP, format!("lists per CPU-second{which}"), rate(with), "lists", target).note(
             format!(
                 "{workload}; {:.0} us a list, encoded, not stored",
                 (with - without) / lists as f64 * 1e6
             ),
         ),
-        Figure::new(GROUP, "lists per CPU-second, stored", rate(stored), "lists", Target::None).note(
-            format!("with the embedded store's write of {:.0} B a list and a sync an epoch", counted.bytes),
-        ),
         Figure::new(
             GROUP,
-            "the same epochs without lists",
+            format!("lists per CPU-second, stored{which}"),
+            rate(stored),
+            "lists",
+            Target::None,
+        )
+        .note(format!(
+            "with the embedded store's write of {:.0} B a list and a sync an epoch",
+            counted.bytes
+        )),
+        Figure::new(
+            GROUP,
+            format!("the same epochs without lists{which}"),
             without / lists as f64 * 1e6,
             "us an event",
             Target::None,
         ),
     ])
-}
-
-fn params(lists: bool) -> Params {
-    let mut params = Params::default();
-    params.feed.enabled = lists;
-    // Only dirty users: no list of the filling grows old.
-    params.feed.refresh_after = 30 * DAY;
-    params
 }
 
 /// Means over lists.
@@ -85,8 +111,7 @@ struct Counted {
 }
 
 /// Keeps every dropped candidate, so that the records tell how many there were.
-fn count(world: &ListsWorld) -> anyhow::Result<Counted> {
-    let mut params = params(true);
+fn count(world: &ListsWorld, mut params: Params) -> anyhow::Result<Counted> {
     let kept = params.feed.dropped_kept;
     params.feed.dropped_kept = usize::MAX >> 1;
     let (mut lists, mut candidates, mut bytes) = (0, 0, 0);
@@ -126,9 +151,12 @@ fn run(
         job.send(input)?;
         drop(closed(&outputs, epoch)?);
     }
-    let epochs = world.measured();
-    let before = own_cpu()?;
-    for input in epochs {
+    let epochs = ListsWorld { epochs: world.epochs + WARM_UP as u64, ..*world }.measured();
+    let mut before = own_cpu()?;
+    for (n, input) in epochs.into_iter().enumerate() {
+        if n == WARM_UP {
+            before = own_cpu()?;
+        }
         let epoch = input.epoch;
         job.send(input)?;
         sink(epoch, closed(&outputs, epoch)?)?;
