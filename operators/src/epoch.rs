@@ -113,6 +113,9 @@ macro_rules! outputs {
 }
 pub(crate) use outputs;
 
+/// What has come for an epoch that is not closed, with the right to answer at it.
+type Gathered<D> = (Vec<Capability<u64>>, Vec<D>);
+
 /// Runs `stage` once for each closed epoch that brought something.
 pub fn per_epoch<'s, S: Stage>(
     input: StreamVec<'s, u64, S::In>,
@@ -127,7 +130,7 @@ pub fn per_epoch<'s, S: Stage>(
     let mut input = builder.new_input(input, Pipeline);
     let (mut ports, streams) = S::Out::attach(&mut builder);
     builder.build(move |_initial| {
-        let mut waiting: BTreeMap<u64, (Vec<Capability<u64>>, Vec<S::In>)> = BTreeMap::new();
+        let mut waiting: BTreeMap<u64, Gathered<S::In>> = BTreeMap::new();
         let mut out = S::Out::default();
         move |frontiers| {
             input.for_each_time(|time, data| {
