@@ -121,6 +121,10 @@ impl CoEngagement {
             note(pools, *seed, (*slot, video(*slot)), old, ranks(periods));
             !periods.is_empty()
         });
+        self.pools.retain(|_, pool| {
+            pool.settle();
+            !pool.is_empty()
+        });
     }
 
     /// Takes a term in; `slot` is the second video's.

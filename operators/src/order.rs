@@ -47,6 +47,11 @@ impl Order {
         }
     }
 
+    /// Whether the pool has no members, as of the last [`Order::settle`].
+    pub fn is_empty(&self) -> bool {
+        self.sorted.is_empty()
+    }
+
     /// The members as of the last [`Order::settle`], best first; of equals the lower number.
     pub fn best(&self) -> std::collections::btree_set::Iter<'_, Place> {
         debug_assert!(self.moved.is_empty(), "a pool is read before its moves are made");

@@ -7,8 +7,8 @@
 //!
 //! A pool is ordered by log2 of the decayed popularity alone, so its order does not change with time, and only an interaction
 //! with a video moves it. (With the quality in the order, each publication moved every video of every cohort: three
-//! fifths of the job's time went there. Quality counts where it is used, in the score of a candidate.) Requests are as-of lookups: they see the shelves at their epoch, and a shelf that
-//! changes tells no user.
+//! fifths of the job's time went there. Quality counts where it is used, in the score of a candidate.) Requests are as-of
+//! lookups: they see the shelves at their epoch, and a shelf that changes tells no user.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};

@@ -101,7 +101,7 @@ pub struct Users {
     groups: BTreeMap<String, Group>,
     /// Hashes of (user, event) that were counted: says "certainly new" without a search.
     seen: FxHashSet<u64>,
-    /// Who may have watched a video: whoever was counted once, whether or not the row is still there.
+    /// Who watched a video, once a row.
     viewers: FxHashMap<u64, Vec<u64>>,
     forgotten_events: FxHashSet<(u64, u64)>,
     forgotten_users: FxHashMap<u64, u64>,
@@ -196,6 +196,15 @@ impl Users {
             if doomed(&person.history.rows()[at]) {
                 let row = person.history.remove(at, self.now, &self.params.interest);
                 pairs(&person.history, &row, -1, &self.params.coengagement, &mut out.pairs);
+                let video = row.content.video;
+                if let Some(viewers) = self.viewers.get_mut(&video) {
+                    if let Some(place) = viewers.iter().position(|viewer| *viewer == user) {
+                        viewers.swap_remove(place);
+                    }
+                    if viewers.is_empty() {
+                        self.viewers.remove(&video);
+                    }
+                }
                 out.rows.push((user, row, -1));
                 self.rows -= 1;
                 any = true;
@@ -406,13 +415,19 @@ impl Stage for Users {
                 *known = until.max(*known);
                 doomed.insert(video, *known);
             }
+            // Taken out whole: to look for each viewer among the viewers of a hot video would take their square.
             let touched: BTreeSet<u64> =
-                doomed.keys().filter_map(|video| self.viewers.get(video)).flatten().copied().collect();
+                doomed.keys().filter_map(|video| self.viewers.remove(video)).flatten().collect();
             for user in touched {
                 let covered =
                     |row: &Row| doomed.get(&row.content.video).is_some_and(|until| row.time <= *until);
                 if self.forget_rows(user, covered, out) {
                     dirty.push(user);
+                }
+                // What the user watched later than the delete stays.
+                let rows = self.people.get(&user).map_or(&[][..], |person| person.history.rows());
+                for row in rows.iter().filter(|row| doomed.contains_key(&row.content.video)) {
+                    self.viewers.entry(row.content.video).or_default().push(user);
                 }
             }
         }
@@ -492,5 +507,40 @@ pub fn of_event(event: &Event) -> Option<UserIn> {
             Target::Video { video_id } => UserIn::ForgetVideo(video_id.0, delete.event_time.0),
         }),
         Event::Upload(_) | Event::Interaction(_) | Event::Served(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use freshet_schema::event::Origin;
+    use freshet_schema::{EventId, Interaction, Millis, UserId, VideoId};
+
+    use super::*;
+
+    fn view(id: u64, user: u64, video: u64, time: u64) -> UserIn {
+        let event = Interaction {
+            event_id: EventId(id),
+            user_id: UserId(user),
+            video_id: VideoId(video),
+            event_time: Millis(time),
+            ..Interaction::default()
+        };
+        UserIn::View(View::new(&event, Origin::default()), Arc::new(Content::unknown(video)))
+    }
+
+    #[test]
+    fn who_is_forgotten_is_no_viewer() {
+        let mut users = Users::new(Params::default());
+        let mut out = UsersOut::default();
+        let views = [(1, 1, 7, 10), (2, 1, 7, 30), (3, 2, 7, 10), (4, 2, 8, 10), (5, 3, 8, 10)];
+        let views = views.map(|(id, user, video, time)| view(id, user, video, time));
+        users.step(1, [vec![UserIn::Clock(100)], views.to_vec()].concat(), &mut out);
+        assert_eq!((users.viewers[&7].len(), users.viewers[&8].len()), (3, 2));
+
+        users.step(2, vec![UserIn::ForgetUser(2, 50)], &mut out);
+        assert_eq!((users.viewers[&7].as_slice(), users.viewers[&8].as_slice()), (&[1, 1][..], &[3][..]));
+        users.step(3, vec![UserIn::ForgetVideo(7, 20), UserIn::ForgetEvent(3, 5)], &mut out);
+        assert_eq!(users.viewers.len(), 1, "{:?}", users.viewers);
+        assert_eq!(users.viewers[&7], [1], "the view at 30 is later than the delete");
     }
 }
