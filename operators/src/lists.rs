@@ -77,14 +77,14 @@ impl Stage for Lists {
         }
         for ((subject, _), replies) in subjects {
             let Some(request) = replies.first().map(|r| Arc::clone(&r.request)) else { continue };
-            let scored = rank::score(&request, &replies);
+            let scored = rank::score(&request, replies);
             if let (Subject::User(user), true) = (&subject, request.asked) {
                 out.answers.push(answer(*user, scored, &request, &self.params));
                 continue;
             }
             let list = rank::place(scored, &request, &self.params);
             let record = Value::Feed(feed(epoch, &request, &list)).encode();
-            let videos = list.items.iter().map(|p| p.candidate.video).collect();
+            let videos = list.items.iter().map(|p| p.candidate.video()).collect();
             match subject {
                 Subject::Group(group) => {
                     out.changes.push((Key::NewUser(group.as_str().to_owned()), Some(record)));
@@ -109,7 +109,7 @@ impl Stage for Lists {
 fn answer(user: u64, scored: Scored, request: &Request, params: &Params) -> Answer {
     let scores = scored.scores(request);
     let list = rank::place(scored, request, params);
-    let listed = list.items.iter().map(|p| p.candidate.video).collect();
+    let listed = list.items.iter().map(|p| p.candidate.video()).collect();
     Answer { user, scored: scores, listed, new_user: request.new_user }
 }
 
@@ -136,7 +136,7 @@ fn item(placed: &Placed, request: &Request) -> FeedItem {
     let part = |millionths: u32| millionths as f32 / 1e6;
     let Parts { similarity, quality, creator, freshness } = placed.candidate.parts;
     FeedItem {
-        video_id: placed.candidate.video,
+        video_id: placed.candidate.video(),
         score: (placed.candidate.parts.score() as f64 / 1e12) as f32,
         sources: placed.sources(request).map(|s| i32::from(s.0)).collect(),
         parts: Some(ScoreParts {

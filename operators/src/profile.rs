@@ -52,7 +52,7 @@ pub fn request(
     let group = profile.map_or_else(|| Arc::clone(everyone), |p| Arc::clone(&p.group));
     let preferences = profile.map_or(&[][..], |p| &p.preferences);
     let quotas = &params.candidates;
-    let ask = |source, quota, pools: Vec<Facet>| Ask { source: SourceId::new(source), quota, pools };
+    let ask = |source, quota, pools: Vec<Facet>| Ask::new(source, quota, pools);
     let per_kind = quotas.facets_per_kind;
     let followed = followed(history, follows, quotas.followed);
     let hashtags = liked(&interests, preferences, per_kind, |f| matches!(f, Facet::Hashtag(_)));
@@ -93,11 +93,7 @@ pub fn request(
 /// The request for the new-user list of a group.
 #[must_use]
 pub fn group_request(group: &Group, now: u64, params: &Params) -> Request {
-    let mut asks = vec![Ask {
-        source: SourceId::new(Source::Trending),
-        quota: params.candidates.trending,
-        pools: vec![Facet::Everyone],
-    }];
+    let mut asks = vec![Ask::new(Source::Trending, params.candidates.trending, vec![Facet::Everyone])];
     asks.extend(strangers(group, params));
     Request {
         subject: Subject::Group(Arc::clone(group)),
@@ -118,17 +114,8 @@ pub fn group_request(group: &Group, now: u64, params: &Params) -> Request {
 /// What somebody without history is shown: the popular of their group, and a draw from everything.
 fn strangers(group: &Group, params: &Params) -> [Ask; 2] {
     [
-        Ask {
-            source: SourceId::new(Source::Demographic),
-            quota: params.feed.length,
-            pools: vec![Facet::Demographic(hash::text(group))],
-        },
-        Ask {
-            source: SourceId::new(Source::Exploration),
-            // Some of the draw may be popular too and go by that name: ask for enough.
-            quota: params.feed.length,
-            pools: Vec::new(),
-        },
+        Ask::new(Source::Demographic, params.feed.length, vec![Facet::Demographic(hash::text(group))]),
+        Ask::new(Source::Exploration, params.feed.length, Vec::new()),
     ]
 }
 

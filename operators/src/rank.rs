@@ -65,15 +65,15 @@ impl Scored {
     #[must_use]
     pub fn scores(&self, request: &Request) -> Vec<(u64, u64)> {
         if !request.new_user {
-            return self.pool.iter().map(|(c, _)| (c.video, c.parts.score())).collect();
+            return self.pool.iter().map(|(c, _)| (c.video(), c.parts.score())).collect();
         }
         let (popular, explore) = by_standing(&self.pool, request);
-        let known: FxHashSet<u64> = popular.iter().map(|(_, (c, _))| c.video).collect();
+        let known: FxHashSet<u64> = popular.iter().map(|(_, (c, _))| c.video()).collect();
         let popular = popular.into_iter().map(|((source, value, video), _)| ((source, value), video));
         let explore = explore
             .into_iter()
-            .filter(|(_, (c, _))| !known.contains(&c.video))
-            .map(|(value, (c, _))| ((usize::MAX, Reverse(value)), c.video));
+            .filter(|(_, (c, _))| !known.contains(&c.video()))
+            .map(|(value, (c, _))| ((usize::MAX, Reverse(value)), c.video()));
         let mut scores: Vec<(u64, u64)> = Vec::with_capacity(self.pool.len());
         let (mut last, mut level) = (None, 0);
         for (standing, video) in popular.chain(explore) {
@@ -90,11 +90,11 @@ impl Scored {
 
 /// Keeps each source's quota of all workers' answers, and orders what is left.
 #[must_use]
-pub fn score(request: &Request, replies: &[Reply]) -> Scored {
+pub fn score(request: &Request, replies: Vec<Reply>) -> Scored {
     let (mut pool, watched) = quotas(request, replies);
-    pool.retain(|(candidate, _)| !request.last_watched.contains(&candidate.video));
+    pool.retain(|(candidate, _)| !request.last_watched.contains(&candidate.video()));
     if !request.new_user {
-        pool.sort_by_cached_key(|(c, _)| (Reverse(c.parts.score()), c.video));
+        pool.sort_by_cached_key(|(c, _)| (Reverse(c.parts.score()), c.video()));
     }
     Scored { pool, watched }
 }
@@ -125,8 +125,13 @@ pub fn place(scored: Scored, request: &Request, params: &Params) -> List {
 /// The candidates that are within the quota of at least one source, with those sources and only their rank values there,
 /// and the best watched videos above the quotas' ends. A source's quota goes to the best of all workers by rank value, then
 /// by number; what a worker offers beyond that leaves no trace.
-fn quotas(request: &Request, replies: &[Reply]) -> (Vec<Chosen>, Vec<u64>) {
-    let mut all: Vec<Chosen> = replies.iter().flat_map(|r| &r.candidates).map(|c| (*c, 0)).collect();
+fn quotas(request: &Request, replies: Vec<Reply>) -> (Vec<Chosen>, Vec<u64>) {
+    let mut offered_watched = Vec::new();
+    let mut all: Vec<Chosen> = Vec::with_capacity(replies.iter().map(|r| r.candidates.len()).sum());
+    for reply in replies {
+        all.extend(reply.candidates.into_iter().map(|candidate| (candidate, 0)));
+        offered_watched.extend(reply.watched);
+    }
     let mut watched = Vec::new();
     let mut ranked: Vec<(Reverse<i64>, u64, usize)> = Vec::with_capacity(all.len());
     for (n, ask) in request.asks.iter().enumerate().take(MAX_ASKS) {
@@ -134,7 +139,7 @@ fn quotas(request: &Request, replies: &[Reply]) -> (Vec<Chosen>, Vec<u64>) {
         for (at, (candidate, _)) in all.iter_mut().enumerate() {
             let rank = std::mem::replace(&mut candidate.ranks[n], ABSENT);
             if rank != ABSENT {
-                ranked.push((Reverse(rank), candidate.video, at));
+                ranked.push((Reverse(rank), candidate.video(), at));
             }
         }
         let mut end = None;
@@ -148,9 +153,8 @@ fn quotas(request: &Request, replies: &[Reply]) -> (Vec<Chosen>, Vec<u64>) {
             candidate.ranks[n] = rank.0;
             *asks |= 1 << n;
         }
-        let mut passed: Vec<(Reverse<i64>, u64)> = replies
+        let mut passed: Vec<(Reverse<i64>, u64)> = offered_watched
             .iter()
-            .flat_map(|r| &r.watched)
             .filter(|(ask, ..)| usize::from(*ask) == n)
             .map(|(_, rank, video)| (Reverse(*rank), *video))
             .filter(|(rank, video)| end.is_none_or(|(last, number, _)| (*rank, *video) < (last, number)))
@@ -180,15 +184,16 @@ fn spread(
         let neighbours = &items[items.len().saturating_sub(window.saturating_sub(1))..];
         let fits = |category: u64| {
             category == 0
-                || neighbours.iter().filter(|p| p.candidate.category == category).count() < per_category
+                || neighbours.iter().filter(|p| p.candidate.content.category == category).count()
+                    < per_category
         };
-        let fitting = (first..ranked.len()).find(|at| !taken[*at] && fits(ranked[*at].0.category));
+        let fitting = (first..ranked.len()).find(|at| !taken[*at] && fits(ranked[*at].0.content.category));
         let chosen = fitting.unwrap_or(first);
         for at in first..chosen {
             passed_over[at] |= !taken[at];
         }
         taken[chosen] = true;
-        let (candidate, asks) = ranked[chosen];
+        let (candidate, asks) = ranked[chosen].clone();
         items.push(Placed { candidate, asks, moved_by: passed_over[chosen].then_some(CATEGORY_RULE) });
         while first < ranked.len() && taken[first] {
             first += 1;
@@ -196,7 +201,9 @@ fn spread(
     }
     let rest = (0..ranked.len())
         .filter(|at| !taken[*at])
-        .map(|at| (ranked[at].0.video, if passed_over[at] { Dropped::CategoryCap } else { Dropped::Length }))
+        .map(|at| {
+            (ranked[at].0.video(), if passed_over[at] { Dropped::CategoryCap } else { Dropped::Length })
+        })
         .collect();
     (items, rest)
 }
@@ -219,14 +226,14 @@ fn by_standing<'a>(pool: &'a [Chosen], request: &Request) -> (Vec<By<'a, Standin
     // The first source that has the video speaks for it.
     let standing = |c: &Candidate| {
         let best = preferred.iter().enumerate().find(|(_, ask)| c.ranks[**ask] != ABSENT);
-        best.map(|(n, ask)| (n, Reverse(c.ranks[*ask]), c.video))
+        best.map(|(n, ask)| (n, Reverse(c.ranks[*ask]), c.video()))
     };
     let mut popular: Vec<_> = pool.iter().filter_map(|entry| Some((standing(&entry.0)?, entry))).collect();
     popular.sort_unstable_by_key(|(standing, _)| *standing);
     let drawn = |c: &Candidate| ask_of(Source::Exploration).map_or(ABSENT, |ask| c.ranks[ask]);
     let mut explore: Vec<_> =
         pool.iter().map(|entry| (drawn(&entry.0), entry)).filter(|(value, _)| *value != ABSENT).collect();
-    explore.sort_unstable_by_key(|(value, (c, _))| (Reverse(*value), c.video));
+    explore.sort_unstable_by_key(|(value, (c, _))| (Reverse(*value), c.video()));
     (popular, explore)
 }
 
@@ -250,8 +257,8 @@ fn for_strangers(pool: &[Chosen], request: &Request, params: &Params) -> (Vec<Pl
         let mut fill = |from: &mut dyn Iterator<Item = &Chosen>, wanted: usize, block: &mut Vec<Placed>| {
             while block.len() < wanted {
                 let Some((candidate, asks)) = from.next() else { break };
-                if used.insert(candidate.video) {
-                    block.push(Placed { candidate: *candidate, asks: *asks, moved_by: None });
+                if used.insert(candidate.video()) {
+                    block.push(Placed { candidate: candidate.clone(), asks: *asks, moved_by: None });
                 }
             }
         };
@@ -261,12 +268,12 @@ fn for_strangers(pool: &[Chosen], request: &Request, params: &Params) -> (Vec<Pl
         if block.is_empty() {
             break;
         }
-        block.sort_unstable_by_key(|p| hash::mix(params.seed, &[kind, subject, p.candidate.video]));
+        block.sort_unstable_by_key(|p| hash::mix(params.seed, &[kind, subject, p.candidate.video()]));
         items.append(&mut block);
     }
     let beyond = items.split_off(items.len().min(params.feed.length));
-    let mut rest: Vec<u64> = beyond.into_iter().map(|p| p.candidate.video).collect();
-    let mut left: Vec<u64> = pool.iter().map(|(c, _)| c.video).filter(|v| !used.contains(v)).collect();
+    let mut rest: Vec<u64> = beyond.into_iter().map(|p| p.candidate.video()).collect();
+    let mut left: Vec<u64> = pool.iter().map(|(c, _)| c.video()).filter(|v| !used.contains(v)).collect();
     left.sort_unstable();
     rest.append(&mut left);
     (items, rest.into_iter().map(|video| (video, Dropped::Length)).collect())
@@ -275,6 +282,7 @@ fn for_strangers(pool: &[Chosen], request: &Request, params: &Params) -> (Vec<Pl
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::Content;
     use crate::request::{Ask, Parts};
     use std::sync::Arc;
 
@@ -282,11 +290,12 @@ mod tests {
         let parts = Parts { similarity: score, quality: 1_000_000, creator: 1_000_000, freshness: 1_000_000 };
         let mut ranks = [ABSENT; MAX_ASKS];
         ranks[0] = i64::from(score);
-        (Candidate { video, ranks, category, parts }, 1)
+        let content = Arc::new(Content { category, ..Content::unknown(video) });
+        (Candidate { content, ranks, parts }, 1)
     }
 
     fn videos(items: &[Placed]) -> Vec<u64> {
-        items.iter().map(|p| p.candidate.video).collect()
+        items.iter().map(|p| p.candidate.video()).collect()
     }
 
     #[test]
@@ -295,7 +304,7 @@ mod tests {
             (0..30).map(|n| candidate(n, 1000 - n as u32, if n < 15 { 1 } else { n })).collect();
         let (items, _) = spread(&ranked, 20, 3, 10);
         for window in items.windows(10) {
-            assert!(window.iter().filter(|p| p.candidate.category == 1).count() <= 3);
+            assert!(window.iter().filter(|p| p.candidate.content.category == 1).count() <= 3);
         }
         assert_eq!(videos(&items)[..4], [0, 1, 2, 15]);
         assert_eq!(items[10].moved_by, Some(CATEGORY_RULE));
@@ -311,11 +320,7 @@ mod tests {
     }
 
     fn request(new_user: bool, asks: &[(Source, usize)]) -> Request {
-        let ask = |(source, quota): &(Source, usize)| Ask {
-            source: SourceId::new(*source),
-            quota: *quota,
-            pools: Vec::new(),
-        };
+        let ask = |(source, quota): &(Source, usize)| Ask::new(*source, *quota, Vec::new());
         Request {
             subject: Subject::User(1),
             asked: false,
@@ -367,8 +372,8 @@ mod tests {
             candidates: scores.iter().map(|(v, s)| candidate(*v, *s, 0).0).collect(),
             watched: Vec::new(),
         };
-        let (together, _) = quotas(&request, &[reply(&[(1, 10), (2, 30)]), reply(&[(3, 20), (4, 30)])]);
-        let mut kept: Vec<u64> = together.iter().map(|(c, _)| c.video).collect();
+        let (together, _) = quotas(&request, vec![reply(&[(1, 10), (2, 30)]), reply(&[(3, 20), (4, 30)])]);
+        let mut kept: Vec<u64> = together.iter().map(|(c, _)| c.video()).collect();
         kept.sort_unstable();
         assert_eq!(kept, [2, 4]);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use freshet_schema::feed::Source;
 use serde::{Deserialize, Serialize};
 
-use crate::content::Facet;
+use crate::content::{Content, Facet};
 use crate::interest::Query;
 use crate::row::Group;
 use crate::sessions::Session;
@@ -28,6 +28,16 @@ pub struct Ask {
     pub quota: usize,
     /// The pools; for exploration none, as it draws from all videos.
     pub pools: Vec<Facet>,
+    /// Candidates that were found elsewhere, with their rank values, best first. Where there are some, no pool is asked.
+    pub found: Vec<(u64, i64)>,
+}
+
+impl Ask {
+    /// The best `quota` of `pools`.
+    #[must_use]
+    pub fn new(source: Source, quota: usize, pools: Vec<Facet>) -> Self {
+        Self { source: SourceId::new(source), quota, pools, found: Vec::new() }
+    }
 }
 
 /// A candidate source, as a small number: the Protobuf enumeration's.
@@ -78,14 +88,12 @@ pub const MAX_ASKS: usize = 8;
 pub const ABSENT: i64 = i64::MIN;
 
 /// A video that one worker offers for a request.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     /// The video.
-    pub video: u64,
+    pub content: Arc<Content>,
     /// For each ask of the request, the video's rank value in that source's pools; [`ABSENT`] where it is in none of them.
     pub ranks: [i64; MAX_ASKS],
-    /// Hash of the category; 0 where there is none.
-    pub category: u64,
     /// Parts of the score, in millionths.
     pub parts: Parts,
 }
@@ -101,6 +109,14 @@ pub struct Parts {
     pub creator: u32,
     /// 2^(-age / half-life).
     pub freshness: u32,
+}
+
+impl Candidate {
+    /// The video's number.
+    #[must_use]
+    pub fn video(&self) -> u64 {
+        self.content.video
+    }
 }
 
 impl Parts {

@@ -10,8 +10,10 @@
 //! fifths of the job's time went there. Quality counts where it is used, in the score of a candidate.) Requests are as-of
 //! lookups: they see the shelves at their epoch, and a shelf that changes tells no user.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+mod answer;
+mod slot;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use freshet_learning::LONG_DIMS;
@@ -20,20 +22,19 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::boundary::Boundary;
-use crate::coengage::{CoEngagement, Pair, Relation};
+use crate::coengage::{CoEngagement, Pair};
 use crate::content::{Cohort, Content, Facet};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
-use crate::interest;
 use crate::order::Order;
 use crate::params::Params;
 use crate::popularity::{STEP, contribution, log_sum};
 use crate::publish::Published;
-use crate::rank::WATCHED_NAMED;
-use crate::request::{ABSENT, Ask, Candidate, MAX_ASKS, Parts, Reply, Request, Subject};
+use crate::request::{Reply, Request};
 use crate::row::Group;
 use crate::score::{self, Rates};
-use crate::sums::{Sums, WindowSums};
+use crate::sums::WindowSums;
+use slot::Slot;
 
 /// What the shelves hear. Totals come as they change, zero where nothing is left.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -90,48 +91,6 @@ pub struct Left {
     pub name: Arc<str>,
     /// The video.
     pub video: u64,
-}
-
-struct Slot {
-    content: Arc<Content>,
-    norm: f64,
-    /// What a new video has to begin with: a contribution at its publication.
-    prior: (u32, i64),
-    week: Sums,
-    all: Sums,
-    quality: u32,
-    /// The publication that the quality was measured with; 0 where it must be measured again.
-    judged: u64,
-    /// Decayed popularity with everyone, by period.
-    popularity: Vec<(u32, i64)>,
-    /// The same with demographic groups.
-    audiences: Vec<(Facet, u32, i64)>,
-    /// Rank value in the global pool and in those of the content's facets; `None` off the shelves.
-    rank: Option<i64>,
-    /// Rank values in demographic pools.
-    ranks: Vec<(Facet, i64)>,
-}
-
-impl Slot {
-    /// Takes a total of popularity in, among everyone or in a demographic group.
-    fn popularity(&mut self, facet: Facet, period: u32, total: i64) {
-        if facet == Facet::Everyone {
-            set(&mut self.popularity, |(p, _)| *p == period, (total != 0).then_some((period, total)));
-        } else {
-            let known = |(f, p, _): &(Facet, u32, i64)| (*f, *p) == (facet, period);
-            set(&mut self.audiences, known, (total != 0).then_some((facet, period, total)));
-        }
-    }
-}
-
-/// Replaces the entry that `is` picks, if there is one; `None` removes it.
-fn set<T>(entries: &mut Vec<T>, is: impl Fn(&T) -> bool, new: Option<T>) {
-    match (entries.iter().position(is), new) {
-        (Some(at), Some(new)) => entries[at] = new,
-        (Some(at), None) => drop(entries.swap_remove(at)),
-        (None, Some(new)) => entries.push(new),
-        (None, None) => {}
-    }
 }
 
 #[derive(Default)]
@@ -202,19 +161,7 @@ impl Shelf {
             return *slot;
         }
         let slot = self.slots.len() as u32;
-        self.slots.push(Slot {
-            content: Arc::new(Content::unknown(video)),
-            norm: 0.0,
-            prior: (0, 0),
-            week: Sums::default(),
-            all: Sums::default(),
-            quality: score::ONE,
-            judged: 0,
-            popularity: Vec::new(),
-            audiences: Vec::new(),
-            rank: None,
-            ranks: Vec::new(),
-        });
+        self.slots.push(Slot::new(video));
         self.marks.push((0, 0));
         self.index.insert(video, slot);
         slot
@@ -374,141 +321,6 @@ impl Shelf {
             let best = pool.order.best().take(feed.pool_length);
             let items = best.map(|(rank, video, _)| (*video, rank.0)).collect();
             out.push(Top { facet, name: Arc::clone(&pool.name), worker: self.worker, items });
-        }
-    }
-
-    fn parts(&self, slot: &Slot, request: &Request, query_norm: f64) -> Parts {
-        Parts {
-            similarity: interest::similarity(request.query.as_ref(), query_norm, &slot.content, slot.norm),
-            quality: slot.quality,
-            creator: self.creators.get(&slot.content.creator).copied().unwrap_or(score::ONE),
-            freshness: score::freshness(
-                slot.content.created_at,
-                request.now,
-                self.params.score.freshness_half_life,
-            )
-            .max(1),
-        }
-    }
-
-    fn answer(&mut self, request: &Arc<Request>) -> Reply {
-        self.requests += 1;
-        for facet in request.asks.iter().flat_map(|ask| &ask.pools) {
-            self.settle(*facet);
-        }
-        let quota: usize = request.asks.iter().map(|ask| ask.quota).sum();
-        let mut found: Vec<(u32, [i64; MAX_ASKS])> = Vec::with_capacity(quota.min(self.slots.len()));
-        let mut watched = Vec::new();
-        let mut marks = std::mem::take(&mut self.marks);
-        for (n, ask) in request.asks.iter().take(MAX_ASKS).enumerate() {
-            let mut taken = 0;
-            let mut named = 0;
-            self.walk(ask, request, |rank, video, at| {
-                // Co-engagement knows videos that cannot be shown.
-                if self.slots[at as usize].rank.is_none() {
-                    return true;
-                }
-                if request.watched.binary_search(&video).is_ok() {
-                    if named < WATCHED_NAMED {
-                        watched.push((n as u8, rank, video));
-                        named += 1;
-                    }
-                    return true;
-                }
-                let mark = &mut marks[at as usize];
-                if mark.0 != self.requests {
-                    *mark = (self.requests, found.len() as u32);
-                    found.push((at, [ABSENT; MAX_ASKS]));
-                }
-                let ranks = &mut found[mark.1 as usize].1;
-                // A video in several of the source's pools is met several times and counts once.
-                if ranks[n] == ABSENT {
-                    ranks[n] = rank;
-                    taken += 1;
-                }
-                taken < ask.quota
-            });
-        }
-        self.marks = marks;
-        for (at, _) in &found {
-            self.judge(*at);
-        }
-        let query_norm = request.query.as_ref().map_or(0.0, |q| q.vector.norm(LONG_DIMS));
-        let candidates = found
-            .into_iter()
-            .map(|(at, ranks)| {
-                let slot = &self.slots[at as usize];
-                Candidate {
-                    video: slot.content.video,
-                    ranks,
-                    category: slot.content.category,
-                    parts: self.parts(slot, request, query_norm),
-                }
-            })
-            .collect();
-        Reply { request: Arc::clone(request), candidates, watched }
-    }
-
-    fn settle(&mut self, facet: Facet) {
-        let order = match facet {
-            Facet::Next(seed) => self.pairs.pool_mut(seed, Relation::Next),
-            Facet::With(seed) => self.pairs.pool_mut(seed, Relation::With),
-            _ => self.pools.get_mut(&facet).map(|pool| &mut pool.order),
-        };
-        if let Some(order) = order {
-            order.settle();
-        }
-    }
-
-    fn order(&self, facet: Facet) -> Option<&Order> {
-        match facet {
-            Facet::Next(seed) => self.pairs.pool(seed, Relation::Next),
-            Facet::With(seed) => self.pairs.pool(seed, Relation::With),
-            _ => self.pools.get(&facet).map(|pool| &pool.order),
-        }
-    }
-
-    /// Visits the videos of an ask, best first, until `visit` says no.
-    fn walk(&self, ask: &Ask, request: &Request, mut visit: impl FnMut(i64, u64, u32) -> bool) {
-        if ask.pools.is_empty() {
-            // Exploration: from a point drawn for this list, once around the ring. Nearer is better.
-            let (kind, id) = match &request.subject {
-                Subject::User(user) => (0, *user),
-                Subject::Group(group) => (1, hash::text(group)),
-            };
-            let start = hash::mix(self.params.seed, &[kind, id]);
-            let from = self.ring.range((start, 0)..).chain(self.ring.range(..(start, 0)));
-            for ((point, video), at) in from {
-                let distance = (point.wrapping_sub(start) >> 1) as i64;
-                if !visit(-distance, *video, *at) {
-                    return;
-                }
-            }
-            return;
-        }
-        let mut pools: Vec<_> =
-            ask.pools.iter().filter_map(|facet| self.order(*facet)).map(Order::best).collect();
-        if let [pool] = &mut pools[..] {
-            for (Reverse(rank), video, at) in pool {
-                if !visit(*rank, *video, *at) {
-                    return;
-                }
-            }
-            return;
-        }
-        let mut heads: BinaryHeap<_> = BinaryHeap::new();
-        for (n, pool) in pools.iter_mut().enumerate() {
-            if let Some(head) = pool.next() {
-                heads.push(Reverse((head, n)));
-            }
-        }
-        while let Some(Reverse(((Reverse(rank), video, at), n))) = heads.pop() {
-            if !visit(*rank, *video, *at) {
-                return;
-            }
-            if let Some(head) = pools[n].next() {
-                heads.push(Reverse((head, n)));
-            }
         }
     }
 }

@@ -1,0 +1,164 @@
+//! A request is answered from the shelves: the best of each source, as the shelves stand at its epoch.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use freshet_learning::LONG_DIMS;
+use freshet_schema::hash;
+
+use super::Shelf;
+use super::slot::Slot;
+use crate::coengage::Relation;
+use crate::content::Facet;
+use crate::interest;
+use crate::order::Order;
+use crate::rank::WATCHED_NAMED;
+use crate::request::{ABSENT, Ask, Candidate, MAX_ASKS, Parts, Reply, Request, Subject};
+use crate::score;
+
+impl Shelf {
+    fn parts(&self, slot: &Slot, request: &Request, query_norm: f64) -> Parts {
+        Parts {
+            similarity: interest::similarity(request.query.as_ref(), query_norm, &slot.content, slot.norm),
+            quality: slot.quality,
+            creator: self.creators.get(&slot.content.creator).copied().unwrap_or(score::ONE),
+            freshness: score::freshness(
+                slot.content.created_at,
+                request.now,
+                self.params.score.freshness_half_life,
+            )
+            .max(1),
+        }
+    }
+
+    pub(super) fn answer(&mut self, request: &Arc<Request>) -> Reply {
+        self.requests += 1;
+        for facet in request.asks.iter().flat_map(|ask| &ask.pools) {
+            self.settle(*facet);
+        }
+        let quota: usize = request.asks.iter().map(|ask| ask.quota).sum();
+        let mut found: Vec<(u32, [i64; MAX_ASKS])> = Vec::with_capacity(quota.min(self.slots.len()));
+        let mut watched = Vec::new();
+        let mut marks = std::mem::take(&mut self.marks);
+        for (n, ask) in request.asks.iter().take(MAX_ASKS).enumerate() {
+            let mut taken = 0;
+            let mut named = 0;
+            self.walk(ask, request, |rank, video, at| {
+                // Co-engagement knows videos that cannot be shown.
+                if self.slots[at as usize].rank.is_none() {
+                    return true;
+                }
+                if request.watched.binary_search(&video).is_ok() {
+                    if named < WATCHED_NAMED {
+                        watched.push((n as u8, rank, video));
+                        named += 1;
+                    }
+                    return true;
+                }
+                let mark = &mut marks[at as usize];
+                if mark.0 != self.requests {
+                    *mark = (self.requests, found.len() as u32);
+                    found.push((at, [ABSENT; MAX_ASKS]));
+                }
+                let ranks = &mut found[mark.1 as usize].1;
+                // A video in several of the source's pools is met several times and counts once.
+                if ranks[n] == ABSENT {
+                    ranks[n] = rank;
+                    taken += 1;
+                }
+                taken < ask.quota
+            });
+        }
+        self.marks = marks;
+        for (at, _) in &found {
+            self.judge(*at);
+        }
+        let query_norm = request.query.as_ref().map_or(0.0, |q| q.vector.norm(LONG_DIMS));
+        let candidates = found
+            .into_iter()
+            .map(|(at, ranks)| {
+                let slot = &self.slots[at as usize];
+                Candidate {
+                    content: Arc::clone(&slot.content),
+                    ranks,
+                    parts: self.parts(slot, request, query_norm),
+                }
+            })
+            .collect();
+        Reply { request: Arc::clone(request), candidates, watched }
+    }
+
+    fn settle(&mut self, facet: Facet) {
+        let order = match facet {
+            Facet::Next(seed) => self.pairs.pool_mut(seed, Relation::Next),
+            Facet::With(seed) => self.pairs.pool_mut(seed, Relation::With),
+            _ => self.pools.get_mut(&facet).map(|pool| &mut pool.order),
+        };
+        if let Some(order) = order {
+            order.settle();
+        }
+    }
+
+    fn order(&self, facet: Facet) -> Option<&Order> {
+        match facet {
+            Facet::Next(seed) => self.pairs.pool(seed, Relation::Next),
+            Facet::With(seed) => self.pairs.pool(seed, Relation::With),
+            _ => self.pools.get(&facet).map(|pool| &pool.order),
+        }
+    }
+
+    /// Visits the videos of an ask, best first, until `visit` says no.
+    fn walk(&self, ask: &Ask, request: &Request, mut visit: impl FnMut(i64, u64, u32) -> bool) {
+        if !ask.found.is_empty() {
+            for (video, rank) in &ask.found {
+                if let Some(at) = self.index.get(video)
+                    && !visit(*rank, *video, *at)
+                {
+                    return;
+                }
+            }
+            return;
+        }
+        if ask.pools.is_empty() {
+            // Exploration: from a point drawn for this list, once around the ring. Nearer is better.
+            let (kind, id) = match &request.subject {
+                Subject::User(user) => (0, *user),
+                Subject::Group(group) => (1, hash::text(group)),
+            };
+            let start = hash::mix(self.params.seed, &[kind, id]);
+            let from = self.ring.range((start, 0)..).chain(self.ring.range(..(start, 0)));
+            for ((point, video), at) in from {
+                let distance = (point.wrapping_sub(start) >> 1) as i64;
+                if !visit(-distance, *video, *at) {
+                    return;
+                }
+            }
+            return;
+        }
+        let mut pools: Vec<_> =
+            ask.pools.iter().filter_map(|facet| self.order(*facet)).map(Order::best).collect();
+        if let [pool] = &mut pools[..] {
+            for (Reverse(rank), video, at) in pool {
+                if !visit(*rank, *video, *at) {
+                    return;
+                }
+            }
+            return;
+        }
+        let mut heads: BinaryHeap<_> = BinaryHeap::new();
+        for (n, pool) in pools.iter_mut().enumerate() {
+            if let Some(head) = pool.next() {
+                heads.push(Reverse((head, n)));
+            }
+        }
+        while let Some(Reverse(((Reverse(rank), video, at), n))) = heads.pop() {
+            if !visit(*rank, *video, *at) {
+                return;
+            }
+            if let Some(head) = pools[n].next() {
+                heads.push(Reverse((head, n)));
+            }
+        }
+    }
+}
