@@ -3,6 +3,7 @@
 pub mod content;
 pub mod direction;
 pub mod kmeans;
+pub mod ridge;
 pub mod vector;
 
 pub use content::{CONTENT_DIMS, embed};

@@ -13,11 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::order::Order;
 use crate::params::CoEngaging;
-use crate::popularity::{STEP, contribution, log_sum};
+use crate::popularity::{STEP, add_term, contribution, first_kept, log_sum};
 use crate::row::Row;
 
-/// Landmark periods that are kept beside the present one. What lies further back weighs less than 2^-32 of what comes now.
-const KEPT: u32 = 2;
 /// Weight of a pair, in the unit of popularity: a full watch.
 const PAIR: u64 = 1000;
 
@@ -95,6 +93,8 @@ type Periods = Vec<(u32, [i64; 2])>;
 pub struct CoEngagement {
     sums: FxHashMap<(u64, u32), Periods>,
     pools: FxHashMap<(u64, Relation), Order>,
+    /// By the first video, the sums of [`Relation::Next`] over all second ones.
+    followed: FxHashMap<u64, Vec<(u32, i64)>>,
     /// Terms of earlier periods are not kept.
     oldest: u32,
 }
@@ -109,7 +109,7 @@ fn ranks(periods: &Periods) -> [Option<i64>; 2] {
 impl CoEngagement {
     /// Lets go of the periods that are long over; `video` gives the number of the video in a slot.
     pub fn age(&mut self, now: u64, half_life: u64, video: impl Fn(u32) -> u64) {
-        let oldest = contribution(0, now, half_life).0.saturating_sub(KEPT);
+        let oldest = first_kept(now, half_life);
         if oldest <= self.oldest {
             return;
         }
@@ -119,6 +119,10 @@ impl CoEngagement {
             let old = ranks(periods);
             periods.retain(|(period, _)| *period >= oldest);
             note(pools, *seed, (*slot, video(*slot)), old, ranks(periods));
+            !periods.is_empty()
+        });
+        self.followed.retain(|_, periods| {
+            periods.retain(|(period, _)| *period >= oldest);
             !periods.is_empty()
         });
         self.pools.retain(|_, pool| {
@@ -131,6 +135,13 @@ impl CoEngagement {
     pub fn add(&mut self, pair: &Pair, slot: u32) {
         if pair.period < self.oldest {
             return;
+        }
+        if pair.amounts[0] != 0 {
+            let followed = self.followed.entry(pair.seed).or_default();
+            add_term(followed, pair.period, pair.amounts[0]);
+            if followed.is_empty() {
+                self.followed.remove(&pair.seed);
+            }
         }
         let key = (pair.seed, slot);
         let periods = self.sums.entry(key).or_default();
@@ -163,6 +174,18 @@ impl CoEngagement {
         self.pools.get_mut(&(seed, relation))
     }
 
+    /// What was watched next after a video, over all videos kept here: decayed sums by landmark period.
+    #[must_use]
+    pub fn followed(&self, seed: u64) -> &[(u32, i64)] {
+        self.followed.get(&seed).map_or(&[], Vec::as_slice)
+    }
+
+    /// The rank of the video in `slot` in the pool of a first video.
+    #[must_use]
+    pub fn rank(&self, seed: u64, slot: u32, relation: Relation) -> Option<i64> {
+        ranks(self.sums.get(&(seed, slot))?)[relation as usize]
+    }
+
     /// Pairs held.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -178,7 +201,7 @@ impl CoEngagement {
     /// Bytes held, about: a sum with its period and key, and a place in a pool.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.sums.len() * 150 + self.pools.len() * 96
+        self.sums.len() * 150 + self.pools.len() * 96 + self.followed.len() * 64
     }
 }
 

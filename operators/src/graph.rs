@@ -21,7 +21,7 @@ use crate::cut::Cuts;
 use crate::enrich::{Enrich, VideoIn};
 use crate::epoch::per_epoch;
 use crate::groups::{GroupIn, Groups};
-use crate::lists::{Answer, Lists};
+use crate::lists::{Answer, ListIn, Lists, Probed};
 use crate::params::Params;
 use crate::pools::{Change, PoolIn, Pools};
 use crate::publish::{Publish, PublishIn, Published};
@@ -31,7 +31,7 @@ use crate::shelf::{Shelf, ShelfIn};
 use crate::sums::{Span, WindowSums};
 use crate::totals::{sums, totals};
 use crate::users::{UserIn, Users};
-use crate::windows::{WindowIn, Windows};
+use crate::windows::{Attention, Pace, WindowIn, Windows};
 
 /// What enters the graph on one worker: any worker may take any record in.
 pub struct Entering<'s> {
@@ -52,6 +52,8 @@ pub enum Leaving {
     Tap(Tap),
     /// A list that was asked for.
     Answer(Answer),
+    /// What was expected of videos that somebody asked about.
+    Probed(Probed),
     /// So many early interactions wait on this worker, and so many gave way because too many would.
     Waiting(u64, u64),
 }
@@ -67,6 +69,10 @@ pub enum Tap {
     Popularity((u64, Facet, u32), i64),
     /// Terms of co-engagement.
     Pair(Pair),
+    /// A term of a video's quick attention.
+    Quick(Attention),
+    /// A term of everybody's attention.
+    Everybody((Pace, u32), i64),
     /// A publication.
     Published(Arc<Published>),
     /// A list was asked for.
@@ -144,6 +150,7 @@ pub fn build<'s>(
             creator_sums.map(|(creator, sums)| PublishIn::Creator(creator, sums)),
             cohort_sums.map(|(cohort, sums)| PublishIn::Cohort(cohort, sums)),
             watched_parts.map(|(bin, count)| PublishIn::Watched(bin, count)),
+            users.learned.map(|(hour, sums)| PublishIn::Learned(hour, sums)),
         ],
     )
     .exchange(|_| 0);
@@ -155,7 +162,7 @@ pub fn build<'s>(
         ),
         "published",
         cuts,
-        Publish::new(params.score.clone()),
+        Publish::new(params.score.clone(), params.learning.clone()),
     )
     .broadcast();
     published.clone().map(|p| UserIn::Skips(p.skip_below)).connect_loop(skips_loop);
@@ -186,6 +193,8 @@ pub fn build<'s>(
         let taps = [
             rows.map(|(user, row, sign)| Tap::Row(user, row, sign)),
             pairs.map(Tap::Pair),
+            terms.quick.clone().map(Tap::Quick),
+            terms.attention.clone().map(|(key, amount)| Tap::Everybody(key, amount)),
             totals(recent_sums).map(|(video, sums)| Tap::VideoSums(video, Span::Recent, Box::new(sums))),
             video_sums.clone().map(|(video, sums)| Tap::VideoSums(video, Span::Lasting, Box::new(sums))),
             popularity.clone().map(|(key, sum)| Tap::Popularity(key, sum)),
@@ -204,27 +213,40 @@ pub fn build<'s>(
             [
                 videos.versions.map(ShelfIn::Version),
                 merge(scope, [video_sums, popularity, users.pairs.map(ShelfIn::Pair)]).exchange(shelf_route),
-                merge(scope, [users.groups.map(ShelfIn::Group), requests.map(ShelfIn::Request)]).broadcast(),
-                published.map(ShelfIn::Published),
+                // Terms are where the shelf is: both go by the video.
+                terms.quick.map(ShelfIn::Quick),
+                merge(
+                    scope,
+                    [
+                        users.groups.map(ShelfIn::Group),
+                        requests.map(ShelfIn::Request),
+                        terms.attention.map(|(key, amount)| ShelfIn::Everybody(key, amount)),
+                    ],
+                )
+                .broadcast(),
+                published.clone().map(ShelfIn::Published),
                 clock.clone().map(ShelfIn::Clock),
             ],
         ),
         "shelf",
         cuts,
-        Shelf::new(params.clone(), scope.index()),
+        Shelf::new(params.clone(), scope.index(), scope.peers()),
     );
 
     // Answers meet in the user's list.
+    let replies = shelves.replies.exchange(|reply| match &reply.request.subject {
+        Subject::User(user) => route(*user),
+        Subject::Group(group) => hash::text(group),
+    });
     let lists = per_epoch(
-        shelves.replies.exchange(|reply| match &reply.request.subject {
-            Subject::User(user) => route(*user),
-            Subject::Group(group) => hash::text(group),
-        }),
+        merge(scope, [replies.map(ListIn::Reply), published.map(ListIn::Published)]),
         "lists",
         cuts,
         Lists::new(params.clone()),
     );
-    lists.users.map(|(user, videos)| UserIn::Listed(user, videos)).connect_loop(listed_loop);
+    let listed = lists.users.map(|(user, videos)| UserIn::Listed(user, videos));
+    let described = lists.described.map(UserIn::Described);
+    merge(scope, [listed, described]).connect_loop(listed_loop);
     lists.groups.map(|(group, videos)| GroupIn::Listed(group, videos)).connect_loop(group_lists_loop);
     let pools = per_epoch(
         merge(
@@ -244,8 +266,9 @@ pub fn build<'s>(
     let changes = merge(scope, [lists.changes, pools, videos.cards, removed.map(|key| (key, None))])
         .map(Leaving::Change);
     let answers = lists.answers.map(Leaving::Answer);
+    let probed = lists.probed.map(Leaving::Probed);
     let waiting = videos.waiting.map(|(held, gave_way)| Leaving::Waiting(held, gave_way));
-    merge(scope, [changes, answers, waiting, taps])
+    merge(scope, [changes, answers, probed, waiting, taps])
 }
 
 /// The records of which `second` is not true, and those of which it is.
@@ -277,10 +300,13 @@ fn user_route(message: &UserIn) -> u64 {
     match message {
         UserIn::View(view, _) => route(view.user),
         UserIn::Profile(user) => route(user.0.user_id.0),
+        UserIn::Described(row) => route(row.user),
         UserIn::Follow(user, ..)
         | UserIn::ForgetEvent(user, _)
         | UserIn::ForgetUser(user, _)
-        | UserIn::Ask(user)
+        | UserIn::Ask(user, _)
+        | UserIn::Probe(user, ..)
+        | UserIn::Served(user, ..)
         | UserIn::Listed(user, _) => route(*user),
         UserIn::Clock(_) | UserIn::ForgetVideo(..) | UserIn::Gone(_) | UserIn::Skips(_) => 0,
     }
@@ -291,6 +317,11 @@ fn shelf_route(message: &ShelfIn) -> u64 {
         ShelfIn::Sums(video, _) | ShelfIn::Popularity((video, ..), _) => route(*video),
         ShelfIn::Version(content) => route(content.video),
         ShelfIn::Pair(pair) => route(pair.video),
-        ShelfIn::Clock(_) | ShelfIn::Group(_) | ShelfIn::Published(_) | ShelfIn::Request(_) => 0,
+        ShelfIn::Quick(term) => route(term.video),
+        ShelfIn::Everybody(..)
+        | ShelfIn::Clock(_)
+        | ShelfIn::Group(_)
+        | ShelfIn::Published(_)
+        | ShelfIn::Request(_) => 0,
     }
 }

@@ -10,17 +10,22 @@ use std::sync::Arc;
 use freshet_schema::UserId;
 use freshet_schema::feed::{Dropped, DroppedRecord, FeedItem, FeedRecord, ScoreParts};
 use freshet_schema::store::{Key, Value};
+use serde::{Deserialize, Serialize};
 
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
+use crate::examples::Described;
 use crate::params::Params;
 use crate::pools::Change;
-use crate::rank::{self, List, Placed, Scored};
-use crate::request::{Parts, Reply, Request, Subject};
+use crate::publish::Published;
+use crate::rank::{self, List, Placed, Scales, Scored};
+use crate::request::{Candidate, Parts, Purpose, Reply, Request, Subject};
 use crate::row::Group;
+use crate::scorer::features::Features;
+use crate::scorer::heads::{HEADS, Heads};
 
 /// The algorithm that ranks for users with a history, as lists name it.
-pub const ALGORITHM: &str = "spine-1";
+pub const ALGORITHM: &str = "heads-1";
 /// The algorithm of the list of somebody without history.
 pub const NEW_USER_ALGORITHM: &str = "new-user-1";
 
@@ -35,6 +40,10 @@ outputs! {
         groups: (Group, Arc<[u64]>),
         /// A list that was asked for.
         answers: Answer,
+        /// What is expected of videos that somebody asked about.
+        probed: Probed,
+        /// What the heads see of a row.
+        described: Described,
     }
 }
 
@@ -52,39 +61,102 @@ pub struct Answer {
     pub new_user: bool,
 }
 
+/// What the heads expect of a user with some videos, given that they are shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probed {
+    /// The user.
+    pub user: u64,
+    /// The number of the question in its epoch.
+    pub number: u64,
+    /// The videos in the order of the question.
+    pub videos: Vec<(u64, Expected)>,
+}
+
+/// What the heads expect of one video.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Expected {
+    /// By [`crate::scorer::heads::Head`].
+    pub heads: [f32; HEADS],
+    /// Time watched in milliseconds.
+    pub watch_ms: f32,
+}
+
+impl Expected {
+    fn of(heads: &Heads, x: &Features) -> Self {
+        Self { heads: heads.estimates(x), watch_ms: heads.watch_ms(x) }
+    }
+}
+
+/// What the lists hear.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum ListIn {
+    /// A worker's answer.
+    Reply(Reply),
+    /// A publication.
+    Published(Arc<Published>),
+}
+
 /// See the module.
 pub struct Lists {
     params: Params,
+    heads: Arc<Heads>,
 }
 
 impl Lists {
     /// A stage without state.
     #[must_use]
     pub fn new(params: Params) -> Self {
-        Self { params }
+        Self { params, heads: Arc::default() }
     }
 }
 
 impl Stage for Lists {
-    type In = Reply;
+    type In = ListIn;
     type Out = ListsOut;
 
-    fn step(&mut self, epoch: u64, batch: Vec<Reply>, out: &mut ListsOut) {
+    fn step(&mut self, epoch: u64, batch: Vec<ListIn>, out: &mut ListsOut) {
         // A dirty user may be asked about in the same epoch.
-        let mut subjects: BTreeMap<(Subject, bool), Vec<Reply>> = BTreeMap::new();
-        for reply in batch {
-            subjects.entry((reply.request.subject.clone(), reply.request.asked)).or_default().push(reply);
-        }
-        for ((subject, _), replies) in subjects {
-            let Some(request) = replies.first().map(|r| Arc::clone(&r.request)) else { continue };
-            let scored = rank::score(&request, replies);
-            if let (Subject::User(user), true) = (&subject, request.asked) {
-                out.answers.push(answer(*user, scored, &request, &self.params));
-                continue;
+        let mut subjects: BTreeMap<(Subject, Purpose), Vec<Reply>> = BTreeMap::new();
+        for message in batch {
+            match message {
+                ListIn::Reply(reply) => {
+                    let request = &reply.request;
+                    subjects.entry((request.subject.clone(), request.purpose)).or_default().push(reply);
+                }
+                ListIn::Published(version) => self.heads = Arc::clone(&version.heads),
             }
+        }
+        for ((subject, purpose), replies) in subjects {
+            let Some(request) = replies.first().map(|r| Arc::clone(&r.request)) else { continue };
+            let scales = Scales::new(&self.heads, &self.params, &request, &replies);
+            match (&subject, purpose) {
+                (Subject::User(user), Purpose::Ask { offered }) => {
+                    let scored = rank::score(&scales, replies);
+                    let answer = answer(*user, scored, &request, &self.params);
+                    if offered {
+                        out.users.push((*user, answer.listed.as_slice().into()));
+                    }
+                    out.answers.push(answer);
+                    continue;
+                }
+                (Subject::User(user), Purpose::Learn(event, stands_for)) => {
+                    let features =
+                        described(&scales, &request, &replies).into_iter().map(|(_, x)| x).collect();
+                    out.described.push(Described { user: *user, event, stands_for, features });
+                    continue;
+                }
+                (Subject::User(user), Purpose::Probe(number)) => {
+                    let expected = |(video, x)| (video, Expected::of(&self.heads, &x));
+                    let videos = described(&scales, &request, &replies).into_iter().map(expected);
+                    out.probed.push(Probed { user: *user, number, videos: videos.collect() });
+                    continue;
+                }
+                (Subject::User(_), Purpose::List) | (Subject::Group(_), _) => {}
+            }
+            let scored = rank::score(&scales, replies);
             let list = rank::place(scored, &request, &self.params);
             let record = Value::Feed(feed(epoch, &request, &list)).encode();
-            let videos = list.items.iter().map(|p| p.candidate.video()).collect();
+            let videos = list.items.iter().map(|p| p.chosen.candidate.video()).collect();
             match subject {
                 Subject::Group(group) => {
                     out.changes.push((Key::NewUser(group.as_str().to_owned()), Some(record)));
@@ -106,10 +178,23 @@ impl Stage for Lists {
     }
 }
 
+/// The wanted videos with their features, in the order in which they are wanted.
+fn described(scales: &Scales, request: &Request, replies: &[Reply]) -> Vec<(u64, Features)> {
+    let known = |video: u64| replies.iter().flat_map(|r| &r.candidates).find(|c| c.video() == video);
+    let features = |video: &u64| {
+        let x = match known(*video) {
+            Some(candidate) => scales.features(candidate),
+            None => scales.features(&Candidate::unknown(*video)),
+        };
+        (*video, x)
+    };
+    request.wanted.iter().map(features).collect()
+}
+
 fn answer(user: u64, scored: Scored, request: &Request, params: &Params) -> Answer {
-    let scores = scored.scores(request);
+    let scores = scored.scores();
     let list = rank::place(scored, request, params);
-    let listed = list.items.iter().map(|p| p.candidate.video()).collect();
+    let listed = list.items.iter().map(|p| p.chosen.candidate.video()).collect();
     Answer { user, scored: scores, listed, new_user: request.new_user }
 }
 
@@ -134,10 +219,10 @@ fn feed(epoch: u64, request: &Request, list: &List) -> FeedRecord {
 
 fn item(placed: &Placed, request: &Request) -> FeedItem {
     let part = |millionths: u32| millionths as f32 / 1e6;
-    let Parts { similarity, quality, creator, freshness } = placed.candidate.parts;
+    let Parts { similarity, quality, creator, freshness } = placed.chosen.candidate.parts;
     FeedItem {
-        video_id: placed.candidate.video(),
-        score: (placed.candidate.parts.score() as f64 / 1e12) as f32,
+        video_id: placed.chosen.candidate.video(),
+        score: placed.chosen.value,
         sources: placed.sources(request).map(|s| i32::from(s.0)).collect(),
         parts: Some(ScoreParts {
             similarity: part(similarity),

@@ -25,6 +25,10 @@ pub struct Params {
     pub candidates: Candidates,
     /// Co-engagement.
     pub coengagement: CoEngaging,
+    /// Weights of the objectives.
+    pub ranking: Ranking,
+    /// What the heads learn from.
+    pub learning: Learning,
     /// Lists.
     pub feed: Feed,
 }
@@ -114,6 +118,38 @@ pub struct CoEngaging {
     pub seeds: usize,
 }
 
+/// Weights of the objectives in what a candidate is worth. Penalties are subtracted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ranking {
+    /// Of the watched part.
+    pub watch: f64,
+    /// Of watching to the end.
+    pub completion: f64,
+    /// Of playing again.
+    pub rewatch: f64,
+    /// Of the session going on.
+    pub continuation: f64,
+    /// Of a fast skip; subtracted.
+    pub fast_skip: f64,
+    /// Of fatigue with what the video shows; subtracted.
+    pub fatigue: f64,
+}
+
+/// What the heads learn from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Learning {
+    /// Whether they learn; else they keep the weights that they began with.
+    pub enabled: bool,
+    /// Half-life of an example's weight.
+    pub half_life: u64,
+    /// Examples count for this long.
+    pub window: u64,
+    /// Videos passed over that are drawn for each row.
+    pub negatives: usize,
+    /// Weight, in examples, of the weights that the heads began with.
+    pub shrinkage: f64,
+}
+
 /// Lists.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Feed {
@@ -177,6 +213,21 @@ impl Default for Params {
                 facets_per_kind: 10,
             },
             coengagement: CoEngaging { window: 5, min_weight: 0.3, half_life: DAY, seeds: 5 },
+            ranking: Ranking {
+                watch: 0.4,
+                completion: 0.2,
+                rewatch: 0.15,
+                continuation: 0.15,
+                fast_skip: 0.05,
+                fatigue: 0.05,
+            },
+            learning: Learning {
+                enabled: true,
+                half_life: DAY,
+                window: 7 * DAY,
+                negatives: 2,
+                shrinkage: 4.0,
+            },
             feed: Feed {
                 enabled: true,
                 length: 100,

@@ -5,7 +5,21 @@
 //! The numbers would overflow, so sums are kept per landmark period of 16 half-lives, relative to the period's start; a
 //! late interaction goes to the period it happened in. The value that orders is log2 of the combined sum.
 
-use freshet_schema::fixed::{LOG_BITS, OCTAVE, exp2_q32, log2};
+use freshet_schema::fixed::{LOG_BITS, OCTAVE, exp2, exp2_q32, log2};
+
+/// The quick pace: attention is also kept with a half-life of this part of popularity's. What rises and what fades are told
+/// apart by the two together.
+pub const QUICK: u64 = 4;
+
+/// Landmark periods that are kept beside the present one, where old ones are let go. What lies further back weighs less than
+/// 2^-32 of what comes now.
+pub const KEPT: u32 = 2;
+
+/// The first landmark period that still counts at `now`.
+#[must_use]
+pub fn first_kept(now: u64, half_life: u64) -> u32 {
+    contribution(0, now, half_life).0.saturating_sub(KEPT)
+}
 
 /// Half-lives of a landmark period.
 const PERIOD: u64 = 16;
@@ -43,6 +57,26 @@ pub fn log_sum(periods: impl Iterator<Item = (u32, i64)> + Clone) -> Option<i64>
     }
     let log = log2(u128::try_from(total).ok().filter(|t| *t > 0)?)?;
     Some(log - i64::from(32 + FRACTION) * OCTAVE + i64::from(newest) * PERIOD as i64 * OCTAVE)
+}
+
+/// Adds a term to the sum of its period.
+pub fn add_term(sums: &mut Vec<(u32, i64)>, period: u32, amount: i64) {
+    match sums.iter_mut().position(|(known, _)| *known == period) {
+        Some(at) => {
+            sums[at].1 += amount;
+            if sums[at].1 == 0 {
+                sums.swap_remove(at);
+            }
+        }
+        None => sums.push((period, amount)),
+    }
+}
+
+/// What a decayed sum with this logarithm ([`log_sum`]) has become by `now`; a weight of 1,000 counts one.
+#[must_use]
+pub fn decayed(log: i64, now: u64, half_life: u64) -> f64 {
+    let halves = (u128::from(now) << LOG_BITS) / u128::from(half_life.max(1));
+    exp2((i128::from(log) - halves as i128) as f64 / OCTAVE as f64) / 1000.0
 }
 
 #[cfg(test)]

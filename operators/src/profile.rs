@@ -1,5 +1,6 @@
 //! From a user's state to a request for candidates: pure, made when a list is.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,11 +9,12 @@ use freshet_schema::{User, hash};
 
 use crate::coengage::positive;
 use crate::content::Facet;
-use crate::history::{History, Interests};
+use crate::history::{Affinity, History, Interests};
 use crate::interest;
 use crate::params::Params;
-use crate::request::{Ask, Request, SourceId, Subject};
-use crate::row::Group;
+use crate::request::{Ask, Purpose, Request, SourceId, Subject};
+use crate::row::{Group, Row};
+use crate::scorer::features::Taste;
 use crate::sessions;
 use crate::users::FollowOrder;
 
@@ -66,9 +68,11 @@ pub fn request(
     ];
     let seeds = rows.iter().rev().filter(|row| positive(row, &params.coengagement));
     let mut seeds: Vec<u64> = seeds.take(params.coengagement.seeds).map(|row| row.content.video).collect();
+    let seed = seeds.first().copied();
     seeds.sort_unstable();
     seeds.dedup();
-    asks.push(ask(Source::Next, quotas.next, seeds.iter().map(|video| Facet::Next(*video)).collect()));
+    // What comes next is asked of the last one alone: it tells most, and its counts are frequencies.
+    asks.push(ask(Source::Next, quotas.next, seed.map(Facet::Next).into_iter().collect()));
     asks.push(ask(Source::CoEngaged, quotas.co_engaged, seeds.into_iter().map(Facet::With).collect()));
     if new_user {
         asks.extend(strangers(&group, params));
@@ -76,9 +80,12 @@ pub fn request(
     asks.retain(|a| a.quota > 0 && (!a.pools.is_empty() || a.source == SourceId::new(Source::Exploration)));
     Request {
         subject: Subject::User(user),
-        asked: false,
+        purpose: Purpose::List,
+        wanted: Vec::new(),
         now,
         query: reading.query,
+        taste: taste(rows, &interests),
+        seed,
         asks,
         watched: Arc::clone(history.watched()),
         last_watched: rows.iter().rev().take(params.feed.no_repeat_last).map(|r| r.content.video).collect(),
@@ -97,9 +104,12 @@ pub fn group_request(group: &Group, now: u64, params: &Params) -> Request {
     asks.extend(strangers(group, params));
     Request {
         subject: Subject::Group(Arc::clone(group)),
-        asked: false,
+        purpose: Purpose::List,
+        wanted: Vec::new(),
         now,
         query: None,
+        taste: taste(&[], &Interests::default()),
+        seed: None,
         asks,
         watched: Arc::default(),
         last_watched: Vec::new(),
@@ -109,6 +119,54 @@ pub fn group_request(group: &Group, now: u64, params: &Params) -> Request {
         drift: false,
         obsession: false,
     }
+}
+
+/// A user's own rates are those of this many last rows.
+const RATED: usize = 50;
+/// They are shrunk with this many rows of a middling user.
+const MIDDLING: u32 = 4;
+/// Watched part, completion, fast skips and likes of a middling user, in per mille.
+const MIDDLE: [u32; 4] = [500, 300, 200, 50];
+/// So many affinities, the strongest, are sent with a request.
+const AFFINITIES: usize = 64;
+/// Weight of rows, in per mille, that an affinity is shrunk with.
+const RESERVE: i64 = 2000;
+
+/// The user's side of the features.
+fn taste(rows: &[Row], interests: &Interests) -> Taste {
+    let mut sums = MIDDLE.map(|rate| (rate * MIDDLING, MIDDLING));
+    for row in &rows[rows.len().saturating_sub(RATED)..] {
+        let yes = |is: Option<bool>| is.map(|is| if is { 1000 } else { 0 });
+        let liked = Some(row.is(Row::LIKE));
+        let values = [row.watched().map(u32::from), yes(row.completed()), yes(row.skipped()), yes(liked)];
+        for ((sum, known), value) in sums.iter_mut().zip(values) {
+            if let Some(value) = value {
+                *sum += value;
+                *known += 1;
+            }
+        }
+    }
+    // Each row of a known video has one creator.
+    let of_creators = |(facet, affinity): (&Facet, &Affinity)| match facet {
+        Facet::Creator(_) => i64::from(affinity.long.max(0)),
+        _ => 0,
+    };
+    let whole = RESERVE + interests.facets.iter().map(of_creators).sum::<i64>();
+    let mut affinities: Vec<(Facet, i16)> = interests
+        .facets
+        .iter()
+        .map(|(facet, affinity)| {
+            (*facet, (i64::from(affinity.long) * 1000 / whole).clamp(-1000, 1000) as i16)
+        })
+        .filter(|(_, share)| *share != 0)
+        .collect();
+    if affinities.len() > AFFINITIES {
+        let strongest = |(facet, share): &(Facet, i16)| (Reverse(share.unsigned_abs()), *facet);
+        affinities.select_nth_unstable_by_key(AFFINITIES - 1, strongest);
+        affinities.truncate(AFFINITIES);
+    }
+    affinities.sort_unstable();
+    Taste { rates: sums.map(|(sum, known)| (sum / known) as u16), affinities }
 }
 
 /// What somebody without history is shown: the popular of their group, and a draw from everything.
@@ -134,7 +192,7 @@ fn liked(
         .map(|(facet, affinity)| (affinity.mid.saturating_add(affinity.long), *facet))
         .filter(|(affinity, facet)| *affinity > 0 && !preferences.contains(facet))
         .collect();
-    facets.sort_unstable_by_key(|(affinity, facet)| (std::cmp::Reverse(*affinity), *facet));
+    facets.sort_unstable_by_key(|(affinity, facet)| (Reverse(*affinity), *facet));
     preferences.iter().copied().chain(facets.into_iter().map(|(_, facet)| facet)).take(count).collect()
 }
 

@@ -16,8 +16,10 @@ use crate::boundary::Boundary;
 use crate::content::{Cohort, DURATION_CLASSES};
 use crate::cut::StateSize;
 use crate::epoch::Stage;
-use crate::params::Score;
+use crate::params::{Learning, Score};
 use crate::score::{self, Rates};
+use crate::scorer::heads::Heads;
+use crate::scorer::learn::{self, Hours};
 use crate::sums::Sums;
 use crate::users::{INITIAL_SKIP_BELOW, SkipThresholds};
 
@@ -35,6 +37,8 @@ pub enum PublishIn {
     Cohort(Cohort, Sums),
     /// Number of views of a duration class with a watched part in per cent.
     Watched((u8, u8), i64),
+    /// Terms of the sums that the heads learn from, by hour.
+    Learned(u64, Box<learn::Sums>),
 }
 
 /// One publication.
@@ -50,11 +54,15 @@ pub struct Published {
     pub creators: BTreeMap<u64, u32>,
     /// Skip thresholds.
     pub skip_below: SkipThresholds,
+    /// Heads.
+    pub heads: Arc<Heads>,
 }
 
 /// See the module.
 pub struct Publish {
     score: Score,
+    learning: Learning,
+    hours: Hours,
     publication: Boundary,
     creators: FxHashMap<u64, Sums>,
     cohorts: BTreeMap<Cohort, Sums>,
@@ -66,9 +74,11 @@ pub struct Publish {
 impl Publish {
     /// Nothing published yet.
     #[must_use]
-    pub fn new(score: Score) -> Self {
+    pub fn new(score: Score, learning: Learning) -> Self {
         Self {
             score,
+            learning,
+            hours: Hours::default(),
             publication: Boundary::default(),
             creators: FxHashMap::default(),
             cohorts: BTreeMap::new(),
@@ -105,6 +115,7 @@ impl Publish {
                 .collect(),
             creators,
             skip_below: skip_thresholds(&self.watched, self.score.skip_share),
+            heads: Arc::new(self.hours.solve(version, self.now, &self.learning)),
         }
     }
 }
@@ -144,18 +155,23 @@ impl Stage for Publish {
                 PublishIn::Creator(creator, sums) => drop(self.creators.insert(creator, sums)),
                 PublishIn::Cohort(cohort, sums) if sums.is_zero() => drop(self.cohorts.remove(&cohort)),
                 PublishIn::Cohort(cohort, sums) => drop(self.cohorts.insert(cohort, sums)),
+                PublishIn::Learned(hour, sums) => self.hours.plus(hour, &sums),
                 PublishIn::Watched(bin, 0) => drop(self.watched.remove(&bin)),
                 PublishIn::Watched(bin, count) => drop(self.watched.insert(bin, count)),
             }
         }
         if let Some(version) = self.publication.pass(self.now, self.score.publish_every) {
+            self.hours.age(self.now, &self.learning);
             out.push(Arc::new(self.publish(version)));
         }
     }
 
     fn size(&self) -> StateSize {
         let entries = self.creators.len() + self.cohorts.len() + self.watched.len() + self.told.len();
-        StateSize { entries: entries as u64, bytes: (entries * (size_of::<Sums>() + 16)) as u64 }
+        StateSize {
+            entries: entries as u64,
+            bytes: (entries * (size_of::<Sums>() + 16) + self.hours.bytes()) as u64,
+        }
     }
 }
 

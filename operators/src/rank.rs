@@ -1,7 +1,7 @@
 //! From candidates to a list: pure.
 //!
-//! Merge the workers' answers, keep each source's quota, order by the product of the score parts, and place by the rules.
-//! Each candidate's score is its own: nothing here depends on which others are in the batch.
+//! Merge the workers' answers, keep each source's quota, order by what an offer of each is worth ([`crate::scorer`]), and
+//! place by the rules. Each candidate's worth is its own: nothing here depends on which others are in the batch.
 
 use std::cmp::Reverse;
 
@@ -10,18 +10,33 @@ use freshet_schema::hash;
 use rustc_hash::FxHashSet;
 
 use crate::params::Params;
+use crate::popularity::{STEP, add_term, decayed, log_sum};
 use crate::request::{ABSENT, Candidate, MAX_ASKS, Reply, Request, SourceId, Subject};
+use crate::scorer::Scorer;
+use crate::scorer::features::{Features, Seed, features};
+use crate::scorer::heads::Heads;
 
 /// Watched videos named for the explanation, per source.
 pub const WATCHED_NAMED: usize = 20;
 
-/// One place of a list.
+/// A candidate with what it is worth.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Placed {
+pub struct Weighed {
     /// The video with its parts.
     pub candidate: Candidate,
     /// The asks in whose quota it is, as bits by their number.
     pub asks: u8,
+    /// What the heads see of it.
+    pub x: Features,
+    /// What an offer of it is worth.
+    pub value: f32,
+}
+
+/// One place of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Placed {
+    /// What stands there.
+    pub chosen: Weighed,
     /// The rule that moved it back from its place by score.
     pub moved_by: Option<&'static str>,
 }
@@ -29,7 +44,7 @@ pub struct Placed {
 impl Placed {
     /// The sources whose quota it is in.
     pub fn sources<'a>(&self, request: &'a Request) -> impl Iterator<Item = SourceId> + use<'a> {
-        let asks = self.asks;
+        let asks = self.chosen.asks;
         request.asks.iter().enumerate().filter(move |(n, _)| asks & (1 << n) != 0).map(|(_, ask)| ask.source)
     }
 }
@@ -46,56 +61,75 @@ pub struct List {
 /// The name of the rule in [`Placed::moved_by`].
 pub const CATEGORY_RULE: &str = "category";
 
-/// A candidate and the asks in whose quota it is.
-type Chosen = (Candidate, u8);
-
 /// All candidates of a request, before any rule places them.
 #[derive(Clone, Debug)]
 pub struct Scored {
-    /// Best first; for a new user in no order that means anything.
-    pool: Vec<Chosen>,
+    /// Best first, of equals the lower video first.
+    pool: Vec<Weighed>,
     /// The best watched videos above the quotas' ends.
     watched: Vec<u64>,
 }
 
 impl Scored {
-    /// The candidates with the number that orders them, best first, of equals the lower video first. For a user with a
-    /// history that is the product of the score parts. A new user's list is not made by it: there it is the place among the
-    /// sources in the order of their preference and the values in them, counted from the worst (1).
+    /// The candidates with a number that orders them, best first, of equals the lower video first.
     #[must_use]
-    pub fn scores(&self, request: &Request) -> Vec<(u64, u64)> {
-        if !request.new_user {
-            return self.pool.iter().map(|(c, _)| (c.video(), c.parts.score())).collect();
+    pub fn scores(&self) -> Vec<(u64, u64)> {
+        self.pool.iter().map(|c| (c.candidate.video(), ordered(c.value))).collect()
+    }
+}
+
+/// A number with the order of finite floats.
+fn ordered(value: f32) -> u64 {
+    let bits = (value + 0.0).to_bits(); // + 0.0 makes one of both zeros
+    u64::from(if bits >> 31 == 0 { bits | 1 << 31 } else { !bits })
+}
+
+/// Weighs candidates for a request.
+pub struct Scales<'a> {
+    heads: &'a Heads,
+    params: &'a Params,
+    request: &'a Request,
+    seed: Seed,
+}
+
+impl<'a> Scales<'a> {
+    /// `followed` is what was watched next after the request's seed, over all workers.
+    #[must_use]
+    pub fn new(heads: &'a Heads, params: &'a Params, request: &'a Request, replies: &[Reply]) -> Self {
+        let mut followed: Vec<(u32, i64)> = Vec::new();
+        for (period, amount) in replies.iter().flat_map(|reply| &reply.followed) {
+            add_term(&mut followed, *period, *amount);
         }
-        let (popular, explore) = by_standing(&self.pool, request);
-        let known: FxHashSet<u64> = popular.iter().map(|(_, (c, _))| c.video()).collect();
-        let popular = popular.into_iter().map(|((source, value, video), _)| ((source, value), video));
-        let explore = explore
-            .into_iter()
-            .filter(|(_, (c, _))| !known.contains(&c.video()))
-            .map(|(value, (c, _))| ((usize::MAX, Reverse(value)), c.video()));
-        let mut scores: Vec<(u64, u64)> = Vec::with_capacity(self.pool.len());
-        let (mut last, mut level) = (None, 0);
-        for (standing, video) in popular.chain(explore) {
-            level += u64::from(last != Some(standing));
-            last = Some(standing);
-            scores.push((video, level));
-        }
-        for (_, score) in &mut scores {
-            *score = level + 1 - *score;
-        }
-        scores
+        let half_life = params.coengagement.half_life;
+        let followed = log_sum(followed.into_iter()).map_or(0.0, |log| decayed(log, request.now, half_life));
+        Self { heads, params, request, seed: Seed { followed } }
+    }
+
+    /// What the heads see of a candidate.
+    #[must_use]
+    pub fn features(&self, candidate: &Candidate) -> Features {
+        let half_life = self.params.coengagement.half_life;
+        features(candidate, self.request, self.seed, |rank| decayed(rank * STEP, self.request.now, half_life))
+    }
+
+    fn weigh(&self, candidate: Candidate, asks: u8) -> Weighed {
+        let x = self.features(&candidate);
+        let value = self.heads.value(&x, 0.0, &self.params.ranking);
+        Weighed { candidate, asks, x, value }
     }
 }
 
 /// Keeps each source's quota of all workers' answers, and orders what is left.
 #[must_use]
-pub fn score(request: &Request, replies: Vec<Reply>) -> Scored {
-    let (mut pool, watched) = quotas(request, replies);
-    pool.retain(|(candidate, _)| !request.last_watched.contains(&candidate.video()));
-    if !request.new_user {
-        pool.sort_by_cached_key(|(c, _)| (Reverse(c.parts.score()), c.video()));
-    }
+pub fn score(scales: &Scales, replies: Vec<Reply>) -> Scored {
+    let (pool, watched) = quotas(scales.request, replies);
+    let last = &scales.request.last_watched;
+    let mut pool: Vec<Weighed> = pool
+        .into_iter()
+        .filter(|(candidate, _)| !last.contains(&candidate.video()))
+        .map(|(candidate, asks)| scales.weigh(candidate, asks))
+        .collect();
+    pool.sort_by_cached_key(|c| (Reverse(ordered(c.value)), c.candidate.video()));
     Scored { pool, watched }
 }
 
@@ -125,9 +159,9 @@ pub fn place(scored: Scored, request: &Request, params: &Params) -> List {
 /// The candidates that are within the quota of at least one source, with those sources and only their rank values there,
 /// and the best watched videos above the quotas' ends. A source's quota goes to the best of all workers by rank value, then
 /// by number; what a worker offers beyond that leaves no trace.
-fn quotas(request: &Request, replies: Vec<Reply>) -> (Vec<Chosen>, Vec<u64>) {
+fn quotas(request: &Request, replies: Vec<Reply>) -> (Vec<(Candidate, u8)>, Vec<u64>) {
     let mut offered_watched = Vec::new();
-    let mut all: Vec<Chosen> = Vec::with_capacity(replies.iter().map(|r| r.candidates.len()).sum());
+    let mut all: Vec<(Candidate, u8)> = Vec::with_capacity(replies.iter().map(|r| r.candidates.len()).sum());
     for reply in replies {
         all.extend(reply.candidates.into_iter().map(|candidate| (candidate, 0)));
         offered_watched.extend(reply.watched);
@@ -171,7 +205,7 @@ fn quotas(request: &Request, replies: Vec<Reply>) -> (Vec<Chosen>, Vec<u64>) {
 /// Places `ranked` so that among any `window` neighbours at most `per_category` share a category. Where no candidate fits,
 /// the best one left is taken: a list that the rule would cut short is filled.
 fn spread(
-    ranked: &[Chosen],
+    ranked: &[Weighed],
     length: usize,
     per_category: usize,
     window: usize,
@@ -184,17 +218,18 @@ fn spread(
         let neighbours = &items[items.len().saturating_sub(window.saturating_sub(1))..];
         let fits = |category: u64| {
             category == 0
-                || neighbours.iter().filter(|p| p.candidate.content.category == category).count()
+                || neighbours.iter().filter(|p| p.chosen.candidate.content.category == category).count()
                     < per_category
         };
-        let fitting = (first..ranked.len()).find(|at| !taken[*at] && fits(ranked[*at].0.content.category));
+        let fitting =
+            (first..ranked.len()).find(|at| !taken[*at] && fits(ranked[*at].candidate.content.category));
         let chosen = fitting.unwrap_or(first);
         for at in first..chosen {
             passed_over[at] |= !taken[at];
         }
         taken[chosen] = true;
-        let (candidate, asks) = ranked[chosen].clone();
-        items.push(Placed { candidate, asks, moved_by: passed_over[chosen].then_some(CATEGORY_RULE) });
+        let moved_by = passed_over[chosen].then_some(CATEGORY_RULE);
+        items.push(Placed { chosen: ranked[chosen].clone(), moved_by });
         while first < ranked.len() && taken[first] {
             first += 1;
         }
@@ -202,7 +237,10 @@ fn spread(
     let rest = (0..ranked.len())
         .filter(|at| !taken[*at])
         .map(|at| {
-            (ranked[at].0.video(), if passed_over[at] { Dropped::CategoryCap } else { Dropped::Length })
+            (
+                ranked[at].candidate.video(),
+                if passed_over[at] { Dropped::CategoryCap } else { Dropped::Length },
+            )
         })
         .collect();
     (items, rest)
@@ -212,11 +250,11 @@ fn spread(
 type Standing = (usize, Reverse<i64>, u64);
 
 /// A candidate with what orders it.
-type By<'a, T> = (T, &'a Chosen);
+type By<'a, T> = (T, &'a Weighed);
 
 /// A new user's candidates: those of a source that says something, best first, and those drawn to explore with the value of
 /// the draw, best first. A candidate can be both.
-fn by_standing<'a>(pool: &'a [Chosen], request: &Request) -> (Vec<By<'a, Standing>>, Vec<By<'a, i64>>) {
+fn by_standing<'a>(pool: &'a [Weighed], request: &Request) -> (Vec<By<'a, Standing>>, Vec<By<'a, i64>>) {
     let ask_of = |source: Source| request.asks.iter().position(|a| a.source == SourceId::new(source));
     let preferred: Vec<usize> =
         [Source::Followed, Source::Hashtag, Source::Demographic, Source::Sound, Source::Trending]
@@ -228,19 +266,23 @@ fn by_standing<'a>(pool: &'a [Chosen], request: &Request) -> (Vec<By<'a, Standin
         let best = preferred.iter().enumerate().find(|(_, ask)| c.ranks[**ask] != ABSENT);
         best.map(|(n, ask)| (n, Reverse(c.ranks[*ask]), c.video()))
     };
-    let mut popular: Vec<_> = pool.iter().filter_map(|entry| Some((standing(&entry.0)?, entry))).collect();
+    let mut popular: Vec<_> =
+        pool.iter().filter_map(|entry| Some((standing(&entry.candidate)?, entry))).collect();
     popular.sort_unstable_by_key(|(standing, _)| *standing);
     let drawn = |c: &Candidate| ask_of(Source::Exploration).map_or(ABSENT, |ask| c.ranks[ask]);
-    let mut explore: Vec<_> =
-        pool.iter().map(|entry| (drawn(&entry.0), entry)).filter(|(value, _)| *value != ABSENT).collect();
-    explore.sort_unstable_by_key(|(value, (c, _))| (Reverse(*value), c.video()));
+    let mut explore: Vec<_> = pool
+        .iter()
+        .map(|entry| (drawn(&entry.candidate), entry))
+        .filter(|(value, _)| *value != ABSENT)
+        .collect();
+    explore.sort_unstable_by_key(|(value, c)| (Reverse(*value), c.candidate.video()));
     (popular, explore)
 }
 
 /// The list of somebody without history (seed 002: seven popular and three to explore of ten, shuffled). In each block of
 /// ten, `new_user_popular` of the places go to the best of the demographic group, filled up from what was asked for and from
 /// the global trend, and the rest to a draw from all videos; the block is shuffled by a seeded hash.
-fn for_strangers(pool: &[Chosen], request: &Request, params: &Params) -> (Vec<Placed>, Vec<(u64, Dropped)>) {
+fn for_strangers(pool: &[Weighed], request: &Request, params: &Params) -> (Vec<Placed>, Vec<(u64, Dropped)>) {
     const BLOCK: usize = 10;
     let (popular, explore) = by_standing(pool, request);
     let (kind, subject) = match &request.subject {
@@ -254,11 +296,11 @@ fn for_strangers(pool: &[Chosen], request: &Request, params: &Params) -> (Vec<Pl
     let mut items: Vec<Placed> = Vec::new();
     while items.len() < params.feed.length {
         let mut block: Vec<Placed> = Vec::with_capacity(BLOCK);
-        let mut fill = |from: &mut dyn Iterator<Item = &Chosen>, wanted: usize, block: &mut Vec<Placed>| {
+        let mut fill = |from: &mut dyn Iterator<Item = &Weighed>, wanted: usize, block: &mut Vec<Placed>| {
             while block.len() < wanted {
-                let Some((candidate, asks)) = from.next() else { break };
-                if used.insert(candidate.video()) {
-                    block.push(Placed { candidate: candidate.clone(), asks: *asks, moved_by: None });
+                let Some(chosen) = from.next() else { break };
+                if used.insert(chosen.candidate.video()) {
+                    block.push(Placed { chosen: chosen.clone(), moved_by: None });
                 }
             }
         };
@@ -268,12 +310,12 @@ fn for_strangers(pool: &[Chosen], request: &Request, params: &Params) -> (Vec<Pl
         if block.is_empty() {
             break;
         }
-        block.sort_unstable_by_key(|p| hash::mix(params.seed, &[kind, subject, p.candidate.video()]));
+        block.sort_unstable_by_key(|p| hash::mix(params.seed, &[kind, subject, p.chosen.candidate.video()]));
         items.append(&mut block);
     }
     let beyond = items.split_off(items.len().min(params.feed.length));
-    let mut rest: Vec<u64> = beyond.into_iter().map(|p| p.candidate.video()).collect();
-    let mut left: Vec<u64> = pool.iter().map(|(c, _)| c.video()).filter(|v| !used.contains(v)).collect();
+    let mut rest: Vec<u64> = beyond.into_iter().map(|p| p.chosen.candidate.video()).collect();
+    let mut left: Vec<u64> = pool.iter().map(|c| c.candidate.video()).filter(|v| !used.contains(v)).collect();
     left.sort_unstable();
     rest.append(&mut left);
     (items, rest.into_iter().map(|video| (video, Dropped::Length)).collect())
@@ -283,19 +325,20 @@ fn for_strangers(pool: &[Chosen], request: &Request, params: &Params) -> (Vec<Pl
 mod tests {
     use super::*;
     use crate::content::Content;
-    use crate::request::{Ask, Parts};
+    use crate::request::{Ask, Purpose};
+    use crate::scorer::features::{FEATURES, Taste};
     use std::sync::Arc;
 
-    fn candidate(video: u64, score: u32, category: u64) -> Chosen {
-        let parts = Parts { similarity: score, quality: 1_000_000, creator: 1_000_000, freshness: 1_000_000 };
+    fn candidate(video: u64, score: u32, category: u64) -> Weighed {
         let mut ranks = [ABSENT; MAX_ASKS];
         ranks[0] = i64::from(score);
         let content = Arc::new(Content { category, ..Content::unknown(video) });
-        (Candidate { content, ranks, parts }, 1)
+        let candidate = Candidate { content, ranks, ..Candidate::unknown(video) };
+        Weighed { candidate, asks: 1, x: Features([0; FEATURES]), value: score as f32 }
     }
 
     fn videos(items: &[Placed]) -> Vec<u64> {
-        items.iter().map(|p| p.candidate.video()).collect()
+        items.iter().map(|p| p.chosen.candidate.video()).collect()
     }
 
     #[test]
@@ -304,7 +347,7 @@ mod tests {
             (0..30).map(|n| candidate(n, 1000 - n as u32, if n < 15 { 1 } else { n })).collect();
         let (items, _) = spread(&ranked, 20, 3, 10);
         for window in items.windows(10) {
-            assert!(window.iter().filter(|p| p.candidate.content.category == 1).count() <= 3);
+            assert!(window.iter().filter(|p| p.chosen.candidate.content.category == 1).count() <= 3);
         }
         assert_eq!(videos(&items)[..4], [0, 1, 2, 15]);
         assert_eq!(items[10].moved_by, Some(CATEGORY_RULE));
@@ -323,9 +366,12 @@ mod tests {
         let ask = |(source, quota): &(Source, usize)| Ask::new(*source, *quota, Vec::new());
         Request {
             subject: Subject::User(1),
-            asked: false,
+            purpose: Purpose::List,
+            wanted: Vec::new(),
             now: 0,
             query: None,
+            taste: Taste::default(),
+            seed: None,
             asks: asks.iter().map(ask).collect(),
             watched: Arc::default(),
             last_watched: Vec::new(),
@@ -338,20 +384,21 @@ mod tests {
     }
 
     #[test]
-    fn scores_say_by_what_a_list_is_ordered() {
-        let ranked = request(false, &[(Source::Trending, 9)]);
-        let pool = vec![candidate(2, 30, 0), candidate(1, 20, 0)];
-        let scored = Scored { pool, watched: Vec::new() };
-        let score = |millionths: u64| millionths * 1_000_000;
-        assert_eq!(scored.scores(&ranked), [(2, score(30)), (1, score(20))]);
+    fn scores_have_the_order_of_values() {
+        let values = [f32::MIN, -1.0, -1e-9, 0.0, 1e-9, 0.5, 7.0];
+        let scores = values.map(ordered);
+        assert!(scores.is_sorted_by(|a, b| a < b), "{scores:?}");
+        assert_eq!(ordered(-0.0), ordered(0.0));
+    }
 
-        // For a new user: the group's popular, then the trend's, of equals the lower number first, then what was drawn.
-        let stranger =
+    #[test]
+    fn strangers_get_the_popular_of_their_group_and_a_draw() {
+        let request =
             request(true, &[(Source::Trending, 9), (Source::Demographic, 9), (Source::Exploration, 9)]);
         let with = |video: u64, trend: i64, group: i64, draw: i64| {
-            let (mut candidate, asks) = candidate(video, 1, 0);
-            candidate.ranks[..3].copy_from_slice(&[trend, group, draw]);
-            (candidate, asks)
+            let mut weighed = candidate(video, 1, 0);
+            weighed.candidate.ranks[..3].copy_from_slice(&[trend, group, draw]);
+            weighed
         };
         let pool = vec![
             with(1, 50, ABSENT, -7),
@@ -360,8 +407,11 @@ mod tests {
             with(5, 50, ABSENT, ABSENT),
             with(4, 50, ABSENT, ABSENT),
         ];
-        let scored = Scored { pool, watched: Vec::new() };
-        assert_eq!(scored.scores(&stranger), [(3, 3), (1, 2), (4, 2), (5, 2), (2, 1)]);
+        let (popular, explore) = by_standing(&pool, &request);
+        let popular: Vec<u64> = popular.iter().map(|(_, c)| c.candidate.video()).collect();
+        let explore: Vec<u64> = explore.iter().map(|(_, c)| c.candidate.video()).collect();
+        // The group's popular, then the trend's, of equals the lower number first.
+        assert_eq!((popular, explore), (vec![3, 1, 4, 5], vec![2, 1]));
     }
 
     #[test]
@@ -369,8 +419,9 @@ mod tests {
         let request = request(false, &[(Source::Trending, 2)]);
         let reply = |scores: &[(u64, u32)]| Reply {
             request: Arc::new(request.clone()),
-            candidates: scores.iter().map(|(v, s)| candidate(*v, *s, 0).0).collect(),
+            candidates: scores.iter().map(|(v, s)| candidate(*v, *s, 0).candidate).collect(),
             watched: Vec::new(),
+            followed: Vec::new(),
         };
         let (together, _) = quotas(&request, vec![reply(&[(1, 10), (2, 30)]), reply(&[(3, 20), (4, 30)])]);
         let mut kept: Vec<u64> = together.iter().map(|(c, _)| c.video()).collect();

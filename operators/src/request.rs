@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::content::{Content, Facet};
 use crate::interest::Query;
 use crate::row::Group;
+use crate::score::ONE;
+use crate::scorer::features::{Stats, Taste};
 use crate::sessions::Session;
 
 /// Whose list.
@@ -17,6 +19,24 @@ pub enum Subject {
     User(u64),
     /// The new-user list of a demographic group.
     Group(Group),
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Purpose {
+    /// The stored list.
+    List,
+    /// Somebody asked to see the list: it is answered ([`crate::lists::Answer`]) and leaves no trace, but for its being
+    /// learned from where it is said to be offered to the user.
+    Ask {
+        /// Whether the user is shown the list: then the heads learn what they take up of it.
+        offered: bool,
+    },
+    /// The wanted videos as the user met them, before this epoch: for the row with this event id, which is of the first of
+    /// them; the others were passed over, and each stands for so many sixteenths of an example.
+    Learn(u64, i64),
+    /// Somebody asked what is expected of the wanted videos; the number tells such questions of a user apart.
+    Probe(u64),
 }
 
 /// A quota of candidates from the union of some pools.
@@ -57,12 +77,18 @@ impl SourceId {
 pub struct Request {
     /// Whose list.
     pub subject: Subject,
-    /// Whether somebody asked to see the list: then it is answered ([`crate::lists::Answer`]) and leaves no trace.
-    pub asked: bool,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Videos to describe rather than to choose from: nothing else is looked for then.
+    pub wanted: Vec<u64>,
     /// The clock of the epoch, in milliseconds since 1970.
     pub now: u64,
     /// What candidates are compared with; `None` where nothing is known of the user's interest.
     pub query: Option<Query>,
+    /// The user's side of the features.
+    pub taste: Taste,
+    /// The video that the user cared for last.
+    pub seed: Option<u64>,
     /// Quotas by source, in the order of the list's sources.
     pub asks: Vec<Ask>,
     /// Videos watched, sorted: never candidates.
@@ -94,11 +120,13 @@ pub struct Candidate {
     pub content: Arc<Content>,
     /// For each ask of the request, the video's rank value in that source's pools; [`ABSENT`] where it is in none of them.
     pub ranks: [i64; MAX_ASKS],
-    /// Parts of the score, in millionths.
+    /// What speaks for it.
     pub parts: Parts,
+    /// The video's side of the features.
+    pub stats: Stats,
 }
 
-/// Factors of a score, in millionths.
+/// What a video has in its favour, in millionths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parts {
     /// (1 + cosine) / 2.
@@ -112,22 +140,21 @@ pub struct Parts {
 }
 
 impl Candidate {
+    /// A video of which nothing is known.
+    #[must_use]
+    pub fn unknown(video: u64) -> Self {
+        Self {
+            content: Arc::new(Content::unknown(video)),
+            ranks: [ABSENT; MAX_ASKS],
+            parts: Parts { similarity: ONE / 2, quality: ONE, creator: ONE, freshness: ONE },
+            stats: Stats::default(),
+        }
+    }
+
     /// The video's number.
     #[must_use]
     pub fn video(&self) -> u64 {
         self.content.video
-    }
-}
-
-impl Parts {
-    /// The product, in millionths of millionths' worth: comparable within a list.
-    #[must_use]
-    pub fn score(&self) -> u64 {
-        let product = u128::from(self.similarity)
-            * u128::from(self.quality)
-            * u128::from(self.creator)
-            * u128::from(self.freshness);
-        (product / 1_000_000_000_000) as u64
     }
 }
 
@@ -140,4 +167,6 @@ pub struct Reply {
     pub candidates: Vec<Candidate>,
     /// Videos that would have been offered had they not been watched: number of the ask, rank value there, video.
     pub watched: Vec<(u8, i64, u64)>,
+    /// What was watched next after the request's seed, as far as the worker keeps it: decayed sums by landmark period.
+    pub followed: Vec<(u32, i64)>,
 }

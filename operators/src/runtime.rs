@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use freshet_schema::event::{Event, Origin};
-use freshet_schema::{Epoch, Millis, UserId};
+use freshet_schema::{Epoch, Millis, UserId, VideoId};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
@@ -20,7 +20,7 @@ use timely::dataflow::{InputHandle, ProbeHandle};
 use crate::cut::{Cuts, StateSize};
 use crate::enrich;
 use crate::graph::{self, Entering, Leaving, Tap};
-use crate::lists::Answer;
+use crate::lists::{Answer, Probed};
 use crate::params::Params;
 use crate::pools::Change;
 use crate::users::UserIn;
@@ -42,8 +42,21 @@ pub struct EpochInput {
     /// Its records, in any order.
     pub records: Vec<(Origin, Event)>,
     /// Whose lists to make and answer as they are at the epoch's end, whether or not `feed.enabled`: see
-    /// [`Output::Answers`]. Nothing is stored for it and nothing is changed by it.
-    pub asks: Vec<UserId>,
+    /// [`Output::Answers`]. Nothing is stored for it and nothing is changed by it, but for what [`Ask::offered`] says.
+    pub asks: Vec<Ask>,
+    /// Videos of which is asked what the heads expect of this user with them, as of the epoch's end: see
+    /// [`Output::Probed`]. Nothing is changed by it.
+    pub probes: Vec<(UserId, Vec<VideoId>)>,
+}
+
+/// A question for a user's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Whose list.
+    pub user: UserId,
+    /// Whether the user is shown the list, so that the heads learn from what is taken up of it. One is learned from where
+    /// lists are not stored.
+    pub offered: bool,
 }
 
 /// What a worker says.
@@ -56,6 +69,9 @@ pub enum Output {
     /// The lists that were asked for, of this worker's users. Comes once an epoch and worker at the most, before the epoch
     /// is closed.
     Answers(usize, Epoch, Vec<Answer>),
+    /// What was expected of the videos that were asked about, of this worker's users. Comes once an epoch and worker at the
+    /// most, before the epoch is closed.
+    Probed(usize, Epoch, Vec<Probed>),
     /// Nothing more comes from this worker for epochs before this one.
     Closed(usize, Epoch),
     /// Early interactions that wait on this worker, and that gave way since it was last said.
@@ -165,8 +181,12 @@ fn work(
                     enrich::of_event(event, *origin).into_iter().for_each(|m| videos.send(m));
                     crate::users::of_event(event).into_iter().for_each(|m| users.send(m));
                 }
-                for user in batch.asks.iter().skip(index).step_by(peers) {
-                    users.send(UserIn::Ask(user.0));
+                for ask in batch.asks.iter().skip(index).step_by(peers) {
+                    users.send(UserIn::Ask(ask.user.0, ask.offered));
+                }
+                for (number, (user, videos)) in batch.probes.iter().enumerate().skip(index).step_by(peers) {
+                    let videos = videos.iter().map(|video| video.0).collect();
+                    users.send(UserIn::Probe(user.0, number as u64, videos));
                 }
                 clock.advance_to(sent + 1);
                 videos.advance_to(sent + 1);
@@ -193,7 +213,7 @@ fn work(
 }
 
 /// What an epoch says outside.
-type Said = (Vec<Change>, Vec<Tap>, Vec<Answer>);
+type Said = (Vec<Change>, Vec<Tap>, Vec<Answer>, Vec<Probed>);
 
 /// Sends what leaves the graph outside, and word of closed epochs. Outside may have stopped listening: then there is nobody
 /// to tell.
@@ -210,12 +230,13 @@ fn leave<'s>(
             let mut closed = 0;
             move |(input, frontier), _output| {
                 input.for_each_time(|time, data| {
-                    let (changes, taps, answers) = waiting.entry(*time.time()).or_default();
+                    let (changes, taps, answers, probed) = waiting.entry(*time.time()).or_default();
                     for leaving in data.flat_map(|container| container.drain(..)) {
                         match leaving {
                             Leaving::Change(change) => changes.push(change),
                             Leaving::Tap(tap) => taps.push(tap),
                             Leaving::Answer(answer) => answers.push(answer),
+                            Leaving::Probed(heads) => probed.push(heads),
                             Leaving::Waiting(held, gave_way) => {
                                 let _ = outside.send(Output::Waiting(index, held, gave_way));
                             }
@@ -227,9 +248,12 @@ fn leave<'s>(
                     if upper.is_some_and(|upper| *entry.key() >= upper) {
                         break;
                     }
-                    let (epoch, (changes, taps, answers)) = entry.remove_entry();
+                    let (epoch, (changes, taps, answers, probed)) = entry.remove_entry();
                     if !answers.is_empty() {
                         let _ = outside.send(Output::Answers(index, Epoch(epoch), answers));
+                    }
+                    if !probed.is_empty() {
+                        let _ = outside.send(Output::Probed(index, Epoch(epoch), probed));
                     }
                     if !taps.is_empty() {
                         let _ = outside.send(Output::Taps(index, Epoch(epoch), taps));

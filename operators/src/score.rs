@@ -96,6 +96,25 @@ pub fn quality(sums: &Sums, baseline: &Rates, score: &Score) -> u32 {
     ((performance / at_baseline).clamp(0.05, 4.0) * 1000.0).round() as u32 * 1000
 }
 
+/// Watched part, completed, skipped fast, played again and liked, in per mille, each shrunk with `prior` average views: of
+/// the cohort where it has a baseline, and of nothing for the last two.
+#[must_use]
+pub fn video_rates(sums: &Sums, baseline: &Rates, prior: u64) -> [u16; 5] {
+    let own = rates(sums);
+    let prior = prior.max(1) as f64;
+    let shrunk = |average: f64, n: i64, middle: f64| {
+        let n = n.max(0) as f64;
+        ((average * n + middle * prior) / (n + prior) * 1000.0).round().clamp(0.0, 1000.0) as u16
+    };
+    [
+        shrunk(own.watched, sums.watched_known, baseline.watched),
+        shrunk(own.completed, sums.watched_known, baseline.completed),
+        shrunk(own.skipped, sums.skip_known, baseline.skipped),
+        shrunk(ratio(sums.rewatched, sums.views), sums.views, 0.0),
+        shrunk(ratio(sums.likes, sums.views), sums.views, 0.0),
+    ]
+}
+
 /// Engagement with a creator's videos against that with everybody's: 1 is the average. In millionths, between 0.5 and 2.
 #[must_use]
 pub fn creator(sums: &Sums, everyone: &Rates, score: &Score) -> u32 {

@@ -18,15 +18,18 @@ use freshet_schema::{User, hash};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
+use crate::boundary::Boundary;
 use crate::coengage::{self, Pair, positive};
 use crate::content::{Content, DURATION_CLASSES, duration_class};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
+use crate::examples::{Described, Examples};
 use crate::history::{Counted, History};
 use crate::params::{CoEngaging, Params};
 use crate::profile::{self, Profile};
-use crate::request::Request;
+use crate::request::{Purpose, Request};
 use crate::row::{Group, Row, View};
+use crate::scorer::learn::{self, Hours};
 use crate::wire::Json;
 
 /// Watched parts, in per mille, under which the fastest fifth of each duration class lies.
@@ -56,8 +59,14 @@ pub enum UserIn {
     Gone(u64),
     /// The videos of a user's list, from the epoch before.
     Listed(u64, Arc<[u64]>),
-    /// Somebody asks to see this user's list as it would be made now.
-    Ask(u64),
+    /// Somebody asks to see this user's list as it would be made now; whether the user is shown it.
+    Ask(u64, bool),
+    /// Somebody asks what is expected of some videos; the number tells the questions of an epoch apart.
+    Probe(u64, u64, Vec<u64>),
+    /// A page with these videos was served to a user at a time.
+    Served(u64, u64, Vec<u64>),
+    /// From the epoch before, the answer to [`Purpose::Learn`].
+    Described(Described),
     /// Thresholds published in the epoch before. Heard by every worker.
     Skips(SkipThresholds),
 }
@@ -72,8 +81,10 @@ outputs! {
         rows: (u64, Row, i64),
         /// Terms of co-engagement.
         pairs: Pair,
-        /// A list is to be made.
+        /// A list is to be made, or videos are to be described.
         requests: Arc<Request>,
+        /// Sums that the heads learn from, by hour.
+        learned: (u64, Box<learn::Sums>),
         /// A user's list is to be removed.
         removed: u64,
         /// A demographic group has got its first member on this worker.
@@ -87,6 +98,7 @@ struct Person {
     profile: Option<(FollowOrder, Profile)>,
     follows: BTreeMap<u64, (FollowOrder, bool)>,
     listed: Arc<[u64]>,
+    examples: Examples,
     /// When the list is looked at again; 0 where there is none.
     refresh_at: u64,
     /// The earliest time at which the schedule names this user; 0 where it does not.
@@ -109,6 +121,9 @@ pub struct Users {
     expiries: BTreeMap<u64, Vec<u64>>,
     refreshes: BTreeMap<u64, Vec<u64>>,
     skip_below: SkipThresholds,
+    /// What was learned since the last publication.
+    unpublished: Hours,
+    publication: Boundary,
     now: u64,
     rows: u64,
     bytes: u64,
@@ -130,6 +145,8 @@ impl Users {
             expiries: BTreeMap::new(),
             refreshes: BTreeMap::new(),
             skip_below: INITIAL_SKIP_BELOW,
+            unpublished: Hours::default(),
+            publication: Boundary::default(),
             now: 0,
             rows: 0,
             bytes: 0,
@@ -163,13 +180,28 @@ impl Users {
         let skips = self.skip_below;
         let interest = &self.params.interest;
         let person = self.people.entry(view.user).or_default();
-        let group = person.profile.as_ref().map_or(everyone, |(_, profile)| Arc::clone(&profile.group));
+        let group =
+            person.profile.as_ref().map_or_else(|| Arc::clone(&everyone), |(_, p)| Arc::clone(&p.group));
         let row =
             Row::new(view, content, group, |duration| skips[duration_class(duration) as usize], interest);
         person.history.expire(self.now, interest);
+        // What the heads learn from is the user as they were before.
+        let learn = (!seen && self.params.learning.enabled)
+            .then(|| to_learn(person, view, &everyone, self.now, &self.params));
+        if !self.params.feed.enabled {
+            // What was offered was asked for, once.
+            person.listed = Arc::default();
+        }
         match person.history.count(view, row.clone(), seen, self.now, interest) {
             Counted::Ignored => false,
             Counted::Added(replaced) => {
+                out.requests.extend(learn);
+                if let Some(at) = person.history.find(view.id) {
+                    let gap = interest.session_gap;
+                    for at in at.saturating_sub(1)..=at {
+                        person.examples.look_at(at, &person.history, gap, &mut self.unpublished);
+                    }
+                }
                 let pairing = &self.params.coengagement;
                 if let Some(old) = &replaced {
                     pairs(&person.history, old, -1, pairing, &mut out.pairs);
@@ -195,6 +227,11 @@ impl Users {
         for at in (0..person.history.rows().len()).rev() {
             if doomed(&person.history.rows()[at]) {
                 let row = person.history.remove(at, self.now, &self.params.interest);
+                person.examples.forget(row.time, row.id, &mut self.unpublished);
+                if let Some(before) = at.checked_sub(1) {
+                    let gap = self.params.interest.session_gap;
+                    person.examples.look_at(before, &person.history, gap, &mut self.unpublished);
+                }
                 pairs(&person.history, &row, -1, &self.params.coengagement, &mut out.pairs);
                 let video = row.content.video;
                 if let Some(viewers) = self.viewers.get_mut(&video) {
@@ -259,6 +296,7 @@ impl Users {
             person.profile = None;
         }
         person.follows.retain(|_, (order, _)| order.0 > until);
+        person.examples.forget_served(until);
         true
     }
 
@@ -303,7 +341,9 @@ impl Users {
             person.expires_at = next;
             self.expiries.entry(next).or_default().push(user);
         }
-        let bytes = person.history.bytes() + (size_of::<Person>() + person.listed.len() * 8) as u64;
+        person.examples.age(self.now, &self.params.learning);
+        let beside = size_of::<Person>() + person.listed.len() * 8 + person.examples.bytes();
+        let bytes = person.history.bytes() + beside as u64;
         self.bytes = self.bytes + bytes - person.bytes;
         person.bytes = bytes;
     }
@@ -353,8 +393,8 @@ impl Users {
         out.requests.push(Arc::new(request));
     }
 
-    /// The request of an ask. Somebody unknown is a user without anything: the new-user rule holds for them.
-    fn asked(&self, user: u64) -> Request {
+    /// The request of an ask or a probe. Somebody unknown is a user without anything: the new-user rule holds for them.
+    fn asked(&self, user: u64, purpose: Purpose, wanted: Vec<u64>) -> Request {
         let nobody = Person::default();
         let person = self.people.get(&user).unwrap_or(&nobody);
         // Not `group()`: an ask makes no group known.
@@ -362,7 +402,7 @@ impl Users {
         let profile = person.profile.as_ref().map(|(_, profile)| profile);
         let (history, follows) = (&person.history, &person.follows);
         let request = profile::request(user, history, profile, follows, &everyone, self.now, &self.params);
-        Request { asked: true, ..request }
+        Request { purpose, wanted, ..request }
     }
 }
 
@@ -373,7 +413,8 @@ impl Stage for Users {
     fn step(&mut self, _epoch: u64, batch: Vec<UserIn>, out: &mut UsersOut) {
         let (mut views, mut profiles, mut follows) = (Vec::new(), Vec::new(), Vec::new());
         let (mut events, mut users, mut videos) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut gone, mut asks) = (FxHashSet::default(), BTreeSet::new());
+        let (mut gone, mut asks) = (FxHashSet::default(), BTreeMap::new());
+        let (mut probes, mut described) = (BTreeMap::new(), Vec::new());
         for message in batch {
             match message {
                 UserIn::Clock(now) => self.now = self.now.max(now),
@@ -390,10 +431,26 @@ impl Stage for Users {
                     }
                 }
                 UserIn::Skips(thresholds) => self.skip_below = thresholds,
-                UserIn::Ask(user) => drop(asks.insert(user)),
+                UserIn::Ask(user, offered) => *asks.entry(user).or_insert(false) |= offered,
+                UserIn::Probe(user, number, videos) => drop(probes.insert((user, number), videos)),
+                UserIn::Served(user, time, videos) => {
+                    // Whoever is not known has no rows to learn from.
+                    if let Some(person) = self.people.get_mut(&user)
+                        && self.forgotten_users.get(&user).is_none_or(|until| time > *until)
+                    {
+                        person.examples.served(time, &videos);
+                    }
+                }
+                UserIn::Described(row) => described.push(row),
             }
         }
         let mut dirty = Vec::new();
+        let clock = (self.now, self.params.interest.session_gap);
+        for row in described {
+            let Some(person) = self.people.get_mut(&row.user) else { continue };
+            let (history, sums) = (&person.history, &mut self.unpublished);
+            person.examples.learn(&row, history, clock, &self.params.learning, sums);
+        }
         self.expire();
 
         // Deletes first: what they cover and comes in the same epoch is never counted.
@@ -467,7 +524,15 @@ impl Stage for Users {
                 self.request(user, out);
             }
         }
-        out.requests.extend(asks.into_iter().map(|user| Arc::new(self.asked(user))));
+        for (user, offered) in asks {
+            out.requests.push(Arc::new(self.asked(user, Purpose::Ask { offered }, Vec::new())));
+        }
+        for ((user, number), videos) in probes {
+            out.requests.push(Arc::new(self.asked(user, Purpose::Probe(number), videos)));
+        }
+        if self.publication.pass(self.now, self.params.score.publish_every).is_some() {
+            out.learned.extend(self.unpublished.take().map(|(hour, sums)| (hour, Box::new(sums))));
+        }
     }
 
     fn size(&self) -> StateSize {
@@ -478,6 +543,23 @@ impl Stage for Users {
         let viewers = self.viewers.capacity() * 33 + self.rows as usize * 11;
         StateSize { entries: self.rows, bytes: self.bytes + (tombstones + seen + viewers) as u64 }
     }
+}
+
+/// The question whose answer the row of `view` will be learned from.
+fn to_learn(person: &Person, view: &View, everyone: &Group, now: u64, params: &Params) -> Arc<Request> {
+    let (passed, stands_for) = person.examples.passed_over(
+        (view.video, view.time),
+        &person.listed,
+        &person.history,
+        [params.seed, view.user, view.id],
+        &params.interest,
+        params.learning.negatives,
+    );
+    let profile = person.profile.as_ref().map(|(_, profile)| profile);
+    let request =
+        profile::request(view.user, &person.history, profile, &person.follows, everyone, now, params);
+    let wanted = std::iter::once(view.video).chain(passed).collect();
+    Arc::new(Request { purpose: Purpose::Learn(view.id, stands_for), wanted, ..request })
 }
 
 /// The pairs that come (1) or go (-1) with `row`, which is in the history or was.
@@ -506,7 +588,11 @@ pub fn of_event(event: &Event) -> Option<UserIn> {
             Target::User { user_id } => UserIn::ForgetUser(user_id.0, delete.event_time.0),
             Target::Video { video_id } => UserIn::ForgetVideo(video_id.0, delete.event_time.0),
         }),
-        Event::Upload(_) | Event::Interaction(_) | Event::Served(_) => None,
+        Event::Served(page) => {
+            let videos = page.items.iter().map(|item| item.video_id.0).collect();
+            Some(UserIn::Served(page.user_id.0, page.event_time.0, videos))
+        }
+        Event::Upload(_) | Event::Interaction(_) => None,
     }
 }
 

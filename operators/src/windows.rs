@@ -48,6 +48,10 @@ outputs! {
         lasting: (u64, u64, WindowSums),
         /// To a video's decayed popularity among everyone or in a demographic group, in a landmark period.
         popularity: ((u64, Facet, u32), u64, i64),
+        /// To a video's quick attention, in a landmark period.
+        quick: Attention,
+        /// To everybody's attention, by pace and landmark period.
+        attention: ((Pace, u32), i64),
         /// To a creator's sums over all time, as of the publication.
         creators: (u64, u64, Sums),
         /// To a cohort's sums over all time, as of the publication.
@@ -55,6 +59,26 @@ outputs! {
         /// To the number of views of a duration class with a watched part (in per cent), as of the publication.
         watched: ((u8, u8), u64, i64),
     }
+}
+
+/// How fast attention fades.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Pace {
+    /// With the half-life of popularity.
+    Plain,
+    /// [`popularity::QUICK`] times as fast.
+    Quick,
+}
+
+/// A term of a video's attention in a landmark period of the quick pace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Attention {
+    /// The video.
+    pub video: u64,
+    /// The landmark period.
+    pub period: u32,
+    /// The term.
+    pub amount: i64,
 }
 
 /// See the module.
@@ -130,11 +154,18 @@ impl Windows {
             popularity::contribution(row.popularity(), row.time, self.score.popularity_half_life);
         if amount != 0 {
             *batch.popularity.entry((video, Facet::Everyone, period)).or_default() += amount * sign;
+            *batch.attention.entry((Pace::Plain, period)).or_default() += amount * sign;
             let group = freshet_schema::hash::text(&row.group);
             if group != self.everyone {
                 *batch.popularity.entry((video, Facet::Demographic(group), period)).or_default() +=
                     amount * sign;
             }
+        }
+        let quick = (self.score.popularity_half_life / popularity::QUICK).max(1);
+        let (period, amount) = popularity::contribution(row.popularity(), row.time, quick);
+        if amount != 0 {
+            *batch.quick.entry((video, period)).or_default() += amount * sign;
+            *batch.attention.entry((Pace::Quick, period)).or_default() += amount * sign;
         }
         if row.content.known {
             let unpublished = &mut self.unpublished;
@@ -154,6 +185,8 @@ struct Batch {
     recent: FxHashMap<u64, WindowSums>,
     lasting: FxHashMap<u64, WindowSums>,
     popularity: FxHashMap<(u64, Facet, u32), i64>,
+    quick: FxHashMap<(u64, u32), i64>,
+    attention: BTreeMap<(Pace, u32), i64>,
 }
 
 impl Batch {
@@ -186,6 +219,9 @@ impl Stage for Windows {
         terms(sums.recent, epoch, &mut out.recent);
         terms(sums.lasting, epoch, &mut out.lasting);
         terms(sums.popularity, epoch, &mut out.popularity);
+        let quick = sums.quick.into_iter().filter(|(_, amount)| *amount != 0);
+        out.quick.extend(quick.map(|((video, period), amount)| Attention { video, period, amount }));
+        out.attention.extend(sums.attention.into_iter().filter(|(_, amount)| *amount != 0));
         if self.publication.pass(self.now, self.score.publish_every).is_some() {
             let sums = std::mem::take(&mut self.unpublished);
             terms(sums.creators, epoch, &mut out.creators);

@@ -64,6 +64,16 @@ pub fn exp2_q32(fraction: u32) -> u64 {
     (product >> 32) as u64
 }
 
+/// 2^`x`, to some five digits, the same on every machine: the mathematics library of a system may differ in the last bit. Beyond
+/// 2^±1000 it is the value there.
+#[must_use]
+pub fn exp2(x: f64) -> f64 {
+    let log = (x.clamp(-1000.0, 1000.0) * OCTAVE as f64).round() as i64;
+    let (whole, fraction) = (log >> LOG_BITS, (log & (OCTAVE - 1)) as u32);
+    let power = f64::from_bits(((whole + 1023) as u64) << 52);
+    exp2_q32(fraction) as f64 / (1u64 << 32) as f64 * power
+}
+
 /// log2 of a positive number in 1/65,536 octaves, rounded down; `None` for zero.
 ///
 /// The binary digits of the fraction come from repeated squaring (Knuth, TAOCP 1.2.2, exercise 28).
@@ -124,5 +134,14 @@ mod tests {
         assert_eq!(log2(0), None);
         assert_eq!(log2(1), Some(0));
         assert_eq!(log2(1 << 100), Some(100 * OCTAVE));
+    }
+
+    #[test]
+    fn powers_of_two_are_near() {
+        for x in [-999.5, -20.25, -1.0, -0.3, 0.0, 0.5, 1.0, 9.99, 700.125] {
+            let relative = exp2(x) / x.exp2() - 1.0;
+            assert!(relative.abs() < 2e-5, "2^{x}: off by {relative}");
+        }
+        assert_eq!((exp2(0.0), exp2(3.0), exp2(-2.0)), (1.0, 8.0, 0.25));
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use freshet_learning::LONG_DIMS;
 use freshet_schema::hash;
+use freshet_schema::hash::shard as route;
 
 use super::Shelf;
 use super::slot::Slot;
@@ -16,6 +17,7 @@ use crate::order::Order;
 use crate::rank::WATCHED_NAMED;
 use crate::request::{ABSENT, Ask, Candidate, MAX_ASKS, Parts, Reply, Request, Subject};
 use crate::score;
+use crate::scorer::features::Stats;
 
 impl Shelf {
     fn parts(&self, slot: &Slot, request: &Request, query_norm: f64) -> Parts {
@@ -23,12 +25,13 @@ impl Shelf {
             similarity: interest::similarity(request.query.as_ref(), query_norm, &slot.content, slot.norm),
             quality: slot.quality,
             creator: self.creators.get(&slot.content.creator).copied().unwrap_or(score::ONE),
-            freshness: score::freshness(
-                slot.content.created_at,
-                request.now,
-                self.params.score.freshness_half_life,
-            )
-            .max(1),
+            // What nobody has announced yet is as new as can be.
+            freshness: if slot.content.known {
+                let half_life = self.params.score.freshness_half_life;
+                score::freshness(slot.content.created_at, request.now, half_life).max(1)
+            } else {
+                score::ONE
+            },
         }
     }
 
@@ -77,16 +80,78 @@ impl Shelf {
         let query_norm = request.query.as_ref().map_or(0.0, |q| q.vector.norm(LONG_DIMS));
         let candidates = found
             .into_iter()
-            .map(|(at, ranks)| {
-                let slot = &self.slots[at as usize];
-                Candidate {
-                    content: Arc::clone(&slot.content),
-                    ranks,
-                    parts: self.parts(slot, request, query_norm),
-                }
-            })
+            .map(|(at, ranks)| self.candidate(&self.slots[at as usize], ranks, request, query_norm))
             .collect();
-        Reply { request: Arc::clone(request), candidates, watched }
+        Reply { request: Arc::clone(request), candidates, watched, followed: self.followed(request) }
+    }
+
+    /// What is known of the wanted videos, where they are this worker's.
+    pub(super) fn describe(&mut self, request: &Arc<Request>) -> Reply {
+        let query_norm = request.query.as_ref().map_or(0.0, |q| q.vector.norm(LONG_DIMS));
+        let mut candidates = Vec::with_capacity(request.wanted.len());
+        for video in &request.wanted {
+            let Some(at) = self.index.get(video).copied() else {
+                // Nobody has met it: whose it would be says so.
+                if route(*video) % self.peers == self.worker {
+                    let mut slot = Slot::new(*video);
+                    let prior = self.params.score.shrinkage_views;
+                    slot.rates = score::video_rates(&slot.all, self.baseline(&slot.content), prior);
+                    candidates.push(self.candidate(&slot, [ABSENT; MAX_ASKS], request, query_norm));
+                }
+                continue;
+            };
+            self.judge(at);
+            let mut ranks = [ABSENT; MAX_ASKS];
+            for (ask, rank) in request.asks.iter().zip(&mut ranks) {
+                let found = ask.found.iter().find(|(found, _)| found == video).map(|(_, rank)| *rank);
+                let best = ask.pools.iter().filter_map(|pool| self.rank_in(*pool, at)).max();
+                *rank = found.max(best).unwrap_or(ABSENT);
+            }
+            candidates.push(self.candidate(&self.slots[at as usize], ranks, request, query_norm));
+        }
+        let followed = self.followed(request);
+        Reply { request: Arc::clone(request), candidates, watched: Vec::new(), followed }
+    }
+
+    /// The rank value that a video has, or would have could it be shown, in a pool; `None` where it is not in it.
+    fn rank_in(&self, pool: Facet, at: u32) -> Option<i64> {
+        let slot = &self.slots[at as usize];
+        match pool {
+            Facet::Next(seed) => self.pairs.rank(seed, at, Relation::Next),
+            Facet::With(seed) => self.pairs.rank(seed, at, Relation::With),
+            Facet::Demographic(_) => {
+                slot.ranks.iter().find(|(facet, _)| *facet == pool).map(|(_, rank)| *rank)
+            }
+            Facet::Everyone => slot.rank,
+            _ => slot.rank.filter(|_| slot.content.facets.iter().any(|(facet, _)| *facet == pool)),
+        }
+    }
+
+    fn followed(&self, request: &Request) -> Vec<(u32, i64)> {
+        request.seed.map_or_else(Vec::new, |seed| self.pairs.followed(seed).to_vec())
+    }
+
+    fn candidate(
+        &self,
+        slot: &Slot,
+        ranks: [i64; MAX_ASKS],
+        request: &Request,
+        query_norm: f64,
+    ) -> Candidate {
+        let share = |pace: usize| {
+            let log = slot.attention[pace]? - self.attention_log[pace]?;
+            Some(log.clamp(i64::from(i32::MIN), 0) as i32)
+        };
+        Candidate {
+            content: Arc::clone(&slot.content),
+            ranks,
+            parts: self.parts(slot, request, query_norm),
+            stats: Stats {
+                attention: [share(0), share(1)],
+                rates: slot.rates,
+                views: u32::try_from(slot.all.views).unwrap_or(u32::MAX),
+            },
+        }
     }
 
     fn settle(&mut self, facet: Facet) {

@@ -28,12 +28,13 @@ use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
 use crate::order::Order;
 use crate::params::Params;
-use crate::popularity::{STEP, contribution, log_sum};
+use crate::popularity::{QUICK, STEP, add_term, contribution, first_kept, log_sum};
 use crate::publish::Published;
-use crate::request::{Reply, Request};
+use crate::request::{Purpose, Reply, Request};
 use crate::row::Group;
 use crate::score::{self, Rates};
 use crate::sums::WindowSums;
+use crate::windows::{Attention, Pace};
 use slot::Slot;
 
 /// What the shelves hear. Totals come as they change, zero where nothing is left.
@@ -47,6 +48,10 @@ pub enum ShelfIn {
     Sums(u64, Box<WindowSums>),
     /// A video's popularity in a group and landmark period.
     Popularity((u64, Facet, u32), i64),
+    /// A term of quick attention.
+    Quick(Attention),
+    /// A term of everybody's attention, by pace and landmark period. Heard by every worker.
+    Everybody((Pace, u32), i64),
     /// Terms of co-engagement.
     Pair(Pair),
     /// A demographic group's name.
@@ -104,6 +109,7 @@ struct Pool {
 pub struct Shelf {
     params: Params,
     worker: u64,
+    peers: u64,
     slots: Vec<Slot>,
     index: FxHashMap<u64, u32>,
     pools: FxHashMap<Facet, Pool>,
@@ -113,6 +119,12 @@ pub struct Shelf {
     creators: FxHashMap<u64, u32>,
     cohorts: BTreeMap<Cohort, Rates>,
     everyone: Rates,
+    /// Everybody's attention by landmark period, at both paces.
+    attention: [Vec<(u32, i64)>; 2],
+    /// Its logarithms.
+    attention_log: [Option<i64>; 2],
+    /// Quick attention of earlier periods is not kept.
+    oldest_quick: u32,
     /// Number of publications heard, from 1.
     publications: u64,
     group_names: FxHashMap<Facet, Arc<str>>,
@@ -130,12 +142,13 @@ pub struct Shelf {
 }
 
 impl Shelf {
-    /// Empty shelves of a worker.
+    /// Empty shelves of one of `peers` workers.
     #[must_use]
-    pub fn new(params: Params, worker: usize) -> Self {
+    pub fn new(params: Params, worker: usize, peers: usize) -> Self {
         Self {
             params,
             worker: worker as u64,
+            peers: peers as u64,
             slots: Vec::new(),
             index: FxHashMap::default(),
             pools: FxHashMap::default(),
@@ -144,6 +157,9 @@ impl Shelf {
             creators: FxHashMap::default(),
             cohorts: BTreeMap::new(),
             everyone: Rates::default(),
+            attention: [const { Vec::new() }; 2],
+            oldest_quick: 0,
+            attention_log: [None; 2],
             publications: 1,
             group_names: FxHashMap::default(),
             marks: Vec::new(),
@@ -286,18 +302,24 @@ impl Shelf {
         }
     }
 
+    fn baseline(&self, content: &Content) -> &Rates {
+        self.cohorts.get(&content.cohort()).unwrap_or(&self.everyone)
+    }
+
     /// Measures a video against its cohort's baseline, unless it was since its sums or the baselines changed.
     fn judge(&mut self, at: u32) {
         let slot = &self.slots[at as usize];
         if slot.judged == self.publications {
             return;
         }
-        let baseline = self.cohorts.get(&slot.content.cohort()).unwrap_or(&self.everyone);
+        let baseline = self.baseline(&slot.content);
         // The week tells how the video does now; a video without a week has only its past.
         let sums = if slot.week.views > 0 { &slot.week } else { &slot.all };
         let quality = score::quality(sums, baseline, &self.params.score);
+        let rates = score::video_rates(&slot.all, baseline, self.params.score.shrinkage_views);
         let slot = &mut self.slots[at as usize];
         slot.quality = quality;
+        slot.rates = rates;
         slot.judged = self.publications;
     }
 
@@ -330,8 +352,19 @@ impl Stage for Shelf {
     type Out = ShelfOut;
 
     fn step(&mut self, _epoch: u64, batch: Vec<ShelfIn>, out: &mut ShelfOut) {
+        // What a row is learned from is what was known before its epoch: nothing in the batch has been taken in yet.
+        for message in &batch {
+            if let ShelfIn::Request(request) = message
+                && matches!(request.purpose, Purpose::Learn(..))
+            {
+                let reply = self.describe(request);
+                out.replies.push(reply);
+            }
+        }
+        let quick = (self.params.score.popularity_half_life / QUICK).max(1);
         let (mut versions, mut requests, mut leaving) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut touched, mut pairs) = (FxHashSet::default(), Vec::new());
+        let (mut touched, mut pairs, mut terms) = (FxHashSet::default(), Vec::new(), Vec::new());
+        let mut everybody = false;
         for message in batch {
             match message {
                 ShelfIn::Clock(now) => self.now = self.now.max(now),
@@ -347,14 +380,36 @@ impl Stage for Shelf {
                     self.slots[at as usize].popularity(facet, period, total);
                     touched.insert((at, facet));
                 }
+                ShelfIn::Quick(term) => terms.push(term),
+                ShelfIn::Everybody((pace, period), amount) => {
+                    add_term(&mut self.attention[pace as usize], period, amount);
+                    everybody = true;
+                }
                 ShelfIn::Pair(pair) => pairs.push(pair),
                 ShelfIn::Group(group) => {
                     let name: Arc<str> = group.as_str().into();
                     self.group_names.insert(Facet::Demographic(hash::text(&group)), name);
                 }
                 ShelfIn::Published(version) => self.published(&version),
-                ShelfIn::Request(request) => requests.push(request),
+                ShelfIn::Request(request) => match request.purpose {
+                    Purpose::Learn(..) => {}
+                    Purpose::List | Purpose::Ask { .. } | Purpose::Probe(_) => requests.push(request),
+                },
             }
+        }
+        let oldest = first_kept(self.now, quick);
+        if oldest > self.oldest_quick {
+            self.oldest_quick = oldest;
+            self.slots.iter_mut().for_each(|slot| slot.age(oldest));
+            everybody = true;
+        }
+        for term in terms.into_iter().filter(|term: &Attention| term.period >= oldest) {
+            let at = self.slot(term.video);
+            self.slots[at as usize].quick(term.period, term.amount);
+        }
+        if everybody {
+            self.attention[Pace::Quick as usize].retain(|(period, _)| *period >= oldest);
+            self.attention_log = [0, 1].map(|pace| log_sum(self.attention[pace].iter().copied()));
         }
         let slots = &self.slots;
         let half_life = self.params.coengagement.half_life;
@@ -384,7 +439,7 @@ impl Stage for Shelf {
         }
         self.tops(&mut out.tops);
         for request in &requests {
-            let reply = self.answer(request);
+            let reply = if request.wanted.is_empty() { self.answer(request) } else { self.describe(request) };
             out.replies.push(reply);
         }
     }

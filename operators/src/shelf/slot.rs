@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::content::{Content, Facet};
+use crate::popularity::{add_term, log_sum};
 use crate::score;
 use crate::sums::Sums;
 
@@ -18,6 +19,12 @@ pub(super) struct Slot {
     pub(super) judged: u64,
     /// Decayed popularity with everyone, by period.
     pub(super) popularity: Vec<(u32, i64)>,
+    /// The same at the quick pace.
+    pub(super) quick: Vec<(u32, i64)>,
+    /// Logarithms of the decayed attention at both paces.
+    pub(super) attention: [Option<i64>; 2],
+    /// Rates of the video in per mille, as of `judged`.
+    pub(super) rates: [u16; 5],
     /// The same with demographic groups.
     pub(super) audiences: Vec<(Facet, u32, i64)>,
     /// Rank value in the global pool and in those of the content's facets; `None` off the shelves.
@@ -38,9 +45,26 @@ impl Slot {
             quality: score::ONE,
             judged: 0,
             popularity: Vec::new(),
+            quick: Vec::new(),
+            attention: [None; 2],
+            rates: [0; 5],
             audiences: Vec::new(),
             rank: None,
             ranks: Vec::new(),
+        }
+    }
+
+    /// Takes a term of quick attention in.
+    pub(super) fn quick(&mut self, period: u32, amount: i64) {
+        add_term(&mut self.quick, period, amount);
+        self.attention[1] = log_sum(self.quick.iter().copied());
+    }
+
+    /// Lets go of quick attention before the period `oldest`.
+    pub(super) fn age(&mut self, oldest: u32) {
+        if self.quick.iter().any(|(period, _)| *period < oldest) {
+            self.quick.retain(|(period, _)| *period >= oldest);
+            self.attention[1] = log_sum(self.quick.iter().copied());
         }
     }
 
@@ -48,6 +72,7 @@ impl Slot {
     pub(super) fn popularity(&mut self, facet: Facet, period: u32, total: i64) {
         if facet == Facet::Everyone {
             set(&mut self.popularity, |(p, _)| *p == period, (total != 0).then_some((period, total)));
+            self.attention[0] = log_sum(self.popularity.iter().copied());
         } else {
             let known = |(f, p, _): &(Facet, u32, i64)| (*f, *p) == (facet, period);
             set(&mut self.audiences, known, (total != 0).then_some((facet, period, total)));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use differential_dataflow::difference::Semigroup;
 use freshet_operators::content::{Content, Embedder, Facet, duration_class};
+use freshet_operators::examples::Described;
 use freshet_operators::history::expiry;
 use freshet_operators::params::Params;
 use freshet_operators::popularity;
@@ -12,12 +13,18 @@ use freshet_operators::publish::{Published, skip_thresholds};
 use freshet_operators::row::{Group, Row, View};
 use freshet_operators::runtime::EpochInput;
 use freshet_operators::score;
+use freshet_operators::scorer::heads::Heads;
+use freshet_operators::scorer::learn::{self, Example, Hours, Labels};
 use freshet_operators::sums::{Span, Sums, WindowSums};
 use freshet_operators::users::INITIAL_SKIP_BELOW;
-use freshet_operators::windows::{ALL_TIME, WINDOWS};
+use freshet_operators::windows::{ALL_TIME, Pace, WINDOWS};
+
 use freshet_schema::event::{Event, Origin, Target};
 use freshet_schema::store::demographic_group;
 use freshet_schema::{Upload, User, hash};
+
+/// By video and landmark period.
+type Quick = BTreeMap<(u64, u32), i64>;
 
 /// A waiting view: epoch of arrival, event, user, revision, origin, video.
 type Held = (u64, u64, u64, u32, Origin, u64);
@@ -287,7 +294,56 @@ impl Oracle<'_> {
         result
     }
 
-    /// What a publication at these rows must say, but for which creators it names.
+    /// Quick attention by video and period, and everybody's by pace and period.
+    pub fn attention(&self, rows: &[(u64, Row)]) -> (Quick, BTreeMap<(Pace, u32), i64>) {
+        let (mut quick, mut attention) = (BTreeMap::new(), BTreeMap::new());
+        let half_life = self.params.score.popularity_half_life;
+        for (_, row) in rows {
+            for (pace, half_life) in [(Pace::Plain, half_life), (Pace::Quick, half_life / popularity::QUICK)]
+            {
+                let (period, amount) = popularity::contribution(row.popularity(), row.time, half_life);
+                *attention.entry((pace, period)).or_insert(0) += amount;
+                if pace == Pace::Quick {
+                    *quick.entry((row.content.video, period)).or_insert(0) += amount;
+                }
+            }
+        }
+        quick.retain(|_, amount| *amount != 0);
+        attention.retain(|_, amount| *amount != 0);
+        (quick, attention)
+    }
+
+    /// The heads as solved from the rows whose features were told.
+    pub fn heads(
+        &self,
+        version: u64,
+        rows: &[(u64, Row)],
+        told: &BTreeMap<(u64, u64), Described>,
+        now: u64,
+    ) -> Heads {
+        let mut hours = Hours::default();
+        for (user, row) in rows.iter().filter(|(_, row)| row.time >= learn::first(now, &self.params.learning))
+        {
+            let Some(said) = told.get(&(*user, row.id)) else { continue };
+            let later = rows.iter().filter(|(u, r)| u == user && (r.time, r.id) > (row.time, row.id));
+            let next = later.map(|(_, r)| r.time).min();
+            let continued = next.is_some_and(|next| next - row.time <= self.params.interest.session_gap);
+            hours.add(
+                &Example {
+                    time: row.time,
+                    id: row.id,
+                    x: said.features[0],
+                    passed: said.features[1..].to_vec(),
+                    stands_for: said.stands_for,
+                    labels: Labels::of(row, continued),
+                },
+                1,
+            );
+        }
+        hours.solve(version, now, &self.params.learning)
+    }
+
+    /// What a publication at these rows must say, but for which creators it names and for the heads.
     pub fn publication(&self, rows: &[(u64, Row)]) -> (Published, BTreeMap<u64, u32>) {
         let mut cohorts: BTreeMap<_, Sums> = BTreeMap::new();
         let mut creators: BTreeMap<u64, Sums> = BTreeMap::new();
@@ -312,6 +368,7 @@ impl Oracle<'_> {
             cohorts: cohorts.iter().map(|(cohort, sums)| (*cohort, score::rates(sums).rounded())).collect(),
             creators: BTreeMap::new(),
             skip_below: skip_thresholds(&watched, self.params.score.skip_share),
+            heads: Arc::default(),
         };
         (published, scores)
     }

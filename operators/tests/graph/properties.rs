@@ -6,17 +6,19 @@ use std::sync::Arc;
 use freshet_operators::coengage::Pair;
 use freshet_operators::content::Facet;
 use freshet_operators::epoch::Stage;
+use freshet_operators::examples::Described;
 use freshet_operators::graph::Tap;
 use freshet_operators::history::History;
-use freshet_operators::lists::{Lists, ListsOut};
+use freshet_operators::lists::{ListIn, Lists, ListsOut};
 use freshet_operators::params::Params;
 use freshet_operators::profile::{self, Profile};
 use freshet_operators::publish::Published;
-use freshet_operators::request::{Request, Subject};
+use freshet_operators::request::{Purpose, Request, Subject};
 use freshet_operators::row::Row;
 use freshet_operators::runtime::EpochInput;
 use freshet_operators::shelf::{Shelf, ShelfIn, ShelfOut};
 use freshet_operators::sums::{Span, WindowSums};
+use freshet_operators::windows::{Attention, Pace};
 use freshet_schema::event::{Event, FollowAction, Target};
 use freshet_schema::store::Value;
 use freshet_schema::{CreatorId, Epoch, EventId, Follow, Millis, UserId, VideoId};
@@ -33,6 +35,8 @@ struct Views {
     video_sums: BTreeMap<(u64, Span), WindowSums>,
     popularity: BTreeMap<(u64, Facet, u32), i64>,
     pairs: BTreeMap<(u64, u64, u32), [i64; 2]>,
+    quick: BTreeMap<(u64, u32), i64>,
+    attention: BTreeMap<(Pace, u32), i64>,
     published: BTreeMap<u64, Arc<Published>>,
 }
 
@@ -42,9 +46,7 @@ impl Views {
         // Withdrawals first.
         taps.sort_by_key(|tap| match tap {
             Tap::Row(_, _, diff) => *diff,
-            Tap::VideoSums(..) | Tap::Popularity(..) | Tap::Pair(_) | Tap::Published(_) | Tap::Request(_) => {
-                0
-            }
+            _ => 0,
         });
         for tap in taps {
             match tap {
@@ -73,11 +75,17 @@ impl Views {
                     let sums = self.pairs.entry((*seed, *video, *period)).or_default();
                     *sums = [sums[0] + amounts[0], sums[1] + amounts[1]];
                 }
+                Tap::Quick(Attention { video, period, amount }) => {
+                    *self.quick.entry((*video, *period)).or_default() += amount;
+                }
+                Tap::Everybody(key, amount) => *self.attention.entry(*key).or_default() += amount,
                 Tap::Published(version) => drop(self.published.insert(epoch, Arc::clone(version))),
                 Tap::Request(_) => {}
             }
         }
         self.pairs.retain(|_, sums| *sums != [0, 0]);
+        self.quick.retain(|_, sum| *sum != 0);
+        self.attention.retain(|_, sum| *sum != 0);
         for rows in self.rows.values_mut() {
             rows.retain(|(_, count)| *count != 0);
             assert!(rows.iter().all(|(_, count)| *count == 1) && rows.len() <= 1, "{rows:?}");
@@ -149,7 +157,7 @@ fn expected_request(user: u64, epoch: u64, rows: &[(u64, Row)], oracle: &Oracle)
 
 /// Shelves filled from nothing with what is true at the end of `epoch`.
 fn fresh_shelf(epoch: u64, views: &Views, oracle: &Oracle) -> Shelf {
-    let mut shelf = Shelf::new(oracle.params.clone(), 0);
+    let mut shelf = Shelf::new(oracle.params.clone(), 0, 1);
     let mut batch: Vec<ShelfIn> =
         (1..9).map(|video| ShelfIn::Version(Arc::new(oracle.content(video, epoch)))).collect();
     let lasting = views.video_sums.iter().filter(|((_, span), _)| *span == Span::Lasting);
@@ -159,6 +167,10 @@ fn fresh_shelf(epoch: u64, views: &Views, oracle: &Oracle) -> Shelf {
     batch.extend(views.pairs.iter().map(|((seed, video, period), amounts)| {
         ShelfIn::Pair(Pair { seed: *seed, video: *video, period: *period, amounts: *amounts })
     }));
+    batch.extend(views.quick.iter().map(|((video, period), amount)| {
+        ShelfIn::Quick(Attention { video: *video, period: *period, amount: *amount })
+    }));
+    batch.extend(views.attention.iter().map(|(key, amount)| ShelfIn::Everybody(*key, *amount)));
     let mut out = ShelfOut::default();
     shelf.step(0, batch, &mut out);
     for published in views.published.values() {
@@ -171,6 +183,8 @@ fn check_against_batch(epochs: &[EpochInput], params: &Params, outputs: &BTreeMa
     let mut views = Views::default();
     let nothing = EpochOutput::default();
     let mut creators: BTreeMap<u64, u32> = BTreeMap::new();
+    let mut described: BTreeMap<(u64, u64), Described> = BTreeMap::new();
+    let mut before_epoch = Shelf::new(params.clone(), 0, 1);
     for input in epochs {
         let epoch = input.epoch.0;
         let output = outputs.get(&epoch).unwrap_or(&nothing);
@@ -187,6 +201,9 @@ fn check_against_batch(epochs: &[EpochInput], params: &Params, outputs: &BTreeMa
         assert_eq!(views.popularity, oracle.popularity(&rows), "popularity at epoch {epoch}");
 
         assert_eq!(views.pairs, oracle.pairs(&rows), "pairs at epoch {epoch}");
+        let (quick, attention) = oracle.attention(&rows);
+        assert_eq!(views.quick, quick, "quick attention at epoch {epoch}");
+        assert_eq!(views.attention, attention, "everybody's attention at epoch {epoch}");
 
         if let Some(published) = views.published.get(&epoch) {
             let (expected, scores) = oracle.publication(&rows);
@@ -196,6 +213,8 @@ fn check_against_batch(epochs: &[EpochInput], params: &Params, outputs: &BTreeMa
             creators.extend(&published.creators);
             creators.retain(|c, score| *score != 1_000_000 || scores.contains_key(c));
             assert_eq!(creators, scores, "creator scores at epoch {epoch}");
+            let heads = oracle.heads(published.version, &rows, &described, now);
+            assert_eq!(*published.heads, heads, "heads at epoch {epoch}");
         }
 
         let requests: Vec<&Arc<Request>> = output
@@ -208,7 +227,23 @@ fn check_against_batch(epochs: &[EpochInput], params: &Params, outputs: &BTreeMa
             .collect();
         let mut asked = BTreeSet::new();
         let mut shelf = fresh_shelf(epoch, &views, &oracle);
+        let mut earlier = std::mem::replace(&mut before_epoch, fresh_shelf(epoch, &views, &oracle));
+        let heads = views.published.values().next_back().cloned();
         for request in requests {
+            if let Purpose::Learn(event, stands_for) = request.purpose {
+                // As the user met it: with what was known before the epoch.
+                let mut answer = ShelfOut::default();
+                earlier.step(epoch, vec![ShelfIn::Request(Arc::clone(request))], &mut answer);
+                let mut lists = ListsOut::default();
+                let replies = answer.replies.into_iter().map(ListIn::Reply).collect();
+                Lists::new(params.clone()).step(epoch, replies, &mut lists);
+                let Subject::User(user) = request.subject else { panic!("a group learns nothing") };
+                let said = lists.described.pop().expect("an answer");
+                assert_eq!((said.event, said.stands_for), (event, stands_for));
+                assert_eq!(said.features.len(), request.wanted.len());
+                described.insert((user, event), said);
+                continue;
+            }
             if let Subject::User(user) = &request.subject {
                 asked.insert(*user);
                 assert_eq!(
@@ -220,7 +255,9 @@ fn check_against_batch(epochs: &[EpochInput], params: &Params, outputs: &BTreeMa
             let mut answer = ShelfOut::default();
             shelf.step(epoch, vec![ShelfIn::Request(Arc::clone(request))], &mut answer);
             let mut lists = ListsOut::default();
-            Lists::new(params.clone()).step(epoch, answer.replies, &mut lists);
+            let mut batch: Vec<ListIn> = heads.iter().cloned().map(ListIn::Published).collect();
+            batch.extend(answer.replies.into_iter().map(ListIn::Reply));
+            Lists::new(params.clone()).step(epoch, batch, &mut lists);
             for (key, value) in lists.changes {
                 let written = output.changes.get(&key.to_string());
                 assert_eq!(written, Some(&value), "{key} at {epoch}");
@@ -343,7 +380,13 @@ fn deletion_equals_never_seen(steps: &[Step], doomed: impl Fn(&Event) -> bool, d
     }
     with.insert(
         0,
-        EpochInput { epoch: Epoch(1), now: Millis(world::START), records: Vec::new(), asks: Vec::new() },
+        EpochInput {
+            epoch: Epoch(1),
+            now: Millis(world::START),
+            records: Vec::new(),
+            asks: Vec::new(),
+            probes: Vec::new(),
+        },
     );
     let mut without = with.clone();
     for epoch in &mut without {
@@ -363,6 +406,7 @@ fn deletion_equals_never_seen(steps: &[Step], doomed: impl Fn(&Event) -> bool, d
         now: Millis(now),
         records: records(events),
         asks: Vec::new(),
+        probes: Vec::new(),
     };
     let deleting = epoch(last + 1, now + 1, delete);
     with.push(deleting.clone());

@@ -143,6 +143,19 @@ keys! {
     "coengagement.half_life", "half-life of a pair", |c| Duration(&mut c.params.coengagement.half_life, MINUTE, 365 * DAY);
     "coengagement.seeds", "the user's last so many positives are asked what goes with them", |c| Count(&mut c.params.coengagement.seeds, 1, 100);
 
+    "ranking.watch", "weight of the watched part in what a candidate is worth", |c| Real(&mut c.params.ranking.watch, 0.0, 100.0);
+    "ranking.completion", "weight of watching to the end", |c| Real(&mut c.params.ranking.completion, 0.0, 100.0);
+    "ranking.rewatch", "weight of playing again", |c| Real(&mut c.params.ranking.rewatch, 0.0, 100.0);
+    "ranking.continuation", "weight of the session going on", |c| Real(&mut c.params.ranking.continuation, 0.0, 100.0);
+    "ranking.fast_skip", "weight of a fast skip; subtracted", |c| Real(&mut c.params.ranking.fast_skip, 0.0, 100.0);
+    "ranking.fatigue", "weight of fatigue with what the video shows; subtracted", |c| Real(&mut c.params.ranking.fatigue, 0.0, 100.0);
+
+    "learning.enabled", "whether the heads learn; else they keep the weights that they begin with", |c| Flag(&mut c.params.learning.enabled);
+    "learning.half_life", "half-life of an example's weight", |c| Duration(&mut c.params.learning.half_life, MINUTE, 365 * DAY);
+    "learning.window", "examples count for this long", |c| Duration(&mut c.params.learning.window, HOUR, 365 * DAY);
+    "learning.negatives", "videos passed over that are drawn for each row", |c| Count(&mut c.params.learning.negatives, 0, 20);
+    "learning.shrinkage", "weight, in examples, of the weights that the heads begin with", |c| Real(&mut c.params.learning.shrinkage, 0.001, 1_000_000.0);
+
     "feed.enabled", "whether lists are made", |c| Flag(&mut c.params.feed.enabled);
     "feed.length", "items of a list", |c| Count(&mut c.params.feed.length, 1, 1_000);
     "feed.per_category", "most items of a category among category_window neighbours", |c| Count(&mut c.params.feed.per_category, 1, 1_000);

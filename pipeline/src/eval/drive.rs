@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use freshet_operators::lists::Answer;
-use freshet_operators::runtime::{self, EpochInput, Job, Output, WorkerGone};
+use freshet_operators::runtime::{self, Ask, EpochInput, Job, Output, WorkerGone};
 use freshet_schema::event::Origin;
 use freshet_schema::{Epoch, Event, Millis};
 
@@ -123,13 +123,14 @@ impl Drive {
         Ok(())
     }
 
-    /// Closes an epoch with all that was learned, at `now`, and asks for these users' lists as of then.
+    /// Closes an epoch with all that was learned, at `now`, and asks for these users' lists as of then. What is `offered` is
+    /// learned from, as a list that is stored would be.
     ///
     /// # Errors
     /// As [`Drive::reach`].
-    pub fn ask(&mut self, now: Millis, questions: Vec<Question>) -> anyhow::Result<()> {
+    pub fn ask(&mut self, now: Millis, questions: Vec<Question>, offered: bool) -> anyhow::Result<()> {
         let records = std::mem::take(&mut self.batch);
-        self.send(now, records, questions)
+        self.send(now, records, questions, offered)
     }
 
     /// Closes the epoch of the time that was reached, if anything was learned in it.
@@ -142,7 +143,7 @@ impl Drive {
         }
         let upper = self.bucket.saturating_add(1).saturating_mul(self.width);
         let records = std::mem::take(&mut self.batch);
-        self.send(Millis(upper), records, Vec::new())
+        self.send(Millis(upper), records, Vec::new(), false)
     }
 
     /// Ends the graph and judges what was still on its way.
@@ -168,13 +169,14 @@ impl Drive {
         now: Millis,
         records: Vec<(Origin, Event)>,
         questions: Vec<Question>,
+        offered: bool,
     ) -> anyhow::Result<()> {
         self.epoch += 1;
         self.now = now;
-        let asks = questions.iter().map(|question| question.user).collect();
+        let asks = questions.iter().map(|question| Ask { user: question.user, offered }).collect();
         let asked = questions.into_iter().map(|question| (self.epoch, Heard::Asked(question)));
         self.inbox.queue.extend(asked);
-        self.job.send(EpochInput { epoch: Epoch(self.epoch), now, records, asks })?;
+        self.job.send(EpochInput { epoch: Epoch(self.epoch), now, records, asks, probes: Vec::new() })?;
         while let Ok(output) = self.inbox.outputs.try_recv() {
             self.inbox.take(output);
         }
@@ -202,7 +204,11 @@ impl Inbox {
                 self.answers.extend(answers.into_iter().map(|answer| ((epoch.0, answer.user), answer)));
             }
             Output::Closed(worker, epoch) => self.closed[worker] = epoch.0,
-            Output::Changes(..) | Output::Taps(..) | Output::Waiting(..) | Output::Sizes(..) => {}
+            Output::Changes(..)
+            | Output::Taps(..)
+            | Output::Probed(..)
+            | Output::Waiting(..)
+            | Output::Sizes(..) => {}
         }
     }
 

@@ -157,13 +157,13 @@ pub fn walk(
         }
         questions.push(Question { user: *user, target, masked, time: now.0, cold_user: false });
         if questions.len() == ASKED_AT_ONCE {
-            drive.ask(now, std::mem::take(&mut questions))?;
+            drive.ask(now, std::mem::take(&mut questions), false)?;
             progress.bytes_read.store(done + asked, Relaxed);
             progress.lists.store(drive.judged() as u64, Relaxed);
         }
     }
     if !questions.is_empty() {
-        drive.ask(now, questions)?;
+        drive.ask(now, questions, false)?;
     }
     let epochs = drive.epochs();
     let learned = usize::try_from(done).unwrap_or(learned);

@@ -72,7 +72,7 @@ pub fn walk(
                     } else {
                         let cold_user = !had.knows(user);
                         let question = Question { user, target, masked: None, time: time.0, cold_user };
-                        drive.ask(time, vec![question])?;
+                        drive.ask(time, vec![question], true)?;
                     }
                 }
                 had.add(user, target);
