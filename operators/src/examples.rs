@@ -145,11 +145,15 @@ impl Examples {
         }
     }
 
-    /// Lets go of the examples that count no more.
-    pub fn age(&mut self, now: u64, learning: &Learning) {
+    /// Lets go of the examples that count no more and of pages from before the sitting; gives the time at which to look at
+    /// the pages again.
+    pub fn age(&mut self, now: u64, gap: u64, learning: &Learning) -> Option<u64> {
         let from = first(now, learning);
         let gone = self.known.partition_point(|example| example.time < from);
         self.known.drain(..gone);
+        // Twice as long as an interaction may take: it may come late.
+        self.served.retain(|(time, _)| time.saturating_add(2 * gap) > now);
+        self.served.first().map(|(time, _)| time.saturating_add(2 * gap))
     }
 
     /// Bytes held.

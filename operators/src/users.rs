@@ -328,6 +328,7 @@ impl Users {
                     person.expires_at = 0;
                     person.history.expire(self.now, &self.params.interest);
                     self.schedule(user);
+                    self.leave(user);
                 }
             }
         }
@@ -335,17 +336,35 @@ impl Users {
 
     fn schedule(&mut self, user: u64) {
         let Some(person) = self.people.get_mut(&user) else { return };
-        if let Some(next) = person.history.next_expiry(&self.params.interest)
+        let gap = self.params.interest.session_gap;
+        let next = person.history.next_expiry(&self.params.interest);
+        let forgets_pages = person.examples.age(self.now, gap, &self.params.learning);
+        if let Some(next) = next.into_iter().chain(forgets_pages).min()
             && (person.expires_at == 0 || next < person.expires_at)
         {
             person.expires_at = next;
             self.expiries.entry(next).or_default().push(user);
         }
-        person.examples.age(self.now, &self.params.learning);
         let beside = size_of::<Person>() + person.listed.len() * 8 + person.examples.bytes();
         let bytes = person.history.bytes() + beside as u64;
         self.bytes = self.bytes + bytes - person.bytes;
         person.bytes = bytes;
+    }
+
+    /// Lets go of a visitor who was served a page and nothing more came of it.
+    fn leave(&mut self, user: u64) {
+        let stays = |person: &Person| {
+            !person.history.rows().is_empty()
+                || person.profile.is_some()
+                || !person.follows.is_empty()
+                || !person.listed.is_empty()
+                || person.expires_at != 0
+        };
+        if self.people.get(&user).is_some_and(|person| !stays(person))
+            && let Some(person) = self.people.remove(&user)
+        {
+            self.bytes -= person.bytes;
+        }
     }
 
     /// Active users whose list has grown old.
@@ -414,6 +433,7 @@ impl Stage for Users {
         let (mut views, mut profiles, mut follows) = (Vec::new(), Vec::new(), Vec::new());
         let (mut events, mut users, mut videos) = (Vec::new(), Vec::new(), Vec::new());
         let (mut gone, mut asks) = (FxHashSet::default(), BTreeMap::new());
+        let mut served = Vec::new();
         let (mut probes, mut described) = (BTreeMap::new(), Vec::new());
         for message in batch {
             match message {
@@ -426,7 +446,10 @@ impl Stage for Users {
                 UserIn::ForgetVideo(video, until) => videos.push((video, until)),
                 UserIn::Gone(video) => drop(gone.insert(video)),
                 UserIn::Listed(user, videos) => {
-                    if let Some(person) = self.people.get_mut(&user) {
+                    // Where lists are not stored, one may have been offered to somebody who is not known yet.
+                    if !self.params.feed.enabled {
+                        self.people.entry(user).or_default().listed = videos;
+                    } else if let Some(person) = self.people.get_mut(&user) {
                         person.listed = videos;
                     }
                 }
@@ -434,11 +457,11 @@ impl Stage for Users {
                 UserIn::Ask(user, offered) => *asks.entry(user).or_insert(false) |= offered,
                 UserIn::Probe(user, number, videos) => drop(probes.insert((user, number), videos)),
                 UserIn::Served(user, time, videos) => {
-                    // Whoever is not known has no rows to learn from.
-                    if let Some(person) = self.people.get_mut(&user)
+                    if self.params.learning.enabled
                         && self.forgotten_users.get(&user).is_none_or(|until| time > *until)
                     {
-                        person.examples.served(time, &videos);
+                        self.people.entry(user).or_default().examples.served(time, &videos);
+                        served.push(user);
                     }
                 }
                 UserIn::Described(row) => described.push(row),
@@ -512,7 +535,7 @@ impl Stage for Users {
         }
         dirty.sort_unstable();
         dirty.dedup();
-        for user in &dirty {
+        for user in dirty.iter().chain(&served) {
             self.schedule(*user);
         }
         if self.params.feed.enabled {
