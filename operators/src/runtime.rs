@@ -23,6 +23,7 @@ use crate::graph::{self, Entering, Leaving, Tap};
 use crate::lists::Answer;
 use crate::params::Params;
 use crate::pools::Change;
+use crate::probe::Probed;
 use crate::users::UserIn;
 
 /// How long an idle worker sleeps before it looks at its neighbours again.
@@ -44,6 +45,9 @@ pub struct EpochInput {
     /// Whose lists to make and answer as they are at the epoch's end, whether or not `feed.enabled`: see
     /// [`Output::Answers`]. Nothing is stored for it and nothing is changed by it.
     pub asks: Vec<UserId>,
+    /// For which users and videos to predict, as of the epoch's end: see [`Output::Probed`]. Each user stands here once at the
+    /// most. Nothing is stored for it and nothing is changed by it.
+    pub probes: Vec<(u64, Vec<u64>)>,
 }
 
 /// What a worker says.
@@ -56,6 +60,9 @@ pub enum Output {
     /// The lists that were asked for, of this worker's users. Comes once an epoch and worker at the most, before the epoch
     /// is closed.
     Answers(usize, Epoch, Vec<Answer>),
+    /// The predictions that were asked for, of this worker's users: before the epoch is closed, and for a user in the order
+    /// of the epochs.
+    Probed(Vec<Probed>),
     /// Nothing more comes from this worker for epochs before this one.
     Closed(usize, Epoch),
     /// Early interactions that wait on this worker, and that gave way since it was last said.

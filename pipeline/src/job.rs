@@ -193,7 +193,10 @@ fn split(batch: Batch) -> (Announced, EpochInput) {
     let times = if binding.live { interactions.map(|r| r.event.event_time()).collect() } else { Vec::new() };
     let announced = Announced { epoch: binding.epoch, live: binding.live, dead_letters, times };
     let records = records.into_iter().map(|r| (r.origin, r.event)).collect();
-    (announced, EpochInput { epoch: binding.epoch, now: binding.now, records, asks: Vec::new() })
+    (
+        announced,
+        EpochInput { epoch: binding.epoch, now: binding.now, records, asks: Vec::new(), probes: Vec::new() },
+    )
 }
 
 fn show(source: &EpochSource, progress: &Progress, caught_up: bool) {
@@ -247,7 +250,7 @@ impl Sink {
                     self.sizes[worker] = sizes;
                     meters::State { workers: &self.sizes }.emit();
                 }
-                Output::Taps(..) | Output::Answers(..) => {}
+                Output::Taps(..) | Output::Answers(..) | Output::Probed(..) => {}
             }
         }
         self.store.sync().context("the store")?;

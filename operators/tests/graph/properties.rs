@@ -343,7 +343,13 @@ fn deletion_equals_never_seen(steps: &[Step], doomed: impl Fn(&Event) -> bool, d
     }
     with.insert(
         0,
-        EpochInput { epoch: Epoch(1), now: Millis(world::START), records: Vec::new(), asks: Vec::new() },
+        EpochInput {
+            epoch: Epoch(1),
+            now: Millis(world::START),
+            records: Vec::new(),
+            asks: Vec::new(),
+            probes: Vec::new(),
+        },
     );
     let mut without = with.clone();
     for epoch in &mut without {
@@ -363,6 +369,7 @@ fn deletion_equals_never_seen(steps: &[Step], doomed: impl Fn(&Event) -> bool, d
         now: Millis(now),
         records: records(events),
         asks: Vec::new(),
+        probes: Vec::new(),
     };
     let deleting = epoch(last + 1, now + 1, delete);
     with.push(deleting.clone());

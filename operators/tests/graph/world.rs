@@ -127,7 +127,13 @@ pub fn epochs(steps: &[Step]) -> Vec<EpochInput> {
                 records.push((origin, event));
             }
         }
-        epochs.push(EpochInput { epoch: Epoch(n as u64 + 1), now: Millis(now), records, asks: Vec::new() });
+        epochs.push(EpochInput {
+            epoch: Epoch(n as u64 + 1),
+            now: Millis(now),
+            records,
+            asks: Vec::new(),
+            probes: Vec::new(),
+        });
     }
     epochs
 }

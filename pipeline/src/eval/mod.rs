@@ -17,6 +17,7 @@ mod judge;
 mod metrics;
 mod outcome;
 mod plot;
+mod pump;
 mod records;
 mod report;
 mod show;
