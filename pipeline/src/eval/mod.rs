@@ -24,6 +24,7 @@ mod report;
 mod show;
 mod timeline;
 mod walk;
+mod world;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use self::records::Log;
 pub use self::report::Report;
 use self::report::{Plan, Setting};
 use self::walk::Walked;
+pub use self::world::{Options as WorldOptions, Report as WorldReport, world};
 use crate::config::Config;
 use crate::interrupt::Interrupt;
 use crate::progress::{Phase, Progress};

@@ -172,3 +172,81 @@ fn count_rates(records: &[(Origin, Box<Event>)], steps: &[Step], rows: &[Shown])
     }
     predictions
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::binary::{Case, Ordered};
+    use super::super::by_user;
+    use super::super::labels::Head;
+    use super::super::watch::{self, PAIRS, Watched};
+    use super::*;
+    use crate::eval::records;
+    use freshet_sources::import::{DataSet, import};
+    use std::path::{Path, PathBuf};
+
+    const FILE: &str = "shortvideo_tsinghua_0916_0920.parquet";
+
+    /// The public file, beside the repository or where `FRESHET_SHARED` says.
+    fn file() -> Option<PathBuf> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository");
+        let shared = std::env::var_os("FRESHET_SHARED").map_or_else(|| root.join("../shared"), PathBuf::from);
+        Some(shared.join("data").join(FILE)).filter(|path| path.exists())
+    }
+
+    /// `../shared/QUALITY.md`, protocol A, has the figures of the smoothed item rate on this file; labels, order, warm-up and
+    /// measures must come to the same.
+    #[test]
+    fn counting_reaches_on_the_public_file_what_is_published() {
+        let Some(file) = file() else {
+            eprintln!(
+                "SKIPPED: ../shared/data/{FILE} is not there; nothing was compared with the published figures"
+            );
+            return;
+        };
+        let dir = tempfile::tempdir().expect("a folder");
+        let log = dir.path().join("log");
+        import(DataSet::ShortVideo, &[file], &log, Default::default()).expect("the file is imported");
+        let config = Config::load(None, &[]).expect("the defaults hold");
+        let log = records::read(&log, &config.clock, None, &Progress::default(), &AtomicBool::new(false))
+            .expect("a log");
+        assert_eq!(log.interactions, 19_358);
+        let plan = Plan { warmup: 1_936, ..Plan::default() };
+        let Schedule { steps, rows } = schedule(&log.records, plan);
+        assert_eq!(rows.len(), 19_358 - 1_936);
+        let predicted = count_rates(&log.records, &steps, &rows);
+
+        let users = 1 + rows.iter().map(|row| row.user.0).max().expect("rows") as usize;
+        let cases = |head: Head| -> Vec<Case> {
+            let case = |(row, heads): (&Shown, &Heads)| {
+                let (user, label) = (row.user.0 as u32, head.label(&row.labels)?);
+                Some(Case { user, score: head.predicted(heads), label })
+            };
+            rows.iter().zip(&predicted).filter_map(case).collect()
+        };
+        let weights = vec![1; users];
+        for (head, auc, gauc) in [(Head::LongView, 0.582, 0.579), (Head::Complete, 0.765, 0.765)] {
+            let cases = cases(head);
+            let found = by_user::mean(&by_user::aucs(&cases), &weights).expect("both classes");
+            let over_all = Ordered::new(cases).auc(&weights).expect("both classes");
+            println!("{}: AUC {over_all:.4}, GAUC {found:.4}", head.as_str());
+            assert!((over_all - auc).abs() < 0.002, "{}: AUC {over_all}", head.as_str());
+            assert!((found - gauc).abs() < 0.002, "{}: GAUC {found}", head.as_str());
+        }
+        let watched: Vec<Watched> = rows
+            .iter()
+            .zip(&predicted)
+            .filter_map(|(row, heads)| {
+                Some(Watched {
+                    user: row.user.0 as u32,
+                    predicted: heads.watch_ms,
+                    actual: row.labels.watch_ms?,
+                })
+            })
+            .collect();
+        let xauc = watch::xauc(&watched, PAIRS, 1).expect("watch times differ");
+        let mae = watched.iter().map(watch::error_seconds).sum::<f64>() / watched.len() as f64;
+        println!("watch time: MAE {mae:.2} s, XAUC {xauc:.4}");
+        assert!((xauc - 0.649).abs() < 0.003, "XAUC {xauc}");
+        assert!((mae - 48.5).abs() < 0.5, "MAE {mae} s");
+    }
+}

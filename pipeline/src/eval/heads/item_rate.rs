@@ -1,6 +1,7 @@
 //! What counting alone reaches: each video's smoothed rates, the same for everybody.
 //!
-//! `(yes + PRIOR x rate of all) / (shown + PRIOR)`, from what was learned by then. It is shown beside the graph's predictions:
+//! `(yes + prior x rate of all) / (shown + prior)`, from what was learned by then; for the watch time the same with means. The
+//! priors are those with which counting was measured on the public sample (`../shared/QUALITY.md`). It is shown beside the graph's predictions:
 //! what does not beat it has learned nothing.
 
 use freshet_operators::probe::Heads;
@@ -10,7 +11,9 @@ use rustc_hash::FxHashMap;
 use super::labels::Labels;
 
 /// How many impressions the rate of all counts for.
-const PRIOR: f64 = 10.0;
+const PRIOR: f64 = 20.0;
+/// The same for the watch time. Its error is least with less: watch times go with the videos' durations.
+const WATCH_PRIOR: f64 = 5.0;
 
 /// Sum and number of something.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,8 +32,9 @@ impl Mean {
         if self.count > 0.0 { self.sum / self.count } else { 0.0 }
     }
 
-    fn smoothed(self, prior: f64) -> f32 {
-        ((self.sum + PRIOR * prior) / (self.count + PRIOR)) as f32
+    /// Leans on the mean of all as if that had been seen `prior` times.
+    fn towards(self, all: Self, prior: f64) -> f32 {
+        ((self.sum + prior * all.value()) / (self.count + prior)) as f32
     }
 }
 
@@ -91,10 +95,10 @@ impl ItemRates {
         let all = &self.all;
         Heads {
             choice: (own.shown as f64 / all.shown.max(1) as f64) as f32,
-            completion: own.complete.smoothed(all.complete.value()),
-            like: own.like.smoothed(all.like.value()),
-            long_view: own.long_view.smoothed(all.long_view.value()),
-            watch_ms: own.watch_ms.smoothed(all.watch_ms.value()),
+            completion: own.complete.towards(all.complete, PRIOR),
+            like: own.like.towards(all.like, PRIOR),
+            long_view: own.long_view.towards(all.long_view, PRIOR),
+            watch_ms: own.watch_ms.towards(all.watch_ms, WATCH_PRIOR),
             ..Heads::default()
         }
     }
@@ -119,16 +123,16 @@ mod tests {
                 ..Interaction::default()
             })
         };
-        for _ in 0..10 {
+        for _ in 0..20 {
             rates.learn(&view(1, 10_000, true));
         }
-        for _ in 0..10 {
+        for _ in 0..20 {
             rates.learn(&view(2, 2_000, false));
         }
         let (one, two, new) = (rates.heads(VideoId(1)), rates.heads(VideoId(2)), rates.heads(VideoId(3)));
-        // All: likes 1/2, watch 6 s. Ten of its own count as much as all together.
+        // All: likes 1/2, watch 6 s. Twenty of its own count as much as all together, for the watch time four times.
         assert_eq!([one.like, two.like, new.like], [0.75, 0.25, 0.5]);
-        assert_eq!([one.watch_ms, two.watch_ms, new.watch_ms], [8_000.0, 4_000.0, 6_000.0]);
+        assert_eq!([one.watch_ms, two.watch_ms, new.watch_ms], [9_200.0, 2_800.0, 6_000.0]);
         // Of video 2 no duration is known: nothing is known of its completion, and it leans on all.
         assert_eq!([one.completion, two.completion, new.completion], [1.0, 1.0, 1.0]);
         assert_eq!([one.choice, new.choice], [0.5, 0.0]);

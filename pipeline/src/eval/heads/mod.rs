@@ -25,6 +25,7 @@ mod watch;
 pub use impressions::{Delays, impressions};
 pub use pairs::{Pairs, Test, pairs};
 pub use report::Report as Impressions;
+pub(super) use show::{estimate_json, estimate_text};
 
 /// Names of the models that are compared: the graph's predictions and counting.
 const MODELS: [&str; 2] = ["freshet", "item rate"];

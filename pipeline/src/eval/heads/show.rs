@@ -22,7 +22,7 @@ const SHOWN: [Measure; 5] =
     [Measure::Auc, Measure::Gauc, Measure::Ndcg, Measure::LogLoss, Measure::NormalisedEntropy];
 
 /// A figure with its interval, for programs.
-pub(super) fn estimate_json(estimate: &Option<Estimate>) -> Json {
+pub fn estimate_json(estimate: &Option<Estimate>) -> Json {
     match estimate {
         Some(e) => json!({ "value": e.value, "low": e.low, "high": e.high }),
         None => Json::Null,
@@ -30,7 +30,7 @@ pub(super) fn estimate_json(estimate: &Option<Estimate>) -> Json {
 }
 
 /// A figure with half its interval, for people.
-pub(super) fn estimate_text(estimate: &Option<Estimate>) -> String {
+pub fn estimate_text(estimate: &Option<Estimate>) -> String {
     match estimate {
         Some(e) => format!("{:.4} ±{:.4}", e.value, (e.high - e.low) / 2.0),
         None => "-".to_owned(),
