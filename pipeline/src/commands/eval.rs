@@ -119,6 +119,9 @@ struct HoldoutArgs {
 /// (cold user) with fewer than 10 earlier impressions. Beside it the same of each video's smoothed rates alone, with the
 /// paired difference.
 ///
+/// An epoch closes before each score, which is what most of the time goes to; with --refresh 1m the impressions of a minute
+/// share one, as in a service.
+///
 /// Ctrl-C ends early with the figures so far and exit code 1.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\

@@ -32,6 +32,12 @@ impl Measure {
     pub const ALL: [Self; 6] =
         [Self::Auc, Self::Gauc, Self::Ndcg, Self::TopChoice, Self::LogLoss, Self::NormalisedEntropy];
 
+    /// Whether less is better.
+    #[must_use]
+    pub fn is_loss(self) -> bool {
+        matches!(self, Self::LogLoss | Self::NormalisedEntropy)
+    }
+
     /// For programs.
     #[must_use]
     pub fn key(self) -> &'static str {

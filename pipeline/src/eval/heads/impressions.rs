@@ -88,7 +88,7 @@ pub fn impressions(
     let facts = super::report::Facts {
         learned: walked.learned,
         epochs: walked.epochs,
-        interrupted: walked.scored < counted.len() || walked.interrupted,
+        interrupted: walked.interrupted,
         cost,
         baseline_cost,
     };
@@ -186,11 +186,10 @@ mod tests {
 
     const FILE: &str = "shortvideo_tsinghua_0916_0920.parquet";
 
-    /// The public file, beside the repository or where `FRESHET_SHARED` says.
+    /// The public file, beside the repository.
     fn file() -> Option<PathBuf> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository");
-        let shared = std::env::var_os("FRESHET_SHARED").map_or_else(|| root.join("../shared"), PathBuf::from);
-        Some(shared.join("data").join(FILE)).filter(|path| path.exists())
+        Some(root.join("../shared/data").join(FILE)).filter(|path| path.exists())
     }
 
     /// `../shared/QUALITY.md`, protocol A, has the figures of the smoothed item rate on this file; labels, order, warm-up and

@@ -68,7 +68,7 @@ impl Pairs {
         let n = |n: usize| count(n as u64);
         let percent = |part: usize| 100.0 * share(part as u64, self.pairs as u64);
         let mut text = format!(
-            "{}: {} interactions learned; {}: {} pairs of {} users, {} of them {}\n",
+            "{}: {} interactions learned; {}: {} pairs of {} users, {} with {} yes\n",
             printable(&self.train),
             n(self.learned),
             printable(&self.test),
@@ -86,7 +86,8 @@ impl Pairs {
         text.push_str(&self.scores_table());
         let _ = writeln!(
             text,
-            "95 % intervals over users, {} resamples; + and - where the paired difference to counting leaves out 0. Top choice: \
+            "95 % intervals over users, {} resamples; + better and - worse than counting, where the paired \
+             difference leaves out 0. Top choice: \
              mean label of each user's best pair, which is the value of showing it where exposure was even\n",
             count(RESAMPLES as u64)
         );
@@ -117,8 +118,7 @@ impl Pairs {
                 let name = if at == 0 { scored.name } else { "" };
                 let mut cells = vec![name.to_owned(), model.to_owned()];
                 cells.extend(Measure::ALL.map(|measure| {
-                    let sign =
-                        if at == 0 { sign(&scored.compared.difference[measure as usize]) } else { " " };
+                    let sign = if at == 0 { sign(&scored.compared.difference, measure) } else { " " };
                     format!("{}{sign}", estimate_text(&figures.values[measure as usize]))
                 }));
                 rows.push(cells);

@@ -37,11 +37,12 @@ pub fn estimate_text(estimate: &Option<Estimate>) -> String {
     }
 }
 
-/// Whether the interval of a difference leaves out 0: `+` or `-` where it does, a space where it does not.
-pub(super) fn sign(difference: &Option<Estimate>) -> &'static str {
-    match difference {
-        Some(e) if e.low > 0.0 => "+",
-        Some(e) if e.high < 0.0 => "-",
+/// Whether the interval of a difference leaves out 0: `+` where the first model is better, `-` where it is worse, else a space.
+pub(super) fn sign(differences: &[Option<Estimate>], measure: Measure) -> &'static str {
+    let (better, worse) = if measure.is_loss() { ("-", "+") } else { ("+", "-") };
+    match differences[measure as usize] {
+        Some(e) if e.low > 0.0 => better,
+        Some(e) if e.high < 0.0 => worse,
         _ => " ",
     }
 }
@@ -177,7 +178,7 @@ impl Report {
         let _ = writeln!(text, "{}", self.watch_table());
         let _ = writeln!(
             text,
-            "95 % intervals over users, {} resamples; + and - where the paired difference to counting leaves out 0\n",
+            "95 % intervals over users, {} resamples; + better and - worse than counting, where the paired difference leaves out 0\n",
             count(RESAMPLES as u64)
         );
         text.push_str(&self.calibration_table());
@@ -214,7 +215,7 @@ impl Report {
                     };
                     cells.push(model.to_owned());
                     cells.extend(SHOWN.map(|measure| {
-                        let sign = if at == 0 { sign(&compared.difference[measure as usize]) } else { " " };
+                        let sign = if at == 0 { sign(&compared.difference, measure) } else { " " };
                         format!("{}{sign}", estimate_text(&figures.values[measure as usize]))
                     }));
                     let ratio = figures.calibration.as_ref().and_then(|c| c.ratio);
@@ -300,5 +301,23 @@ impl Report {
         }
         text.push('\n');
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sign_says_better_or_worse() {
+        let of = |low: f64, high: f64| {
+            [Some(Estimate { value: (low + high) / 2.0, low, high }); Measure::ALL.len()]
+        };
+        assert_eq!([sign(&of(0.1, 0.2), Measure::Auc), sign(&of(-0.2, -0.1), Measure::Auc)], ["+", "-"]);
+        assert_eq!(
+            [sign(&of(0.1, 0.2), Measure::LogLoss), sign(&of(-0.2, -0.1), Measure::LogLoss)],
+            ["-", "+"]
+        );
+        assert_eq!([sign(&of(-0.1, 0.2), Measure::Auc), sign(&[None; 6], Measure::Auc)], [" ", " "]);
     }
 }

@@ -137,7 +137,7 @@ fn mean(places: &[Place]) -> Option<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use freshet_schema::{Event, Millis};
+    use freshet_schema::Event;
     use freshet_sources::generate::{World, known};
 
     #[test]
@@ -172,7 +172,7 @@ mod tests {
         let watched = [((user, values[0].0), 4), ((user, values[1].0), 5)].into_iter().collect();
         of(&mut values);
         let list: Vec<VideoId> = values.into_iter().map(|(video, _)| video).take(TOP).collect();
-        let question = Question { user, time: Millis(time.0), age: 1, moment: 5 };
+        let question = Question { user, time, age: 1, moment: 5 };
         let walked = Walked {
             questions: vec![(question, [list.clone(), list[..5].to_vec()])],
             watched,
@@ -187,10 +187,9 @@ mod tests {
             values.remove(0);
         });
         assert_eq!(best.regret[Kind::Off as usize], [0.0, 0.0]);
-        assert!(
-            best.regret[Kind::On as usize][0] > 0.4 && best.regret[Kind::On as usize][1] > 0.7,
-            "five places"
-        );
+        // Five good places of ten and of twenty; the first are the best ones.
+        let five = best.regret[Kind::On as usize];
+        assert!(five[0] > 0.3 && five[0] < 0.5 && five[1] > 0.6 && five[1] < 0.75, "{five:?}");
         let random = best.regret[Kind::Random as usize];
         assert!(random[0] > random[1] && random[1] > 0.2 && random[0] < 0.9, "{random:?}");
         assert_eq!(best.regret[Kind::Best as usize], [0.0, 0.0]);
