@@ -189,8 +189,8 @@ struct PairsArgs {
 /// which shows how fast a taste is found. Without and with re-ranking, beside random and best lists, with 95 % intervals
 /// over users.
 ///
-/// The world is not read from a folder: its arguments determine it to the byte, and so its truth is always its own. Ctrl-C
-/// ends early with the figures so far and exit code 1.
+/// The world is not read from a folder: its arguments determine it to the byte, and so its truth is always its own. Another
+/// --seed is another world. Ctrl-C ends early with the figures so far and exit code 1.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -226,7 +226,7 @@ struct Common {
     /// Take only the first N interactions
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Seed of the graph's draws (graph.seed), of the intervals, and of a world that is made
+    /// Seed of the graph's draws (graph.seed) and of the intervals
     #[arg(long, value_name = "S")]
     seed: Option<String>,
     /// The configuration to measure; without it the defaults hold

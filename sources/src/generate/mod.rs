@@ -31,7 +31,7 @@ use freshet_schema::{Event, EventKind, Millis};
 use serde::Serialize;
 use thiserror::Error;
 
-pub use known::{Known, known};
+pub use known::{Known, Taste, known};
 pub use report::{Behaviour, Report};
 
 use self::rng::Rng;
