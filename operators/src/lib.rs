@@ -24,6 +24,7 @@ pub mod order;
 pub mod params;
 pub mod pools;
 pub mod popularity;
+pub mod probe;
 pub mod profile;
 pub mod publish;
 pub mod rank;

@@ -17,12 +17,13 @@ use crate::epoch::{Stage, outputs};
 use crate::examples::Described;
 use crate::params::Params;
 use crate::pools::Change;
+use crate::probe::{self, Probed};
 use crate::publish::Published;
 use crate::rank::{self, List, Placed, Scales, Scored};
 use crate::request::{Candidate, Parts, Purpose, Reply, Request, Subject};
 use crate::row::Group;
 use crate::scorer::features::Features;
-use crate::scorer::heads::{HEADS, Heads};
+use crate::scorer::heads::Heads;
 
 /// The algorithm that ranks for users with a history, as lists name it.
 pub const ALGORITHM: &str = "heads-1";
@@ -59,32 +60,6 @@ pub struct Answer {
     pub listed: Vec<u64>,
     /// Whether the new-user rule made it.
     pub new_user: bool,
-}
-
-/// What the heads expect of a user with some videos, given that they are shown.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Probed {
-    /// The user.
-    pub user: u64,
-    /// The number of the question in its epoch.
-    pub number: u64,
-    /// The videos in the order of the question.
-    pub videos: Vec<(u64, Expected)>,
-}
-
-/// What the heads expect of one video.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Expected {
-    /// By [`crate::scorer::heads::Head`].
-    pub heads: [f32; HEADS],
-    /// Time watched in milliseconds.
-    pub watch_ms: f32,
-}
-
-impl Expected {
-    fn of(heads: &Heads, x: &Features) -> Self {
-        Self { heads: heads.estimates(x), watch_ms: heads.watch_ms(x) }
-    }
 }
 
 /// What the lists hear.
@@ -145,10 +120,10 @@ impl Stage for Lists {
                     out.described.push(Described { user: *user, event, stands_for, features });
                     continue;
                 }
-                (Subject::User(user), Purpose::Probe(number)) => {
-                    let expected = |(video, x)| (video, Expected::of(&self.heads, &x));
-                    let videos = described(&scales, &request, &replies).into_iter().map(expected);
-                    out.probed.push(Probed { user: *user, number, videos: videos.collect() });
+                (Subject::User(user), Purpose::Probe) => {
+                    let predicted = |(video, x)| (video, predicted(&self.heads, &x));
+                    let videos = described(&scales, &request, &replies).into_iter().map(predicted);
+                    out.probed.push(Probed { user: *user, videos: videos.collect() });
                     continue;
                 }
                 (Subject::User(_), Purpose::List) | (Subject::Group(_), _) => {}
@@ -189,6 +164,12 @@ fn described(scales: &Scales, request: &Request, replies: &[Reply]) -> Vec<(u64,
         (*video, x)
     };
     request.wanted.iter().map(features).collect()
+}
+
+fn predicted(heads: &Heads, x: &Features) -> probe::Heads {
+    let [choice, watch, completion, rewatch, continuation, skip, like, long_view] = heads.estimates(x);
+    let watch_ms = heads.watch_ms(x);
+    probe::Heads { choice, watch, completion, rewatch, continuation, skip, like, long_view, watch_ms }
 }
 
 fn answer(user: u64, scored: Scored, request: &Request, params: &Params) -> Answer {

@@ -35,8 +35,8 @@ pub enum Purpose {
     /// The wanted videos as the user met them, before this epoch: for the row with this event id, which is of the first of
     /// them; the others were passed over, and each stands for so many sixteenths of an example.
     Learn(u64, i64),
-    /// Somebody asked what is expected of the wanted videos; the number tells such questions of a user apart.
-    Probe(u64),
+    /// Somebody asked what is expected of the wanted videos.
+    Probe,
 }
 
 /// A quota of candidates from the union of some pools.

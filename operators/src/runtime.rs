@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use freshet_schema::event::{Event, Origin};
-use freshet_schema::{Epoch, Millis, UserId, VideoId};
+use freshet_schema::{Epoch, Millis, UserId};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
@@ -20,9 +20,10 @@ use timely::dataflow::{InputHandle, ProbeHandle};
 use crate::cut::{Cuts, StateSize};
 use crate::enrich;
 use crate::graph::{self, Entering, Leaving, Tap};
-use crate::lists::{Answer, Probed};
+use crate::lists::Answer;
 use crate::params::Params;
 use crate::pools::Change;
+use crate::probe::Probed;
 use crate::users::UserIn;
 
 /// How long an idle worker sleeps before it looks at its neighbours again.
@@ -44,9 +45,9 @@ pub struct EpochInput {
     /// Whose lists to make and answer as they are at the epoch's end, whether or not `feed.enabled`: see
     /// [`Output::Answers`]. Nothing is stored for it and nothing is changed by it, but for what [`Ask::offered`] says.
     pub asks: Vec<Ask>,
-    /// Videos of which is asked what the heads expect of this user with them, as of the epoch's end: see
-    /// [`Output::Probed`]. Nothing is changed by it.
-    pub probes: Vec<(UserId, Vec<VideoId>)>,
+    /// For which users and videos to predict, as of the epoch's end: see [`Output::Probed`]. Each user stands here once at the
+    /// most. Nothing is stored for it and nothing is changed by it.
+    pub probes: Vec<(u64, Vec<u64>)>,
 }
 
 /// A question for a user's list.
@@ -69,9 +70,9 @@ pub enum Output {
     /// The lists that were asked for, of this worker's users. Comes once an epoch and worker at the most, before the epoch
     /// is closed.
     Answers(usize, Epoch, Vec<Answer>),
-    /// What was expected of the videos that were asked about, of this worker's users. Comes once an epoch and worker at the
-    /// most, before the epoch is closed.
-    Probed(usize, Epoch, Vec<Probed>),
+    /// The predictions that were asked for, of this worker's users: before the epoch is closed, and for a user in the order
+    /// of the epochs.
+    Probed(Vec<Probed>),
     /// Nothing more comes from this worker for epochs before this one.
     Closed(usize, Epoch),
     /// Early interactions that wait on this worker, and that gave way since it was last said.
@@ -184,9 +185,8 @@ fn work(
                 for ask in batch.asks.iter().skip(index).step_by(peers) {
                     users.send(UserIn::Ask(ask.user.0, ask.offered));
                 }
-                for (number, (user, videos)) in batch.probes.iter().enumerate().skip(index).step_by(peers) {
-                    let videos = videos.iter().map(|video| video.0).collect();
-                    users.send(UserIn::Probe(user.0, number as u64, videos));
+                for (user, videos) in batch.probes.iter().skip(index).step_by(peers) {
+                    users.send(UserIn::Probe(*user, videos.clone()));
                 }
                 clock.advance_to(sent + 1);
                 videos.advance_to(sent + 1);
@@ -253,7 +253,7 @@ fn leave<'s>(
                         let _ = outside.send(Output::Answers(index, Epoch(epoch), answers));
                     }
                     if !probed.is_empty() {
-                        let _ = outside.send(Output::Probed(index, Epoch(epoch), probed));
+                        let _ = outside.send(Output::Probed(probed));
                     }
                     if !taps.is_empty() {
                         let _ = outside.send(Output::Taps(index, Epoch(epoch), taps));

@@ -61,8 +61,8 @@ pub enum UserIn {
     Listed(u64, Arc<[u64]>),
     /// Somebody asks to see this user's list as it would be made now; whether the user is shown it.
     Ask(u64, bool),
-    /// Somebody asks what is expected of some videos; the number tells the questions of an epoch apart.
-    Probe(u64, u64, Vec<u64>),
+    /// Somebody asks what is expected of a user with some videos.
+    Probe(u64, Vec<u64>),
     /// A page with these videos was served to a user at a time.
     Served(u64, u64, Vec<u64>),
     /// From the epoch before, the answer to [`Purpose::Learn`].
@@ -455,7 +455,7 @@ impl Stage for Users {
                 }
                 UserIn::Skips(thresholds) => self.skip_below = thresholds,
                 UserIn::Ask(user, offered) => *asks.entry(user).or_insert(false) |= offered,
-                UserIn::Probe(user, number, videos) => drop(probes.insert((user, number), videos)),
+                UserIn::Probe(user, videos) => drop(probes.insert(user, videos)),
                 UserIn::Served(user, time, videos) => {
                     if self.params.learning.enabled
                         && self.forgotten_users.get(&user).is_none_or(|until| time > *until)
@@ -550,8 +550,8 @@ impl Stage for Users {
         for (user, offered) in asks {
             out.requests.push(Arc::new(self.asked(user, Purpose::Ask { offered }, Vec::new())));
         }
-        for ((user, number), videos) in probes {
-            out.requests.push(Arc::new(self.asked(user, Purpose::Probe(number), videos)));
+        for (user, videos) in probes {
+            out.requests.push(Arc::new(self.asked(user, Purpose::Probe, videos)));
         }
         if self.publication.pass(self.now, self.params.score.publish_every).is_some() {
             out.learned.extend(self.unpublished.take().map(|(hour, sums)| (hour, Box::new(sums))));

@@ -214,3 +214,234 @@ fn an_interrupted_measurement_says_how_far_it_came() {
     assert!(learned > 0 && learned < 60_000, "{learned}");
     assert!(report["scored"].as_u64().is_some_and(|scored| scored > 0 && scored <= learned));
 }
+
+/// Users who finish what is good, and a test file of pairs.
+fn tastes(dir: &Path) {
+    let views: Vec<Json> = (0..400u64)
+        .map(|n| {
+            let (user, video) = (1 + n % 20, 1 + (n * 7 + n / 20) % 10);
+            // The even videos are watched to the end and sometimes liked, the odd ones are left.
+            let watch = if video % 2 == 0 { 10_000 } else { 1_000 + 100 * user };
+            json!({ "event_id": n + 1, "event_time": START + 1_000 * n, "user_id": user, "video_id": video,
+                    "watch_ms": watch, "duration_ms": 10_000, "like": video % 2 == 0 && n % 3 == 0 })
+        })
+        .collect();
+    let uploads: Vec<Json> = (1..=12).map(|video| upload(video, START)).collect();
+    add_records(dir, "log", "interactions", "part-0.jsonl", &views);
+    add_records(dir, "log", "uploads", "part-0.jsonl", &uploads);
+}
+
+#[test]
+fn predictions_are_measured_beside_counting() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    tastes(dir);
+    let report = measured(dir, "impressions", &["--plot", "auc.svg"]);
+    assert_eq!(
+        (&report["learned"], &report["scored"], &report["users"]),
+        (&json!(400), &json!(360), &json!(20))
+    );
+    assert_eq!(
+        report["epochs"].as_u64().map(|epochs| epochs >= 360),
+        Some(true),
+        "one before each: {report}"
+    );
+    let all = &report["slices"]["all"];
+    // Who counts knows an even video from an odd one after its first few views.
+    let counted = |report: &Json, label: &str| {
+        report["slices"]["all"][label]["item_rate"]["auc"]["value"].as_f64().expect("a number")
+    };
+    assert!(counted(&report, "complete") > 0.99 && counted(&report, "long_view") > 0.99, "{all}");
+    assert!(all["watch_time"]["item_rate"]["xauc"].as_f64() > Some(0.75), "{all}");
+    for label in ["long_view", "complete", "like"] {
+        assert_eq!(all[label]["scored"], 360);
+        for model in ["freshet", "item_rate"] {
+            let figures = &all[label][model];
+            for measure in ["auc", "gauc", "ndcg_5"] {
+                let at = |end: &str| {
+                    figures[measure][end]
+                        .as_f64()
+                        .unwrap_or_else(|| panic!("{label} {model} {measure}: {figures}"))
+                };
+                let (low, value, high) = (at("low"), at("value"), at("high"));
+                assert!(
+                    0.0 <= low && low <= value && value <= high && high <= 1.0,
+                    "{label} {model} {measure}"
+                );
+            }
+            for measure in ["log_loss", "normalised_entropy"] {
+                assert!(
+                    figures[measure]["value"].as_f64().is_some_and(|x| x >= 0.0),
+                    "{label} {model}: {figures}"
+                );
+            }
+            let bins = figures["calibration"]["bins"].as_array().expect("bins");
+            assert_eq!(bins.iter().map(|bin| bin["cases"].as_u64().expect("a count")).sum::<u64>(), 360);
+        }
+        assert!(all[label]["difference"]["gauc"]["value"].is_number(), "{all}");
+    }
+    assert!(all["watch_time"]["freshet"]["mae_seconds"]["value"].as_f64().is_some_and(|s| s < 60.0), "{all}");
+    // The tenth view of a video comes at its place 90 to 99: of those scored, 60 to 69 are cold.
+    assert!(
+        report["slices"]["cold_item"]["scored"].as_u64().is_some_and(|n| (50..80).contains(&n)),
+        "{report}"
+    );
+    let plot = std::fs::read_to_string(dir.join("auc.svg")).expect("a plot");
+    assert!(plot.starts_with("<svg ") && plot.contains("complete, item rate"), "{plot}");
+
+    assert_eq!(measured(dir, "impressions", &["--workers", "2"]), report, "two workers");
+    let late = measured(dir, "impressions", &["--label-delay", "1m", "--refresh", "1m"]);
+    assert_eq!(late["protocol"]["label_delay_ms"], 60_000);
+    assert!(late["epochs"].as_u64() < Some(40), "a copy serves a minute: {late}");
+    assert!(counted(&late, "complete") < counted(&report, "complete"), "who knows later knows less");
+    let text = ok(dir, &["eval", "impressions", "log", "--quiet"]);
+    for words in
+        ["GAUC", "nDCG@5", "LogLoss", "XAUC", "item rate", "tenth 10", "cold item", "events a CPU-second"]
+    {
+        assert!(text.contains(words), "{words} is missing:\n{text}");
+    }
+    assert_eq!(measured(dir, "impressions", &["--limit", "100"])["learned"], 100);
+}
+
+#[test]
+fn labelled_pairs_are_predicted_after_the_log() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    tastes(dir);
+    // Each of ten users is shown four videos at random; the even ones are liked. One user and one video are new.
+    let mut pairs = "item,user,label,propensity\n".to_owned();
+    for user in 1..=10 {
+        for video in [1, 2, 5, 6] {
+            pairs.push_str(&format!("{video},{user},{},0.25\n", u8::from(video % 2 == 0)));
+        }
+    }
+    pairs.push_str("77,99,0,0.25\n2,99,1,0.25\n");
+    std::fs::write(dir.join("random.csv"), pairs).expect("room");
+    let measure = |more: &[&str]| {
+        let args = [&["eval", "pairs", "--train", "log", "--test", "random.csv", "--json", "--quiet"], more]
+            .concat();
+        let mut report = ok_json(dir, &args);
+        report.as_object_mut().expect("an object").remove("cost").expect("the cost");
+        report
+    };
+    let report = measure(&[]);
+    assert_eq!(
+        (&report["learned"], &report["pairs"], &report["users"]),
+        (&json!(400), &json!(42), &json!(11))
+    );
+    assert_eq!((&report["new_users"]["pairs"], &report["new_videos"]["pairs"]), (&json!(2), &json!(1)));
+    assert_eq!(report["scores"].as_object().map(|scores| scores.len()), Some(9));
+    let counted = &report["scores"]["complete"]["item_rate"];
+    assert_eq!(
+        (&counted["gauc"]["value"], &counted["top_choice"]["value"]),
+        (&json!(1.0), &json!(1.0)),
+        "{report}"
+    );
+    assert_eq!(
+        (&counted["off_policy"]["snips"], &counted["off_policy"]["ips"]),
+        (&json!(1.0), &json!(44.0 / 42.0))
+    );
+    assert_eq!(counted["off_policy"]["enough_for_a_claim"], false);
+    for (name, score) in report["scores"].as_object().expect("scores") {
+        assert!(score["freshet"]["auc"]["value"].is_number(), "{name}: {score}");
+    }
+    assert_eq!(measure(&["--workers", "2"]), report, "two workers");
+    let text = ok(dir, &["eval", "pairs", "--train", "log", "--test", "random.csv", "--quiet"]);
+    for words in ["top choice", "SNIPS", "effective sample", "too few for a claim", "long_view"] {
+        assert!(text.contains(words), "{words} is missing:\n{text}");
+    }
+}
+
+#[test]
+fn lists_are_held_against_the_truth_of_a_world() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    let measure = |more: &[&str]| {
+        let size = ["--users", "60", "--videos", "300", "--events", "2000", "--days", "2", "--every", "1"];
+        let mut report = ok_json(dir, &[&["eval", "world", "--json", "--quiet"], &size[..], more].concat());
+        report.as_object_mut().expect("an object").remove("cost").expect("the cost");
+        report
+    };
+    let report = measure(&["--plot", "regret.svg"]);
+    let groups = report["groups"].as_array().expect("groups");
+    let names: Vec<&str> =
+        groups.iter().map(|group| group["interactions_so_far"].as_str().expect("a name")).collect();
+    assert_eq!(names, ["0", "1-2", "3-5", "6-10", "11-20", "21-50", ">50", "all"]);
+    let lists = |group: &Json| group["lists"].as_u64().expect("a count");
+    assert_eq!(groups[..7].iter().map(lists).sum::<u64>(), lists(&groups[7]));
+    assert_eq!(
+        (lists(&groups[7]), &report["users"]),
+        (report["lists"].as_u64().expect("a count"), &groups[0]["users"])
+    );
+    for group in groups.iter().filter(|group| lists(group) > 0) {
+        let value = |kind: &str, figure: &str| {
+            let estimate = &group["kinds"][kind][figure];
+            let at = |end: &str| estimate[end].as_f64().unwrap_or_else(|| panic!("{kind} {figure}: {group}"));
+            assert!(
+                0.0 <= at("low")
+                    && at("low") <= at("value")
+                    && at("value") <= at("high")
+                    && at("high") <= 1.0
+            );
+            at("value")
+        };
+        for figure in ["regret_10", "regret_20"] {
+            assert_eq!(value("best", figure), 0.0);
+            assert!(value("off", figure) > 0.0 && value("random", figure) > 0.2, "{group}");
+            // A list is not the best, and with a few interactions it is better than any.
+            let so_far = group["interactions_so_far"].as_str();
+            assert!(so_far == Some("0") || value("off", figure) < value("random", figure), "{group}");
+        }
+        for kind in ["off", "on", "random", "best"] {
+            assert!(
+                value(kind, "top_categories") <= value("best", "top_categories") + 1e-9,
+                "{kind}: {group}"
+            );
+        }
+    }
+    let plot = std::fs::read_to_string(dir.join("regret.svg")).expect("a plot");
+    assert!(plot.starts_with("<svg ") && plot.contains("interactions of the user so far"), "{plot}");
+    assert_eq!(measure(&["--workers", "2"]), report, "two workers");
+    assert_ne!(measure(&["--seed", "2"]), report, "another world");
+    assert_eq!(measure(&["--limit", "500"])["learned"], 500);
+    let text = ok(dir, &["eval", "world", "--users", "20", "--videos", "100", "--events", "300", "--quiet"]);
+    for words in ["interactions so far", "regret@10", "top categories", "(random)", "(best)"] {
+        assert!(text.contains(words), "{words} is missing:\n{text}");
+    }
+    assert_eq!(std::fs::read_dir(dir).expect("a folder").count(), 1, "only the plot is written");
+}
+
+#[test]
+fn mistakes_of_predictions_and_worlds_are_named_with_their_remedy() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    add_records(dir, "log", "interactions", "part-0.jsonl", &[view(1, 1, 1, START)]);
+    std::fs::write(dir.join("pairs.csv"), "user,item,label\n1,1,1\n").expect("room");
+    std::fs::write(dir.join("broken.csv"), "user,item,label\n1,1,1\n1,2,perhaps\n").expect("room");
+    let fails = |args: &[&str], code: i32, said: &[&str]| {
+        let (ended, out, err) = run(dir, &[&["eval"], args].concat());
+        assert_eq!((ended, out.as_str()), (Some(code), ""), "{args:?}: {err}");
+        for words in said {
+            assert!(err.contains(words), "{args:?} does not say {words}: {err}");
+        }
+    };
+    fails(&["impressions", "nowhere"], 1, &["nowhere", "no such folder"]);
+    fails(&["impressions", "log"], 1, &["nothing was scored", "--warmup"]);
+    fails(&["impressions", "log", "--label-delay", "soon"], 2, &["--label-delay", "soon", "10m"]);
+    fails(&["impressions", "log", "--plot", "no/where.svg"], 1, &["--plot", "folder that exists"]);
+    let pairs = |file: &'static str| ["pairs", "--train", "log", "--test", file];
+    fails(&pairs("none.csv"), 1, &["none.csv", "cannot be read"]);
+    fails(&pairs("broken.csv"), 1, &["broken.csv", "row 2", "column label", "perhaps"]);
+    fails(
+        &[&pairs("pairs.csv")[..], &["--label", "is_click"]].concat(),
+        1,
+        &["is_click", "user, item, label", "--label"],
+    );
+    fails(&["world", "--users", "0"], 1, &["users is 0", "from 1"]);
+    fails(&["world", "--every", "0"], 2, &["--every"]);
+    fails(
+        &["world", "--users", "3", "--videos", "5", "--events", "0", "--quiet"],
+        1,
+        &["nothing was asked", "--events"],
+    );
+}

@@ -393,7 +393,7 @@ impl Stage for Shelf {
                 ShelfIn::Published(version) => self.published(&version),
                 ShelfIn::Request(request) => match request.purpose {
                     Purpose::Learn(..) => {}
-                    Purpose::List | Purpose::Ask { .. } | Purpose::Probe(_) => requests.push(request),
+                    Purpose::List | Purpose::Ask { .. } | Purpose::Probe => requests.push(request),
                 },
             }
         }

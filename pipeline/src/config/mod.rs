@@ -20,7 +20,7 @@ use freshet_schema::Millis;
 
 pub use keys::describe_keys;
 pub use mistake::{Mistake, Mistakes};
-pub(crate) use units::format_time;
+pub(crate) use units::{format_duration, format_time, parse_duration};
 
 /// Everything the service needs to know, complete and checked.
 #[derive(Clone, Debug, PartialEq)]

@@ -38,10 +38,7 @@ pub fn means(users: &[UserSums], per_count: usize, resamples: usize, seed: u64) 
     let total = add(users.iter(), figures, groups);
     let mut drawn: Vec<Vec<f64>> = vec![Vec::with_capacity(resamples); figures];
     for resample in 0..resamples as u64 {
-        let draws = (0..users.len() as u64).map(|n| {
-            let draw = hash::mix(seed, &[resample, n]);
-            &users[((u128::from(draw) * users.len() as u128) >> 64) as usize]
-        });
+        let draws = draw(users.len(), resample, seed).map(|user| &users[user]);
         let sample = add(draws, figures, groups);
         for (figure, values) in drawn.iter_mut().enumerate() {
             values.extend(sample.mean(figure, per_count));
@@ -50,13 +47,24 @@ pub fn means(users: &[UserSums], per_count: usize, resamples: usize, seed: u64) 
     drawn
         .into_iter()
         .enumerate()
-        .map(|(figure, mut values)| {
-            let value = total.mean(figure, per_count)?;
-            values.sort_unstable_by(f64::total_cmp);
-            let (low, high) = interval(&values).unwrap_or((value, value));
-            Some(Estimate { value, low, high })
-        })
+        .map(|(figure, values)| Some(estimate(total.mean(figure, per_count)?, values)))
         .collect()
+}
+
+/// The users of a resample, by their numbers from 0: as many draws as there are users.
+pub fn draw(users: usize, resample: u64, seed: u64) -> impl Iterator<Item = usize> {
+    (0..users as u64).map(move |n| {
+        let draw = hash::mix(seed, &[resample, n]);
+        ((u128::from(draw) * users as u128) >> 64) as usize
+    })
+}
+
+/// A figure with the interval that its resampled values leave; without any it is alone.
+#[must_use]
+pub fn estimate(value: f64, mut resampled: Vec<f64>) -> Estimate {
+    resampled.sort_unstable_by(f64::total_cmp);
+    let (low, high) = interval(&resampled).unwrap_or((value, value));
+    Estimate { value, low, high }
 }
 
 fn add<'a>(users: impl Iterator<Item = &'a UserSums>, figures: usize, groups: usize) -> UserSums {

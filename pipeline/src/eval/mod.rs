@@ -12,16 +12,19 @@ mod cost;
 mod diversity;
 mod drive;
 mod exposure;
+mod heads;
 mod holdout;
 mod judge;
 mod metrics;
 mod outcome;
 mod plot;
+mod pump;
 mod records;
 mod report;
 mod show;
 mod timeline;
 mod walk;
+mod world;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,11 +33,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use anyhow::{Context, bail};
 
 use self::cost::Stopwatch;
+pub use self::heads::{Delays, Impressions, Pairs, Test, impressions, pairs};
 pub use self::holdout::Held;
 use self::records::Log;
 pub use self::report::Report;
 use self::report::{Plan, Setting};
 use self::walk::Walked;
+pub use self::world::{Options as WorldOptions, Report as WorldReport, world};
 use crate::config::Config;
 use crate::interrupt::Interrupt;
 use crate::progress::{Phase, Progress};
@@ -81,21 +86,8 @@ fn measure(
     config: &Config,
     walk: impl FnOnce(Log, &Progress, &Interrupt) -> anyhow::Result<(Plan, Walked)>,
 ) -> anyhow::Result<Report> {
-    if let Some(path) = &options.plot {
-        check_plot(path)?;
-    }
     let interrupt = Interrupt::listen()?;
-    let reading = Arc::new(Progress::default());
-    let display = Display::start(&reading, options.quiet);
-    let log = records::read(&options.log, &config.clock, options.limit, &reading, interrupt.flag());
-    display.finish();
-    let log = log.context("the log")?;
-    if !options.quiet
-        && let Some(why) = &log.first_refusal
-    {
-        eprintln!("{} records refused, as a replay would; the first: {why}", count(log.refused));
-    }
-
+    let log = read_log(options, config, &interrupt)?;
     let (interactions, refused) = (log.interactions, log.refused);
     let walking = Arc::new(Progress::default());
     walking.set_phase(Phase::Replay);
@@ -128,10 +120,31 @@ fn measure(
     let report = Report::of(setting, &walked, cost);
     if let Some(path) = &options.plot {
         let (width, bins) = &report.over_time;
-        let svg = plot::svg(&report.setting.log, *width, bins);
-        std::fs::write(path, svg).with_context(|| cannot_write(path))?;
+        chart_to(path, &timeline::chart(&report.setting.log, *width, bins))?;
     }
     Ok(report)
+}
+
+/// Reads the log, showing how far it is and what was refused. Looks first whether the plot can be written.
+fn read_log(options: &Options, config: &Config, interrupt: &Interrupt) -> anyhow::Result<Log> {
+    if let Some(path) = &options.plot {
+        check_plot(path)?;
+    }
+    let reading = Arc::new(Progress::default());
+    let display = Display::start(&reading, options.quiet);
+    let log = records::read(&options.log, &config.clock, options.limit, &reading, interrupt.flag());
+    display.finish();
+    let log = log.context("the log")?;
+    if !options.quiet
+        && let Some(why) = &log.first_refusal
+    {
+        eprintln!("{} records refused, as a replay would; the first: {why}", count(log.refused));
+    }
+    Ok(log)
+}
+
+fn chart_to(path: &Path, chart: &plot::Chart) -> anyhow::Result<()> {
+    std::fs::write(path, plot::svg(chart)).with_context(|| cannot_write(path))
 }
 
 /// A mistyped folder should show before the work, not after it.

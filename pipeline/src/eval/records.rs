@@ -79,8 +79,7 @@ pub fn read(
         }
         done += length;
     }
-    order(&mut log.records);
-    log.interactions = cut(&mut log.records, limit);
+    log.interactions = arrange(&mut log.records, limit);
     if log.interactions == 0 {
         bail!(
             "{}: no usable interaction ({} records refused); name the folder of a log that `freshet import` or \
@@ -90,6 +89,12 @@ pub fn read(
         );
     }
     Ok(log)
+}
+
+/// Orders records as the module says and cuts them behind the interaction number `limit`; how many interactions are left.
+pub fn arrange(records: &mut Vec<(Origin, Box<Event>)>, limit: Option<usize>) -> usize {
+    order(records);
+    cut(records, limit)
 }
 
 /// Orders records as the module says.

@@ -1,7 +1,11 @@
 //! HR@10 over event time, in bins of a fixed width.
 
+use freshet_schema::Millis;
+
 use super::metrics::hit;
-use super::outcome::Outcome;
+use super::outcome::{Mode, Outcome};
+use super::plot::{Chart, Line, Point};
+use crate::config::format_time;
 
 /// Widths that people read easily: minutes, hours, days, weeks, in milliseconds.
 const WIDTHS: [u64; 13] = {
@@ -43,8 +47,7 @@ pub struct Bin {
 pub fn bins(outcomes: &[Outcome]) -> (u64, Vec<Bin>) {
     let first = outcomes.iter().map(|outcome| outcome.time).min().unwrap_or(0);
     let last = outcomes.iter().map(|outcome| outcome.time).max().unwrap_or(0);
-    let fits = |width: &&u64| (last - first) / **width < BINS;
-    let width = WIDTHS.iter().find(fits).copied().unwrap_or(WIDTHS[WIDTHS.len() - 1]);
+    let width = width(first, last);
     let mut bins: Vec<Bin> = Vec::new();
     // Outcomes come in the order of time.
     for outcome in outcomes {
@@ -63,6 +66,93 @@ pub fn bins(outcomes: &[Outcome]) -> (u64, Vec<Bin>) {
         bin.hits = bin.hits.map(|sum| sum / bin.scored as f64);
     }
     (width, bins)
+}
+
+/// The width of a bin, in milliseconds, that makes about as many bins of the time from `first` to `last` as fit into a plot.
+#[must_use]
+pub fn width(first: u64, last: u64) -> u64 {
+    let fits = |width: &&u64| (last - first) / **width < BINS;
+    WIDTHS.iter().find(fits).copied().unwrap_or(WIDTHS[WIDTHS.len() - 1])
+}
+
+/// The axis of a plot over event time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Axis {
+    width: u64,
+    first: u64,
+    end: u64,
+}
+
+impl Axis {
+    /// The axis of bins of this width that begin from `first` to `last`, in milliseconds.
+    #[must_use]
+    pub fn of(width: u64, first: u64, last: u64) -> Self {
+        Self { width, first, end: last + width }
+    }
+
+    fn place(&self, time: f64) -> f64 {
+        (time - self.first as f64) / (self.end - self.first) as f64
+    }
+
+    /// Where the middle of the bin lies that begins here, from 0 to 1.
+    #[must_use]
+    pub fn middle(&self, from: u64) -> f64 {
+        self.place(from as f64 + self.width as f64 / 2.0)
+    }
+
+    /// A few points in time with their places, at the edges of bins so that they are round.
+    #[must_use]
+    pub fn marks(&self) -> Vec<(f64, String)> {
+        const MARKS: u64 = 5;
+        let mark = |n: u64| {
+            let time = self.first + (self.end - self.first) * n / MARKS / self.width * self.width;
+            let label = self.label(time);
+            (self.place(time as f64), label.get(..16).unwrap_or(&label).replace('T', " "))
+        };
+        let mut marks: Vec<_> = (0..=MARKS).map(mark).collect();
+        marks.dedup();
+        marks
+    }
+
+    /// A point in time as text.
+    #[must_use]
+    pub fn label(&self, time: u64) -> String {
+        format_time(Millis(time))
+    }
+
+    /// What to write below the axis.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("UTC, bins of {}", span(self.width))
+    }
+}
+
+/// `30 min`, `3 h`, `7 d`.
+fn span(ms: u64) -> String {
+    match ms / 60_000 {
+        minutes if minutes < 60 => format!("{minutes} min"),
+        minutes if minutes < 24 * 60 => format!("{} h", minutes / 60),
+        minutes => format!("{} d", minutes / (24 * 60)),
+    }
+}
+
+/// The plot of `bins` of this width.
+#[must_use]
+pub fn chart(log: &str, width: u64, bins: &[Bin]) -> Chart {
+    let axis = Axis::of(width, bins.first().map_or(0, |bin| bin.from), bins.last().map_or(0, |bin| bin.from));
+    let line = |mode: Mode| Line {
+        name: format!("re-ranking {}", mode.as_str()),
+        values: bins.iter().map(|bin| Some(bin.hits[mode as usize])).collect(),
+    };
+    let point =
+        |bin: &Bin| Point { at: axis.middle(bin.from), label: axis.label(bin.from), number: bin.scored };
+    Chart {
+        title: format!("HR@10 over event time: {log}"),
+        x_title: axis.title(),
+        marks: axis.marks(),
+        points: bins.iter().map(point).collect(),
+        lines: Mode::ALL.map(line).into(),
+    }
 }
 
 #[cfg(test)]
@@ -99,5 +189,23 @@ mod tests {
         let (width, _) = super::bins(&[outcome(0, 1.0), outcome(4 * 86_400_000, 1.0)]);
         assert_eq!(width, 3_600_000, "96 hours are fewer than 100 bins");
         assert_eq!(super::bins(&[]).1, []);
+    }
+
+    #[test]
+    fn the_plot_has_both_modes_at_the_middles_of_the_bins() {
+        let day = 86_400_000;
+        let bin = |n: u64, off: f64, on: f64| Bin { from: n * day, scored: 4, hits: [off, on] };
+        let chart = chart("log", day, &[bin(0, 0.0, 0.25), bin(1, 0.5, 0.75)]);
+        assert_eq!(chart.points.iter().map(|point| point.at).collect::<Vec<_>>(), [0.25, 0.75]);
+        assert_eq!(chart.points[1].label, "1970-01-02T00:00:00Z");
+        assert_eq!(
+            (chart.lines[1].name.as_str(), &chart.lines[1].values),
+            ("re-ranking on", &vec![Some(0.25), Some(0.75)])
+        );
+        assert_eq!(chart.x_title, "UTC, bins of 1 d");
+        let marks: Vec<&str> = chart.marks.iter().map(|(_, label)| label.as_str()).collect();
+        assert_eq!(marks, ["1970-01-01 00:00", "1970-01-02 00:00", "1970-01-03 00:00"]);
+        assert_eq!([span(60_000), span(7_200_000), span(604_800_000)], ["1 min", "2 h", "7 d"]);
+        assert_eq!(super::chart("", 60_000, &[]).points, []);
     }
 }

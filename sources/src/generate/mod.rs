@@ -12,6 +12,7 @@
 //! The same arguments give the same bytes on every machine: whole numbers only, one seeded generator, one thread (`rng`).
 //! Memory grows with users and videos, not with events (`simulate`).
 
+mod known;
 mod people;
 mod rates;
 mod report;
@@ -30,6 +31,7 @@ use freshet_schema::{Event, EventKind, Millis};
 use serde::Serialize;
 use thiserror::Error;
 
+pub use known::{Known, Taste, known};
 pub use report::{Behaviour, Report};
 
 use self::rng::Rng;
@@ -71,6 +73,16 @@ impl World {
     pub fn new(users: u64, videos: u64, events: u64, seed: u64) -> Self {
         let (start, days) = (Self::START, Self::DAYS);
         Self { users, videos, events, seed, start, days, truth: false, format: Format::default() }
+    }
+
+    /// How long the log is meant to be, in milliseconds.
+    fn span(&self) -> u64 {
+        self.days * rates::DAY
+    }
+
+    /// When it is meant to end.
+    fn end(&self) -> u64 {
+        self.start.0 + self.span()
     }
 }
 
@@ -115,25 +127,32 @@ pub fn generate(
 ) -> Result<Report, GenerateError> {
     check(world)?;
     let mut writer = LogWriter::create(out, world.format)?;
-    let span = world.days * rates::DAY;
-    let end = world.start.0 + span;
-    let mut rng = Rng::new(freshet_schema::hash::mix(world.seed, &[world.users, world.videos, world.events]));
-    let videos = Videos::new(world, end, &mut rng);
-    let tastes = Tastes::new(world.seed, world.start.0, videos.categories.clone());
-    let people = people::people(world, span, &mut rng);
-
-    for (event_id, (time, number, status)) in (1..).zip(videos.uploads(world.start.0)) {
-        writer.write(&Event::Upload(videos.upload(time, number, status, event_id)))?;
-    }
-    let mut simulation = Simulation::new(world, span, &videos, &tastes, people, rng);
-    simulation.run(&mut |event| writer.write(event), progress)?;
-    let behaviour = simulation.behaviour;
+    let (videos, tastes, behaviour) = play(world, &mut |event| writer.write(event), progress)?;
     let summary = writer.finish()?;
     if world.truth {
-        write_truth(world, end, &tastes, &videos, &out.join("truth"))?;
+        write_truth(world, world.end(), &tastes, &videos, &out.join("truth"))?;
     }
     let written = EventKind::ALL.map(|kind| (kind.folder(), summary.records(kind))).into_iter();
     Ok(Report { written: written.filter(|(_, count)| *count > 0).collect(), behaviour })
+}
+
+/// Makes the world and hands its events to `sink`, the uploads first and then everything in the order in which it arrives.
+fn play<E>(
+    world: &World,
+    sink: &mut simulate::Sink<'_, E>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(Videos, Tastes, Behaviour), E> {
+    let mut rng = Rng::new(freshet_schema::hash::mix(world.seed, &[world.users, world.videos, world.events]));
+    let videos = Videos::new(world, world.end(), &mut rng);
+    let tastes = Tastes::new(world.seed, world.start.0, videos.categories.clone());
+    let people = people::people(world, world.span(), &mut rng);
+    for (event_id, (time, number, status)) in (1..).zip(videos.uploads(world.start.0)) {
+        sink(&Event::Upload(videos.upload(time, number, status, event_id)))?;
+    }
+    let mut simulation = Simulation::new(world, world.span(), &videos, &tastes, people, rng);
+    simulation.run(sink, progress)?;
+    let behaviour = simulation.behaviour;
+    Ok((videos, tastes, behaviour))
 }
 
 fn check(world: &World) -> Result<(), GenerateError> {

@@ -64,7 +64,8 @@ impl<'a> Cell<'a> {
 }
 
 impl<'a> Field<'a> {
-    fn refuse(&self, reason: &'static str, what: &str) -> Refusal {
+    /// Why the row is not used: this value where `what` was expected.
+    pub fn refuse(&self, reason: &'static str, what: &str) -> Refusal {
         let value = match self.cell {
             Cell::Missing => "nothing".to_owned(),
             Cell::Unsigned(n) => n.to_string(),
@@ -123,6 +124,12 @@ impl<'a> Field<'a> {
             (_, Some(1.0)) => Ok(Some(true)),
             _ => Err(self.refuse("not_a_flag", "0, 1, true or false")),
         }
+    }
+
+    /// A probability of something that happened: above 0 and up to 1.
+    pub fn probability(&self) -> Result<f64, Refusal> {
+        let number = self.cell.number().filter(|p| *p > 0.0 && *p <= 1.0);
+        number.ok_or_else(|| self.refuse("out_of_range", "a number above 0 and up to 1"))
     }
 
     /// A number from 0 in units of `1 / scale`, rounded; seconds become milliseconds with a scale of 1,000.

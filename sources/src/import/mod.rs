@@ -19,6 +19,7 @@ mod globo;
 mod kuairand;
 mod kuairec;
 mod microlens;
+pub mod pairs;
 mod report;
 mod shape;
 mod shortvideo;
