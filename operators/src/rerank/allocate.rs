@@ -151,7 +151,7 @@ impl<'a> Allocator<'a> {
         while eligible < pool && at < depth {
             let Some(number) = self.queue.get(at) else { break };
             at += 1;
-            if self.may_draw(policy, number) && self.fits_category(number) && !self.like_neighbour(number) {
+            if self.fits_category(number) && self.may_draw(policy, number) && !self.like_neighbour(number) {
                 eligible += 1;
                 let lot = (self.draws.lot(place, self.queue.content(number).video), number);
                 least = Some(least.map_or(lot, |other: (u64, Number)| other.min(lot)));

@@ -24,6 +24,8 @@ pub(super) struct Looked {
     pub(super) category: u32,
     /// The creator's number.
     pub(super) creator: u32,
+    /// What its near-duplicates share; 0 where it has none. Kept here, as it is asked for at every place.
+    twin: u64,
     /// Places that the creator had when the score was computed.
     count: u32,
     /// Norm of the vector, once it was asked for.
@@ -135,7 +137,7 @@ impl<'a> Queue<'a> {
         let category = self.categories.number(content.category);
         let creator = self.creators.number(content.creator);
         let looked = &mut self.looked[number];
-        (looked.category, looked.creator) = (category, creator);
+        (looked.category, looked.creator, looked.twin) = (category, creator, content.twin);
         if self.last_watched.contains(&content.video) {
             looked.out = Some(Rule::Watched);
         } else if !self.videos.insert(content.video) {
@@ -158,8 +160,9 @@ impl<'a> Queue<'a> {
         scaled(self.order[number].score, self.creators.factor(self.looked[number].creator))
     }
 
+    /// Whether a near-duplicate of a candidate that was looked at has a place.
     pub(super) fn is_twin_of_placed(&self, number: Number) -> bool {
-        let twin = self.content(number).twin;
+        let twin = self.looked[number].twin;
         twin != 0 && self.placed_twins.contains(&twin)
     }
 
@@ -185,6 +188,7 @@ impl<'a> Queue<'a> {
             }
             self.looked[number].category = self.categories.number(content.category);
             self.looked[number].creator = self.creators.number(content.creator);
+            self.looked[number].twin = content.twin;
         }
         let Looked { placed, out, .. } = self.looked[number];
         !placed && out.is_none() && !self.is_twin_of_placed(number)
