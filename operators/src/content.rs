@@ -54,6 +54,8 @@ pub struct Content {
     pub space: u64,
     /// The content vector.
     pub vector: Quantised,
+    /// Alike for videos with the same sound and the same caption ([`twin`]); 0 where either is missing.
+    pub twin: u64,
 }
 
 impl Content {
@@ -71,6 +73,7 @@ impl Content {
             facets: Vec::new(),
             space: 0,
             vector: Quantised::zero(),
+            twin: 0,
         }
     }
 
@@ -168,6 +171,44 @@ impl Embedder {
             facets,
             space: hash::text(space),
             vector,
+            twin: twin(upload),
         }
+    }
+}
+
+/// The hash of an upload's sound and caption, by which near-duplicates are known; 0 where there is no sound or the caption
+/// has no letter or digit. Case, punctuation and spaces do not matter, as they are what a copy changes first.
+#[must_use]
+pub fn twin(upload: &Upload) -> u64 {
+    let Some(sound) = upload.sound_id else { return 0 };
+    let caption = upload.caption.to_lowercase();
+    let words: Vec<&str> = caption.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).collect();
+    if words.is_empty() {
+        return 0;
+    }
+    hash::mix(hash::text(&words.join(" ")), &[sound.0]).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use freshet_schema::SoundId;
+
+    #[test]
+    fn twins_have_the_same_sound_and_the_same_words() {
+        let upload = |sound: Option<u64>, caption: &str| Upload {
+            sound_id: sound.map(SoundId),
+            caption: caption.to_owned(),
+            ..Upload::default()
+        };
+        let first = twin(&upload(Some(7), "My CAT, again!"));
+        assert_ne!(first, 0);
+        assert_eq!(twin(&upload(Some(7), "  my cat again")), first);
+        assert_ne!(twin(&upload(Some(8), "my cat again")), first);
+        assert_ne!(twin(&upload(Some(7), "my cats again")), first);
+        assert_eq!(twin(&upload(None, "my cat again")), 0);
+        assert_eq!(twin(&upload(Some(7), "!!! ...")), 0);
+        let made = Embedder::new(1).content(&upload(Some(7), "my cat again"));
+        assert_eq!(made.twin, first);
     }
 }

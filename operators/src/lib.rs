@@ -6,7 +6,7 @@
 //!
 //! In the order of the flow: [`enrich`] (interaction x video as of now), [`users`] and [`history`] (counting, forgetting,
 //! dirty users), [`windows`] and [`sums`] (statistics), [`publish`] (baselines, creator scores, skip thresholds), [`shelf`]
-//! (pools and candidates), [`rank`] and [`lists`] (records), [`pools`] and [`groups`] (what strangers get).
+//! (pools and candidates), [`rank`], [`rerank`] and [`lists`] (records), [`pools`] and [`groups`] (what strangers get).
 
 pub mod boundary;
 pub mod coengage;
@@ -29,6 +29,7 @@ pub mod profile;
 pub mod publish;
 pub mod rank;
 pub mod request;
+pub mod rerank;
 pub mod row;
 pub mod runtime;
 pub mod score;

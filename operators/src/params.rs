@@ -31,6 +31,8 @@ pub struct Params {
     pub learning: Learning,
     /// Lists.
     pub feed: Feed,
+    /// Re-ranking.
+    pub rerank: Rerank,
 }
 
 /// Interactions that come before their upload.
@@ -177,6 +179,73 @@ pub struct Feed {
     pub dropped_kept: usize,
 }
 
+/// Re-ranking: which places of a list are drawn, and what lowers or raises a candidate beside its score.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rerank {
+    /// Share of the list that goes to what is unlike the user's last videos, in [0, 1] (seed 004, 7.3: 10-20 %).
+    pub novelty_share: f64,
+    /// The same share at most, where the user tires of the running session; at least `novelty_share`.
+    pub novelty_max_share: f64,
+    /// In the head of the list every so many places one is for novelty.
+    pub novelty_every: usize,
+    /// Places of the head; behind it the rest of the share is spread evenly.
+    pub novelty_head: usize,
+    /// A candidate is compared with so many of the videos last watched.
+    pub novelty_last: usize,
+    /// It is new where its greatest cosine with them is below this.
+    pub novelty_below: f64,
+    /// A place is drawn from so many of the best candidates that may have it.
+    pub draw_pool: usize,
+    /// Greatest cosine of two neighbours (seed 004, 8.3 calls it a minimum and uses it as a maximum).
+    pub similarity_cap: f64,
+    /// The score of a creator's n-th video in a list is multiplied by this to the power of n - 1, in (0, 1].
+    pub creator_decay: f64,
+    /// So many of the last interactions are read for fatigue.
+    pub fatigue_last: usize,
+    /// Half-life of fast skips and of what speaks against them.
+    pub fatigue_half_life: u64,
+    /// Half-life of dislikes.
+    pub dislike_half_life: u64,
+    /// A dislike weighs as much as so many fast skips.
+    pub dislike_weight: f64,
+    /// Interactions without a skip that every creator, category and hashtag is credited with.
+    pub fatigue_prior: f64,
+    /// Above this fatigue a video's score is lowered as a whole, in [0, 1]; 1 never.
+    pub fatigue_strong: f64,
+    /// The score of what shares something with a new user's first positives is multiplied by this (seed 004, 7.2).
+    pub taste_boost: f64,
+    /// The boost is full up to so many interactions.
+    pub taste_full: usize,
+    /// From so many interactions on there is none.
+    pub taste_until: usize,
+}
+
+impl Default for Rerank {
+    fn default() -> Self {
+        Self {
+            novelty_share: 0.15,
+            novelty_max_share: 0.3,
+            novelty_every: 5,
+            novelty_head: 20,
+            novelty_last: 50,
+            // With the built-in embedder two videos of one category and nothing else in common have about 0.24.
+            novelty_below: 0.3,
+            draw_pool: 20,
+            similarity_cap: 0.7,
+            creator_decay: 0.85,
+            fatigue_last: 200,
+            fatigue_half_life: 12 * HOUR,
+            dislike_half_life: 14 * DAY,
+            dislike_weight: 10.0,
+            fatigue_prior: 3.0,
+            fatigue_strong: 0.5,
+            taste_boost: 1.5,
+            taste_full: 5,
+            taste_until: 10,
+        }
+    }
+}
+
 impl Default for Params {
     fn default() -> Self {
         Self {
@@ -241,6 +310,7 @@ impl Default for Params {
                 pool_length: 100,
                 dropped_kept: 200,
             },
+            rerank: Rerank::default(),
         }
     }
 }

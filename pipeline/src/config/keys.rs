@@ -167,6 +167,25 @@ keys! {
     "feed.pools_every", "pools and new-user lists are published at multiples of this", |c| Duration(&mut c.params.feed.pools_every, SECOND, 7 * DAY);
     "feed.pool_length", "places of a published pool", |c| Count(&mut c.params.feed.pool_length, 1, 10_000);
     "feed.dropped_kept", "dropped candidates that are kept for the explanation", |c| Count(&mut c.params.feed.dropped_kept, 0, 10_000);
+
+    "rerank.novelty_share", "share of a list that goes to what is unlike the user's last videos", |c| Real(&mut c.params.rerank.novelty_share, 0.0, 0.5);
+    "rerank.novelty_max_share", "the same at most, where the user skips fast in the running session", |c| Real(&mut c.params.rerank.novelty_max_share, 0.0, 0.5);
+    "rerank.novelty_every", "in the head of a list every so many places one is for novelty", |c| Count(&mut c.params.rerank.novelty_every, 2, 1_000);
+    "rerank.novelty_head", "places of the head; behind it the rest of the share is spread evenly", |c| Count(&mut c.params.rerank.novelty_head, 0, 1_000);
+    "rerank.novelty_last", "videos last watched that a candidate must be unlike to count as new", |c| Count(&mut c.params.rerank.novelty_last, 1, 1_000);
+    "rerank.novelty_below", "a candidate is new where its greatest cosine with those is below this", |c| Real(&mut c.params.rerank.novelty_below, -1.0, 1.0);
+    "rerank.draw_pool", "a place is drawn from so many of the best candidates that may have it", |c| Count(&mut c.params.rerank.draw_pool, 1, 1_000);
+    "rerank.similarity_cap", "greatest cosine of two neighbours; 1 allows everything", |c| Real(&mut c.params.rerank.similarity_cap, -1.0, 1.0);
+    "rerank.creator_decay", "factor on a score for each earlier video of its creator in the list", |c| Real(&mut c.params.rerank.creator_decay, 0.01, 1.0);
+    "rerank.fatigue_last", "last interactions that are read for fatigue", |c| Count(&mut c.params.rerank.fatigue_last, 0, 10_000);
+    "rerank.fatigue_half_life", "half-life of fast skips", |c| Duration(&mut c.params.rerank.fatigue_half_life, MINUTE, 365 * DAY);
+    "rerank.dislike_half_life", "half-life of dislikes", |c| Duration(&mut c.params.rerank.dislike_half_life, MINUTE, 3_650 * DAY);
+    "rerank.dislike_weight", "fast skips that a dislike weighs as much as", |c| Real(&mut c.params.rerank.dislike_weight, 0.0, 1_000.0);
+    "rerank.fatigue_prior", "interactions without a skip that each creator, category and hashtag is credited with", |c| Real(&mut c.params.rerank.fatigue_prior, 0.1, 1_000.0);
+    "rerank.fatigue_strong", "above this fatigue a score is lowered as a whole; 1 never", |c| Real(&mut c.params.rerank.fatigue_strong, 0.0, 1.0);
+    "rerank.taste_boost", "factor on what shares something with a new user's first positives", |c| Real(&mut c.params.rerank.taste_boost, 1.0, 10.0);
+    "rerank.taste_full", "the boost is full up to so many interactions", |c| Count(&mut c.params.rerank.taste_full, 0, 1_000);
+    "rerank.taste_until", "from so many interactions on there is no boost", |c| Count(&mut c.params.rerank.taste_until, 0, 1_000);
 }
 
 /// The sections, in the order of the table.

@@ -114,6 +114,23 @@ pub fn check(
             "make it at most category_window",
         );
     }
+    let rerank = &config.params.rerank;
+    if rerank.novelty_max_share < rerank.novelty_share {
+        wrong(
+            "rerank.novelty_max_share",
+            format!("{:?}", rerank.novelty_max_share),
+            format!("less than rerank.novelty_share = {:?}", rerank.novelty_share),
+            "make it at least novelty_share; the seed's share doubled is 0.3",
+        );
+    }
+    if rerank.taste_until < rerank.taste_full {
+        wrong(
+            "rerank.taste_until",
+            rerank.taste_until.to_string(),
+            format!("less than rerank.taste_full = {}", rerank.taste_full),
+            "the boost ends after it was full: make it at least taste_full",
+        );
+    }
     if config.input.dir == config.store.dir {
         wrong(
             "store.dir",

@@ -72,6 +72,17 @@ fn all_mistakes_are_told_at_once_with_their_lines() {
 }
 
 #[test]
+fn the_keys_of_re_ranking_must_fit_each_other() {
+    let found = mistakes("[rerank]\nnovelty_share = 0.4\ntaste_full = 20\n");
+    let told: Vec<(&str, &str)> = found.iter().map(|m| (m.key.as_str(), m.what.as_str())).collect();
+    let expected = [
+        ("rerank.novelty_max_share", "less than rerank.novelty_share = 0.4"),
+        ("rerank.taste_until", "less than rerank.taste_full = 20"),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn a_key_of_another_section_is_pointed_to() {
     assert_eq!(mistakes("[score]\npools_every = \"1h\"\n")[0].remedy, "did you mean feed.pools_every?");
     assert_eq!(mistakes("length = 3\n")[0].remedy, "put it under [feed]");

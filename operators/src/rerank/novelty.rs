@@ -1,0 +1,101 @@
+//! New is what is unlike all of the videos last watched: the greatest cosine with them is below a threshold.
+//!
+//! Fifty comparisons a candidate are the dearest part of re-ranking, and the question is a rough one. So they are made over
+//! the prefix that short-term interest lives in, from one block of wide numbers, and stop at the first video that is too
+//! near. A prefix of 128 dimensions gives a cosine to within some 0.09 (its standard deviation for unlike videos).
+
+use freshet_learning::{Quantised, SHORT_DIMS};
+
+use crate::content::Content;
+use crate::row::Row;
+
+/// A vector's prefix in sixteen bits: the form in which a processor multiplies and adds at once.
+type Wide = [i16; SHORT_DIMS];
+
+fn wide(vector: &Quantised) -> Wide {
+    std::array::from_fn(|at| i16::from(vector.0[at]))
+}
+
+fn dot(a: &Wide, b: &Wide) -> i32 {
+    a.iter().zip(b).map(|(x, y)| i32::from(*x) * i32::from(*y)).sum()
+}
+
+fn norm(a: &Wide) -> f64 {
+    f64::from(dot(a, a)).sqrt()
+}
+
+/// The videos last watched, as far as they have vectors.
+pub struct LastWatched {
+    videos: Vec<(u64, f64, Wide)>,
+}
+
+impl LastWatched {
+    /// Of the last `count` rows, which are in order of time.
+    #[must_use]
+    pub fn of(rows: &[Row], count: usize) -> Self {
+        let mut videos = Vec::with_capacity(count.min(rows.len()));
+        for row in rows.iter().rev().take(count) {
+            let prefix = wide(&row.content.vector);
+            let norm = norm(&prefix);
+            if norm > 0.0 {
+                videos.push((row.content.space, norm, prefix));
+            }
+        }
+        Self { videos }
+    }
+
+    /// The cosines with those that the content can be compared with, the latest first.
+    fn cosines(&self, content: &Content) -> impl Iterator<Item = f64> {
+        let prefix = wide(&content.vector);
+        let own = norm(&prefix);
+        let comparable = move |space: u64| own > 0.0 && space == content.space;
+        self.videos
+            .iter()
+            .filter(move |(space, ..)| comparable(*space))
+            .map(move |(_, norm, other)| f64::from(dot(&prefix, other)) / (own * norm))
+    }
+
+    /// The greatest cosine with them, in [-1, 1]; `None` where there is none to compare with.
+    #[must_use]
+    pub fn nearest(&self, content: &Content) -> Option<f64> {
+        self.cosines(content).reduce(f64::max)
+    }
+
+    /// Whether the greatest cosine is below `below`. What cannot be compared is not known to be new.
+    #[must_use]
+    pub fn is_new(&self, content: &Content, below: f64) -> bool {
+        let mut compared = false;
+        for cosine in self.cosines(content) {
+            if cosine >= below {
+                return false;
+            }
+            compared = true;
+        }
+        compared
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rerank::testing::{Signal, content_at, row};
+
+    #[test]
+    fn new_is_what_is_unlike_each_of_the_last() {
+        let rows: Vec<Row> = [90.0, 0.0, 20.0]
+            .iter()
+            .enumerate()
+            .map(|(n, angle)| row(content_at(n as u64, *angle), n as u64, Signal::Watched))
+            .collect();
+        let last = LastWatched::of(&rows, 2);
+        let at = |angle: f32| content_at(9, angle);
+        assert!((last.nearest(&at(50.0)).expect("comparable") - 30f64.to_radians().cos()).abs() < 0.01);
+        assert!(last.is_new(&at(100.0), 0.3));
+        assert!(!last.is_new(&at(80.0), 0.3));
+        // The one at 90 degrees counts only while it is among the last.
+        assert!(!LastWatched::of(&rows, 3).is_new(&at(100.0), 0.3));
+        let elsewhere = Content { space: 99, ..at(100.0) };
+        assert_eq!((last.nearest(&elsewhere), last.is_new(&elsewhere, 0.3)), (None, false));
+        assert!(!LastWatched::of(&[], 50).is_new(&at(100.0), 0.3));
+    }
+}

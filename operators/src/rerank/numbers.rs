@@ -1,0 +1,21 @@
+//! Small numbers for identifiers, so that counts by creator or category are a look into an array.
+
+use rustc_hash::FxHashMap;
+
+/// The number of what is unknown: no rule counts it.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// Numbers given in the order of first mention.
+#[derive(Default)]
+pub(super) struct Numbers(FxHashMap<u64, u32>);
+
+impl Numbers {
+    /// The number of `id`; [`NONE`] for 0, which stands for an unknown one.
+    pub(super) fn of(&mut self, id: u64) -> u32 {
+        if id == 0 {
+            return NONE;
+        }
+        let next = self.0.len() as u32;
+        *self.0.entry(id).or_insert(next)
+    }
+}

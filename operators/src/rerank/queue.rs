@@ -1,0 +1,234 @@
+//! The candidates that have no place yet, best first, looked at only as far as somebody asks.
+//!
+//! A creator's places lower the scores of the creator's other candidates, so the order changes with each place. Scores only
+//! fall: a candidate keeps the score it was last compared by, and when it comes to the front with a score that no longer holds
+//! it is moved back ("lazy greedy", Minoux 1978). So a place costs what is looked at, not what there is.
+
+use rustc_hash::FxHashSet;
+
+use super::adjust::Adjusted;
+use super::category::CategoryWindow;
+use super::creator::{Creators, scaled};
+use super::similarity::Measured;
+use super::{Context, Entry, Rule, Rules};
+use crate::content::Content;
+use crate::params::Params;
+
+/// A candidate's number: its index in the adjusted order.
+pub(super) type Number = usize;
+
+/// What is known of a candidate that was looked at.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Looked {
+    /// The category's number.
+    pub(super) category: u32,
+    /// The creator's number.
+    pub(super) creator: u32,
+    /// What its near-duplicates share; 0 where it has none. Kept here, as it is asked for at every place.
+    twin: u64,
+    /// Places that the creator had when the score was computed.
+    count: u32,
+    /// Norm of the vector, once it was asked for.
+    norm: Option<f64>,
+    /// Whether it is unlike what was watched last, once that was asked for.
+    pub(super) is_new: Option<bool>,
+    /// The rules that held it back so far.
+    pub(super) passed: Rules,
+    /// It is out for good, by this rule.
+    out: Option<Rule>,
+    /// It has a place.
+    pub(super) placed: bool,
+}
+
+/// See the module.
+pub(super) struct Queue<'a> {
+    entries: &'a [Entry<'a>],
+    order: &'a [Adjusted],
+    /// The first of the order that was not looked at.
+    next: Number,
+    looked: Vec<Looked>,
+    /// Looked at and without a place: the score it was last compared by, and its number. Best first.
+    waiting: Vec<(f32, Number)>,
+    /// Near-duplicates of what has a place.
+    twins: Vec<Number>,
+    last_watched: Vec<u64>,
+    videos: FxHashSet<u64>,
+    placed_twins: FxHashSet<u64>,
+    pub(super) categories: CategoryWindow,
+    pub(super) creators: Creators,
+}
+
+fn precedes(a: (f32, Number), b: (f32, Number)) -> bool {
+    a.0 > b.0 || (a.0 == b.0 && a.1 < b.1)
+}
+
+impl<'a> Queue<'a> {
+    pub(super) fn new(
+        entries: &'a [Entry<'a>],
+        order: &'a [Adjusted],
+        context: &Context<'_>,
+        params: &Params,
+    ) -> Self {
+        let last = context.rows.iter().rev().take(params.feed.no_repeat_last);
+        Self {
+            entries,
+            order,
+            next: 0,
+            looked: vec![Looked::default(); order.len()],
+            waiting: Vec::new(),
+            twins: Vec::new(),
+            last_watched: last.map(|row| row.content.video).collect(),
+            videos: FxHashSet::default(),
+            placed_twins: FxHashSet::default(),
+            categories: CategoryWindow::new(params.feed.per_category, params.feed.category_window),
+            creators: Creators::new(params.rerank.creator_decay),
+        }
+    }
+
+    pub(super) fn entry(&self, number: Number) -> &'a Entry<'a> {
+        &self.entries[self.order[number].account.entry]
+    }
+
+    pub(super) fn content(&self, number: Number) -> &'a Content {
+        self.entry(number).content
+    }
+
+    pub(super) fn looked(&mut self, number: Number) -> &mut Looked {
+        &mut self.looked[number]
+    }
+
+    /// The `at`-th best of those without a place, given that those before it were asked for since the last place was given.
+    /// What is out for good is not among them.
+    pub(super) fn get(&mut self, at: usize) -> Option<Number> {
+        loop {
+            let head = self.order.get(self.next).map(|adjusted| (adjusted.score, self.next));
+            let Some((score, number)) = self.waiting.get(at).copied() else {
+                head?;
+                self.look_at_next(at);
+                continue;
+            };
+            if head.is_some_and(|head| precedes(head, (score, number))) {
+                self.look_at_next(at);
+            } else if self.is_twin_of_placed(number) {
+                self.waiting.remove(at);
+                self.looked[number].out = Some(Rule::Twin);
+                self.twins.push(number);
+            } else if self.looked[number].count < self.creators.count(self.looked[number].creator) {
+                self.waiting.remove(at);
+                self.wait(at, number);
+            } else {
+                return Some(number);
+            }
+        }
+    }
+
+    /// Takes the next of the order in, behind the first `at` of those that wait.
+    fn look_at_next(&mut self, at: usize) {
+        let number = self.next;
+        self.next += 1;
+        if !self.looked[number].placed && self.look(number) {
+            self.wait(at, number);
+        }
+    }
+
+    /// Fills in what is known of a candidate; whether it may have a place at all.
+    fn look(&mut self, number: Number) -> bool {
+        let content = self.content(number);
+        let category = self.categories.number(content.category);
+        let creator = self.creators.number(content.creator);
+        let looked = &mut self.looked[number];
+        (looked.category, looked.creator, looked.twin) = (category, creator, content.twin);
+        if self.last_watched.contains(&content.video) {
+            looked.out = Some(Rule::Watched);
+        } else if !self.videos.insert(content.video) {
+            looked.out = Some(Rule::Twin);
+        }
+        self.looked[number].out.is_none()
+    }
+
+    /// Puts a candidate where its present score belongs, behind the first `at`.
+    fn wait(&mut self, at: usize, number: Number) {
+        let score = self.compared(number);
+        let looked = &mut self.looked[number];
+        looked.count = self.creators.count(looked.creator);
+        let behind = self.waiting[at..].partition_point(|other| precedes(*other, (score, number)));
+        self.waiting.insert(at + behind, (score, number));
+    }
+
+    /// What a candidate that was looked at is compared by at the next place.
+    pub(super) fn compared(&self, number: Number) -> f32 {
+        scaled(self.order[number].score, self.creators.factor(self.looked[number].creator))
+    }
+
+    /// Whether a near-duplicate of a candidate that was looked at has a place.
+    pub(super) fn is_twin_of_placed(&self, number: Number) -> bool {
+        let twin = self.looked[number].twin;
+        twin != 0 && self.placed_twins.contains(&twin)
+    }
+
+    /// The content with its norm.
+    pub(super) fn measured(&mut self, number: Number) -> Measured<'a> {
+        let content = self.content(number);
+        match self.looked[number].norm {
+            Some(norm) => Measured { content, norm },
+            None => {
+                let measured = Measured::new(content);
+                self.looked[number].norm = Some(measured.norm);
+                measured
+            }
+        }
+    }
+
+    /// Looks at a candidate ahead of its turn; whether it may have a place.
+    pub(super) fn look_ahead(&mut self, number: Number) -> bool {
+        if number >= self.next {
+            let content = self.content(number);
+            if self.last_watched.contains(&content.video) || self.videos.contains(&content.video) {
+                return false;
+            }
+            self.looked[number].category = self.categories.number(content.category);
+            self.looked[number].creator = self.creators.number(content.creator);
+            self.looked[number].twin = content.twin;
+        }
+        let Looked { placed, out, .. } = self.looked[number];
+        !placed && out.is_none() && !self.is_twin_of_placed(number)
+    }
+
+    /// Gives the next place to a candidate that was looked at.
+    pub(super) fn place(&mut self, number: Number) {
+        if let Some(at) = self.waiting.iter().position(|(_, other)| *other == number) {
+            self.waiting.remove(at);
+        }
+        let content = self.content(number);
+        let looked = &mut self.looked[number];
+        looked.placed = true;
+        looked.out = None;
+        let Looked { category, creator, .. } = *looked;
+        self.videos.insert(content.video);
+        if content.twin != 0 {
+            self.placed_twins.insert(content.twin);
+        }
+        self.categories.place(category);
+        self.creators.place(creator);
+    }
+
+    /// The best near-duplicate that was set aside.
+    pub(super) fn take_twin(&mut self) -> Option<Number> {
+        let best = self.twins.iter().enumerate().min_by_key(|(_, number)| **number)?.0;
+        Some(self.twins.swap_remove(best))
+    }
+
+    /// Whether its creator's places lower the score of a candidate that was looked at.
+    pub(super) fn has_lowered(&self, number: Number, looked: &Looked) -> bool {
+        number < self.next && self.creators.count(looked.creator) > 0
+    }
+
+    /// Those without a place, in the adjusted order, with the rule that put them out for good, if one did.
+    pub(super) fn left(&self) -> impl Iterator<Item = (Number, Looked, Option<Rule>)> {
+        let all = self.looked.iter().enumerate().filter(|(_, looked)| !looked.placed);
+        all.map(|(number, looked)| {
+            let twin = number < self.next && looked.out.is_none() && self.is_twin_of_placed(number);
+            (number, *looked, looked.out.or(twin.then_some(Rule::Twin)))
+        })
+    }
+}
