@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use freshet_schema::event::ServedItem;
-use freshet_schema::feed::{FeedItem, FeedRecord, Source, TrendingRecord, VideoCard};
+use freshet_schema::feed::{FeedItem, FeedRecord, SlotPolicy, Source, TrendingRecord, VideoCard};
 use freshet_schema::ids::decimal;
 use freshet_schema::store::{EVERYONE, Key};
 use freshet_schema::{Epoch, Event, EventId, Millis, Served, UserId};
@@ -246,13 +246,28 @@ fn to_feed_item(entry: Entry) -> FeedItem {
 fn policy(kind: ListKind, entry: &Entry) -> &'static str {
     match (entry, kind) {
         (Entry::Trending(_), _) => source_name(Source::Trending),
-        (Entry::Listed(_), ListKind::Own) => "rank",
-        (Entry::Listed(_), ListKind::NewUser | ListKind::None) => "new_user",
+        (Entry::Listed(item), kind) => match (item.policy(), kind) {
+            (SlotPolicy::Rank, _) => "rank",
+            (SlotPolicy::Novelty, _) => "novelty",
+            (SlotPolicy::Popular, _) => "popular",
+            (SlotPolicy::Explore, _) => "explore",
+            (SlotPolicy::Cohort, _) => "cohort",
+            // A list of an older release.
+            (SlotPolicy::Unspecified, ListKind::Own) => "rank",
+            (SlotPolicy::Unspecified, ListKind::NewUser | ListKind::None) => "new_user",
+        },
     }
 }
 
-/// Appends the page to the served log without waiting. Every slot is filled by a deterministic rule, so its propensity
-/// is 1.
+/// The chance with which the slot went to this video; 1 where a rule without chance decided.
+fn propensity(entry: &Entry) -> f32 {
+    match entry {
+        Entry::Listed(item) if item.propensity > 0.0 => item.propensity.min(1.0),
+        Entry::Listed(_) | Entry::Trending(_) => 1.0,
+    }
+}
+
+/// Appends the page to the served log without waiting.
 fn log_served(
     state: &ServerState,
     user: UserId,
@@ -269,7 +284,7 @@ fn log_served(
         items.push(ServedItem {
             video_id: entry.video(),
             position: u32::try_from(position).unwrap_or(u32::MAX),
-            propensity: 1.0,
+            propensity: propensity(entry),
             slot_policy: policy(kind, entry).to_owned(),
         });
     }

@@ -102,6 +102,16 @@ fn dropped_words(stage: Stage) -> (&'static str, String) {
         Stage::CategoryCap => {
             ("category_cap", "the rule of three videos a category left no place for it".to_owned())
         }
+        Stage::Twin => {
+            ("twin", "a near-duplicate of it, with the same sound and caption, has a place".to_owned())
+        }
+        Stage::Similarity => ("similarity", "it is too much like its neighbours".to_owned()),
+        Stage::Creator => ("creator", "its creator has places already".to_owned()),
+        Stage::Fatigue => ("fatigue", "the user has tired of what it shows".to_owned()),
+        Stage::Taste => {
+            ("taste", "others share something with what the user liked first, and passed it".to_owned())
+        }
+        Stage::Slot => ("slot", "a place that was drawn went to another".to_owned()),
         Stage::Length => ("length", "it ranked below the end of the list".to_owned()),
         Stage::Unspecified => {
             ("unspecified", "it was a candidate and was dropped by a stage of another release".to_owned())

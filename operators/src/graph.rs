@@ -15,6 +15,7 @@ use timely::dataflow::operators::vec::{Branch, Broadcast, Map};
 use timely::dataflow::operators::{Concatenate, ConnectLoop, Exchange, Feedback};
 use timely::dataflow::{Scope, StreamVec};
 
+use crate::account;
 use crate::coengage::Pair;
 use crate::content::Facet;
 use crate::cut::Cuts;
@@ -167,6 +168,10 @@ pub fn build<'s>(
     )
     .broadcast();
     published.clone().map(|p| UserIn::Skips(p.skip_below)).connect_loop(skips_loop);
+    let ranking = params.ranking.clone();
+    let heads = published
+        .clone()
+        .flat_map(move |p| if publisher { account::heads(&p, &ranking) } else { Vec::new() });
 
     // Dirty users and strangers ask; every worker answers from its shelves.
     let everyone = Arc::new(EVERYONE.to_owned());
@@ -263,9 +268,10 @@ pub fn build<'s>(
         Pools::new(params.feed.pool_length),
     );
 
-    let removed = users.removed.flat_map(|user| [Key::Feed(UserId(user)), Key::Dropped(UserId(user))]);
-    let changes = merge(scope, [lists.changes, pools, videos.cards, removed.map(|key| (key, None))])
-        .map(Leaving::Change);
+    let removed = users.removed.map(UserId);
+    let removed = removed.flat_map(|user| [Key::Feed(user), Key::Dropped(user), Key::Account(user)]);
+    let removed = removed.map(|key| (key, None));
+    let changes = merge(scope, [lists.changes, heads, pools, videos.cards, removed]).map(Leaving::Change);
     let answers = lists.answers.map(Leaving::Answer);
     let probed = lists.probed.map(Leaving::Probed);
     let waiting = videos.waiting.map(|(held, gave_way)| Leaving::Waiting(held, gave_way));

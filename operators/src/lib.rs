@@ -8,6 +8,7 @@
 //! dirty users), [`windows`] and [`sums`] (statistics), [`publish`] (baselines, creator scores, skip thresholds), [`shelf`]
 //! (pools and candidates), [`rank`], [`rerank`] and [`lists`] (records), [`pools`] and [`groups`] (what strangers get).
 
+pub mod account;
 pub mod boundary;
 pub mod coengage;
 pub mod content;

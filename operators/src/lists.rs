@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use freshet_schema::UserId;
-use freshet_schema::feed::{Dropped, DroppedRecord, FeedItem, FeedRecord, ScoreParts};
+use freshet_schema::feed::{Dropped, DroppedRecord, FeedItem, FeedRecord, ScoreParts, SlotPolicy};
 use freshet_schema::store::{Key, Value};
 use serde::{Deserialize, Serialize};
 
+use crate::account;
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
 use crate::examples::Described;
@@ -21,6 +22,7 @@ use crate::probe::{self, Probed};
 use crate::publish::Published;
 use crate::rank::{self, List, Placed, Scales, Scored};
 use crate::request::{Candidate, Parts, Purpose, Reply, Request, Subject};
+use crate::rerank::Policy;
 use crate::row::Group;
 use crate::scorer::features::Features;
 use crate::scorer::heads::Heads;
@@ -107,7 +109,7 @@ impl Stage for Lists {
             match (&subject, purpose) {
                 (Subject::User(user), Purpose::Ask { offered }) => {
                     let scored = rank::score(&scales, replies);
-                    let answer = answer(*user, scored, &request, &self.params);
+                    let answer = answer(*user, scored, &request, &scales);
                     if offered {
                         out.users.push((*user, answer.listed.as_slice().into()));
                     }
@@ -129,8 +131,8 @@ impl Stage for Lists {
                 (Subject::User(_), Purpose::List) | (Subject::Group(_), _) => {}
             }
             let scored = rank::score(&scales, replies);
-            let list = rank::place(scored, &request, &self.params);
-            let record = Value::Feed(feed(epoch, &request, &list)).encode();
+            let list = rank::place(scored, &scales);
+            let record = Value::Feed(feed(epoch, &request, &list, &self.heads)).encode();
             let videos = list.items.iter().map(|p| p.chosen.candidate.video()).collect();
             match subject {
                 Subject::Group(group) => {
@@ -142,6 +144,8 @@ impl Stage for Lists {
                         .then(|| Value::Dropped(dropped(epoch, user, &list)).encode());
                     out.changes.push((Key::Feed(UserId(user)), Some(record)));
                     out.changes.push((Key::Dropped(UserId(user)), dropped));
+                    let count = self.params.feed.explained;
+                    out.changes.push(account::record(user, epoch, &self.heads, &list, count));
                     out.users.push((user, videos));
                 }
             }
@@ -172,14 +176,14 @@ fn predicted(heads: &Heads, x: &Features) -> probe::Heads {
     probe::Heads { choice, watch, completion, rewatch, continuation, skip, like, long_view, watch_ms }
 }
 
-fn answer(user: u64, scored: Scored, request: &Request, params: &Params) -> Answer {
+fn answer(user: u64, scored: Scored, request: &Request, scales: &Scales) -> Answer {
     let scores = scored.scores();
-    let list = rank::place(scored, request, params);
+    let list = rank::place(scored, scales);
     let listed = list.items.iter().map(|p| p.chosen.candidate.video()).collect();
     Answer { user, scored: scores, listed, new_user: request.new_user }
 }
 
-fn feed(epoch: u64, request: &Request, list: &List) -> FeedRecord {
+fn feed(epoch: u64, request: &Request, list: &List, heads: &Heads) -> FeedRecord {
     FeedRecord {
         user_id: match request.subject {
             Subject::User(user) => user,
@@ -195,12 +199,20 @@ fn feed(epoch: u64, request: &Request, list: &List) -> FeedRecord {
         session_started_ms: request.session.map_or(0, |session| session.started),
         session_length: request.session.map_or(0, |session| session.length),
         since_last_ms: request.session.and_then(|session| session.since_last),
+        heads_version: heads.version,
     }
 }
 
 fn item(placed: &Placed, request: &Request) -> FeedItem {
     let part = |millionths: u32| millionths as f32 / 1e6;
     let Parts { similarity, quality, creator, freshness } = placed.chosen.candidate.parts;
+    let policy = match placed.slot.policy {
+        Policy::Rank => SlotPolicy::Rank,
+        Policy::Novelty => SlotPolicy::Novelty,
+        Policy::Popular => SlotPolicy::Popular,
+        Policy::Explore => SlotPolicy::Explore,
+        Policy::Cohort => SlotPolicy::Cohort,
+    };
     FeedItem {
         video_id: placed.chosen.candidate.video(),
         score: placed.chosen.value,
@@ -211,7 +223,9 @@ fn item(placed: &Placed, request: &Request) -> FeedItem {
             creator: part(creator),
             freshness: part(freshness),
         }),
-        moved_by: placed.moved_by.unwrap_or_default().to_owned(),
+        moved_by: account::names(placed.slot.moved),
+        policy: policy as i32,
+        propensity: placed.slot.propensity,
     }
 }
 

@@ -177,6 +177,8 @@ pub struct Feed {
     pub pool_length: usize,
     /// Dropped candidates that are kept for the explanation.
     pub dropped_kept: usize,
+    /// Items of a list whose account is stored for the explanation.
+    pub explained: usize,
 }
 
 /// Re-ranking: which places of a list are drawn, and what lowers or raises a candidate beside its score.
@@ -309,6 +311,7 @@ impl Default for Params {
                 pools_every: HOUR,
                 pool_length: 100,
                 dropped_kept: 200,
+                explained: 100,
             },
             rerank: Rerank::default(),
         }

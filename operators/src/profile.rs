@@ -89,6 +89,8 @@ pub fn request(
         asks,
         watched: Arc::clone(history.watched()),
         last_watched: rows.iter().rev().take(params.feed.no_repeat_last).map(|r| r.content.video).collect(),
+        recent: rows[rows.len().saturating_sub(params.rerank.novelty_last.max(params.feed.no_repeat_last))..]
+            .to_vec(),
         new_user,
         session: sessions::last(rows, params.interest.session_gap),
         group,
@@ -113,6 +115,7 @@ pub fn group_request(group: &Group, now: u64, params: &Params) -> Request {
         asks,
         watched: Arc::default(),
         last_watched: Vec::new(),
+        recent: Vec::new(),
         new_user: true,
         session: None,
         group: Arc::clone(group),

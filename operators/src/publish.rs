@@ -5,7 +5,7 @@
 //! still: otherwise one event would move a baseline and with it every score. They are made in one place; the inputs are
 //! sums, so what comes here is small.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use differential_dataflow::difference::{IsZero, Semigroup};
@@ -22,6 +22,9 @@ use crate::scorer::heads::Heads;
 use crate::scorer::learn::{self, Hours};
 use crate::sums::Sums;
 use crate::users::{INITIAL_SKIP_BELOW, SkipThresholds};
+
+/// Heads of so many versions are kept for explanations.
+const HEADS_KEPT: usize = 48;
 
 /// Fewest views of a duration class from which its skip threshold is read.
 const ENOUGH_VIEWS: i64 = 100;
@@ -56,6 +59,8 @@ pub struct Published {
     pub skip_below: SkipThresholds,
     /// Heads.
     pub heads: Arc<Heads>,
+    /// The version whose heads are not kept any longer.
+    pub retired: Option<u64>,
 }
 
 /// See the module.
@@ -63,6 +68,8 @@ pub struct Publish {
     score: Score,
     learning: Learning,
     hours: Hours,
+    /// Versions whose heads the store has.
+    kept: VecDeque<u64>,
     publication: Boundary,
     creators: FxHashMap<u64, Sums>,
     cohorts: BTreeMap<Cohort, Sums>,
@@ -79,6 +86,7 @@ impl Publish {
             score,
             learning,
             hours: Hours::default(),
+            kept: VecDeque::new(),
             publication: Boundary::default(),
             creators: FxHashMap::default(),
             cohorts: BTreeMap::new(),
@@ -116,6 +124,7 @@ impl Publish {
             creators,
             skip_below: skip_thresholds(&self.watched, self.score.skip_share),
             heads: Arc::new(self.hours.solve(version, self.now, &self.learning)),
+            retired: None,
         }
     }
 }
@@ -162,7 +171,9 @@ impl Stage for Publish {
         }
         if let Some(version) = self.publication.pass(self.now, self.score.publish_every) {
             self.hours.age(self.now, &self.learning);
-            out.push(Arc::new(self.publish(version)));
+            let retired = if self.kept.len() < HEADS_KEPT { None } else { self.kept.pop_front() };
+            self.kept.push_back(version);
+            out.push(Arc::new(Published { retired, ..self.publish(version) }));
         }
     }
 

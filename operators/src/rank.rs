@@ -7,13 +7,13 @@ use std::cmp::Reverse;
 
 use freshet_schema::feed::{Source, Stage as Dropped};
 use freshet_schema::hash;
-use rustc_hash::FxHashSet;
 
 use crate::params::Params;
 use crate::popularity::{STEP, add_term, decayed, log_sum};
 use crate::request::{ABSENT, Candidate, MAX_ASKS, Reply, Request, SourceId, Subject};
+use crate::rerank::{self, Context, Entry, Fatigue, Kind, Reranked, Rule, Slot, Taste};
 use crate::scorer::Scorer;
-use crate::scorer::features::{Features, Seed, features};
+use crate::scorer::features::{Counts, Features, Seed, features};
 use crate::scorer::heads::Heads;
 
 /// Watched videos named for the explanation, per source.
@@ -28,6 +28,8 @@ pub struct Weighed {
     pub asks: u8,
     /// What the heads see of it.
     pub x: Features,
+    /// How tired the user is of what it shows.
+    pub fatigue: f32,
     /// What an offer of it is worth.
     pub value: f32,
 }
@@ -37,8 +39,8 @@ pub struct Weighed {
 pub struct Placed {
     /// What stands there.
     pub chosen: Weighed,
-    /// The rule that moved it back from its place by score.
-    pub moved_by: Option<&'static str>,
+    /// How it came there.
+    pub slot: Slot,
 }
 
 impl Placed {
@@ -57,9 +59,6 @@ pub struct List {
     /// Best first.
     pub dropped: Vec<(u64, Dropped)>,
 }
-
-/// The name of the rule in [`Placed::moved_by`].
-pub const CATEGORY_RULE: &str = "category";
 
 /// All candidates of a request, before any rule places them.
 #[derive(Clone, Debug)]
@@ -90,6 +89,7 @@ pub struct Scales<'a> {
     params: &'a Params,
     request: &'a Request,
     seed: Seed,
+    fatigue: Fatigue,
 }
 
 impl<'a> Scales<'a> {
@@ -102,20 +102,26 @@ impl<'a> Scales<'a> {
         }
         let half_life = params.coengagement.half_life;
         let followed = log_sum(followed.into_iter()).map_or(0.0, |log| decayed(log, request.now, half_life));
-        Self { heads, params, request, seed: Seed { followed } }
+        let fatigue = Fatigue::of(&request.recent, request.now, params);
+        Self { heads, params, request, seed: Seed { followed }, fatigue }
     }
 
     /// What the heads see of a candidate.
     #[must_use]
     pub fn features(&self, candidate: &Candidate) -> Features {
-        let half_life = self.params.coengagement.half_life;
-        features(candidate, self.request, self.seed, |rank| decayed(rank * STEP, self.request.now, half_life))
+        let count = |half_life: u64| move |rank: i64| decayed(rank * STEP, self.request.now, half_life);
+        let counts = Counts {
+            popularity: count(self.params.score.popularity_half_life),
+            coengagement: count(self.params.coengagement.half_life),
+        };
+        features(candidate, self.request, self.seed, counts)
     }
 
     fn weigh(&self, candidate: Candidate, asks: u8) -> Weighed {
         let x = self.features(&candidate);
-        let value = self.heads.value(&x, 0.0, &self.params.ranking);
-        Weighed { candidate, asks, x, value }
+        let fatigue = self.fatigue.penalty(&candidate.content);
+        let value = self.heads.value(&x, fatigue, &self.params.ranking);
+        Weighed { candidate, asks, x, fatigue, value }
     }
 }
 
@@ -135,14 +141,33 @@ pub fn score(scales: &Scales, replies: Vec<Reply>) -> Scored {
 
 /// Makes the list of what was scored, by the rules.
 #[must_use]
-pub fn place(scored: Scored, request: &Request, params: &Params) -> List {
+pub fn place(scored: Scored, scales: &Scales) -> List {
     let Scored { pool, watched } = scored;
-    let (items, rest) = if request.new_user {
-        for_strangers(&pool, request, params)
-    } else {
-        spread(&pool, params.feed.length, params.feed.per_category, params.feed.category_window)
+    let Scales { request, params, fatigue, .. } = scales;
+    let (kind, subject) = match &request.subject {
+        Subject::User(user) if request.new_user => (Kind::NewUser, *user),
+        Subject::User(user) => (Kind::User, *user),
+        Subject::Group(group) => (Kind::Group, hash::text(group)),
     };
-    let mut dropped = rest;
+    let drawn = request.asks.iter().position(|ask| ask.source == SourceId::new(Source::Exploration));
+    let drawn = drawn.map(|ask| 1u8 << ask);
+    let entries: Vec<Entry> = pool
+        .iter()
+        .map(|c| Entry { score: c.value, content: &c.candidate.content, drawn: Some(c.asks) == drawn })
+        .collect();
+    let taste = Taste::of(&request.recent, params);
+    let context = Context {
+        kind,
+        subject,
+        now: request.now,
+        rows: &request.recent,
+        fatigue: fatigue.is_strong().then_some(fatigue),
+        taste: taste.is_known().then_some(&taste),
+        claims: &[],
+    };
+    let Reranked { slots, left } = rerank::rerank(&entries, &context, params);
+    let items =
+        slots.into_iter().map(|slot| Placed { chosen: pool[slot.account.entry].clone(), slot }).collect();
     // What was just watched comes first: it is what people ask about.
     let mut latest: Vec<u64> = Vec::new();
     for video in request.last_watched.iter().chain(&watched) {
@@ -151,9 +176,28 @@ pub fn place(scored: Scored, request: &Request, params: &Params) -> List {
         }
     }
     latest.truncate(params.feed.dropped_kept);
-    dropped.truncate(params.feed.dropped_kept - latest.len());
+    let room = params.feed.dropped_kept - latest.len();
+    let mut dropped: Vec<(u64, Dropped)> = left
+        .into_iter()
+        .take(room)
+        .map(|left| (pool[left.account.entry].candidate.video(), dropped_by(left.rule)))
+        .collect();
     dropped.extend(latest.into_iter().map(|video| (video, Dropped::Watched)));
     List { items, dropped }
+}
+
+fn dropped_by(rule: Rule) -> Dropped {
+    match rule {
+        Rule::Watched => Dropped::Watched,
+        Rule::Twin => Dropped::Twin,
+        Rule::Category => Dropped::CategoryCap,
+        Rule::Similarity => Dropped::Similarity,
+        Rule::Creator => Dropped::Creator,
+        Rule::Fatigue => Dropped::Fatigue,
+        Rule::Taste => Dropped::Taste,
+        Rule::Slot => Dropped::Slot,
+        Rule::Length => Dropped::Length,
+    }
 }
 
 /// The candidates that are within the quota of at least one source, with those sources and only their rank values there,
@@ -202,131 +246,12 @@ fn quotas(request: &Request, replies: Vec<Reply>) -> (Vec<(Candidate, u8)>, Vec<
     (all, watched)
 }
 
-/// Places `ranked` so that among any `window` neighbours at most `per_category` share a category. Where no candidate fits,
-/// the best one left is taken: a list that the rule would cut short is filled.
-fn spread(
-    ranked: &[Weighed],
-    length: usize,
-    per_category: usize,
-    window: usize,
-) -> (Vec<Placed>, Vec<(u64, Dropped)>) {
-    let mut items: Vec<Placed> = Vec::with_capacity(length.min(ranked.len()));
-    let mut taken = vec![false; ranked.len()];
-    let mut passed_over = vec![false; ranked.len()];
-    let mut first = 0;
-    while items.len() < length && first < ranked.len() {
-        let neighbours = &items[items.len().saturating_sub(window.saturating_sub(1))..];
-        let fits = |category: u64| {
-            category == 0
-                || neighbours.iter().filter(|p| p.chosen.candidate.content.category == category).count()
-                    < per_category
-        };
-        let fitting =
-            (first..ranked.len()).find(|at| !taken[*at] && fits(ranked[*at].candidate.content.category));
-        let chosen = fitting.unwrap_or(first);
-        for at in first..chosen {
-            passed_over[at] |= !taken[at];
-        }
-        taken[chosen] = true;
-        let moved_by = passed_over[chosen].then_some(CATEGORY_RULE);
-        items.push(Placed { chosen: ranked[chosen].clone(), moved_by });
-        while first < ranked.len() && taken[first] {
-            first += 1;
-        }
-    }
-    let rest = (0..ranked.len())
-        .filter(|at| !taken[*at])
-        .map(|at| {
-            (
-                ranked[at].candidate.video(),
-                if passed_over[at] { Dropped::CategoryCap } else { Dropped::Length },
-            )
-        })
-        .collect();
-    (items, rest)
-}
-
-/// How good a new user's candidate is: the preference of its source, the value there, its number.
-type Standing = (usize, Reverse<i64>, u64);
-
-/// A candidate with what orders it.
-type By<'a, T> = (T, &'a Weighed);
-
-/// A new user's candidates: those of a source that says something, best first, and those drawn to explore with the value of
-/// the draw, best first. A candidate can be both.
-fn by_standing<'a>(pool: &'a [Weighed], request: &Request) -> (Vec<By<'a, Standing>>, Vec<By<'a, i64>>) {
-    let ask_of = |source: Source| request.asks.iter().position(|a| a.source == SourceId::new(source));
-    let preferred: Vec<usize> =
-        [Source::Followed, Source::Hashtag, Source::Demographic, Source::Sound, Source::Trending]
-            .into_iter()
-            .filter_map(ask_of)
-            .collect();
-    // The first source that has the video speaks for it.
-    let standing = |c: &Candidate| {
-        let best = preferred.iter().enumerate().find(|(_, ask)| c.ranks[**ask] != ABSENT);
-        best.map(|(n, ask)| (n, Reverse(c.ranks[*ask]), c.video()))
-    };
-    let mut popular: Vec<_> =
-        pool.iter().filter_map(|entry| Some((standing(&entry.candidate)?, entry))).collect();
-    popular.sort_unstable_by_key(|(standing, _)| *standing);
-    let drawn = |c: &Candidate| ask_of(Source::Exploration).map_or(ABSENT, |ask| c.ranks[ask]);
-    let mut explore: Vec<_> = pool
-        .iter()
-        .map(|entry| (drawn(&entry.candidate), entry))
-        .filter(|(value, _)| *value != ABSENT)
-        .collect();
-    explore.sort_unstable_by_key(|(value, c)| (Reverse(*value), c.candidate.video()));
-    (popular, explore)
-}
-
-/// The list of somebody without history (seed 002: seven popular and three to explore of ten, shuffled). In each block of
-/// ten, `new_user_popular` of the places go to the best of the demographic group, filled up from what was asked for and from
-/// the global trend, and the rest to a draw from all videos; the block is shuffled by a seeded hash.
-fn for_strangers(pool: &[Weighed], request: &Request, params: &Params) -> (Vec<Placed>, Vec<(u64, Dropped)>) {
-    const BLOCK: usize = 10;
-    let (popular, explore) = by_standing(pool, request);
-    let (kind, subject) = match &request.subject {
-        Subject::User(user) => (0, *user),
-        Subject::Group(group) => (1, hash::text(group)),
-    };
-    let share = (params.feed.new_user_popular * BLOCK as f64).round() as usize;
-    let mut popular = popular.into_iter().map(|(_, entry)| entry);
-    let mut explore = explore.into_iter().map(|(_, entry)| entry);
-    let mut used: FxHashSet<u64> = FxHashSet::default();
-    let mut items: Vec<Placed> = Vec::new();
-    while items.len() < params.feed.length {
-        let mut block: Vec<Placed> = Vec::with_capacity(BLOCK);
-        let mut fill = |from: &mut dyn Iterator<Item = &Weighed>, wanted: usize, block: &mut Vec<Placed>| {
-            while block.len() < wanted {
-                let Some(chosen) = from.next() else { break };
-                if used.insert(chosen.candidate.video()) {
-                    block.push(Placed { chosen: chosen.clone(), moved_by: None });
-                }
-            }
-        };
-        fill(&mut popular, share, &mut block);
-        fill(&mut explore, BLOCK, &mut block);
-        fill(&mut popular, BLOCK, &mut block);
-        if block.is_empty() {
-            break;
-        }
-        block.sort_unstable_by_key(|p| hash::mix(params.seed, &[kind, subject, p.chosen.candidate.video()]));
-        items.append(&mut block);
-    }
-    let beyond = items.split_off(items.len().min(params.feed.length));
-    let mut rest: Vec<u64> = beyond.into_iter().map(|p| p.chosen.candidate.video()).collect();
-    let mut left: Vec<u64> = pool.iter().map(|c| c.candidate.video()).filter(|v| !used.contains(v)).collect();
-    left.sort_unstable();
-    rest.append(&mut left);
-    (items, rest.into_iter().map(|video| (video, Dropped::Length)).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::content::Content;
     use crate::request::{Ask, Purpose};
-    use crate::scorer::features::{FEATURES, Taste};
+    use crate::scorer::features::{self, FEATURES};
     use std::sync::Arc;
 
     fn candidate(video: u64, score: u32, category: u64) -> Weighed {
@@ -334,32 +259,7 @@ mod tests {
         ranks[0] = i64::from(score);
         let content = Arc::new(Content { category, ..Content::unknown(video) });
         let candidate = Candidate { content, ranks, ..Candidate::unknown(video) };
-        Weighed { candidate, asks: 1, x: Features([0; FEATURES]), value: score as f32 }
-    }
-
-    fn videos(items: &[Placed]) -> Vec<u64> {
-        items.iter().map(|p| p.chosen.candidate.video()).collect()
-    }
-
-    #[test]
-    fn at_most_three_of_a_category_among_ten() {
-        let ranked: Vec<_> =
-            (0..30).map(|n| candidate(n, 1000 - n as u32, if n < 15 { 1 } else { n })).collect();
-        let (items, _) = spread(&ranked, 20, 3, 10);
-        for window in items.windows(10) {
-            assert!(window.iter().filter(|p| p.chosen.candidate.content.category == 1).count() <= 3);
-        }
-        assert_eq!(videos(&items)[..4], [0, 1, 2, 15]);
-        assert_eq!(items[10].moved_by, Some(CATEGORY_RULE));
-        assert_eq!(items[3].moved_by, None);
-    }
-
-    #[test]
-    fn a_list_that_the_rule_would_cut_short_is_filled() {
-        let ranked: Vec<_> = (0..30).map(|n| candidate(n, 1000 - n as u32, 1)).collect();
-        let (items, rest) = spread(&ranked, 20, 3, 10);
-        assert_eq!(videos(&items), (0..20).collect::<Vec<_>>());
-        assert_eq!(rest.len(), 10);
+        Weighed { candidate, asks: 1, x: Features([0; FEATURES]), fatigue: 0.0, value: score as f32 }
     }
 
     fn request(new_user: bool, asks: &[(Source, usize)]) -> Request {
@@ -370,10 +270,11 @@ mod tests {
             wanted: Vec::new(),
             now: 0,
             query: None,
-            taste: Taste::default(),
+            taste: features::Taste::default(),
             seed: None,
             asks: asks.iter().map(ask).collect(),
             watched: Arc::default(),
+            recent: Vec::new(),
             last_watched: Vec::new(),
             new_user,
             session: None,
@@ -389,29 +290,6 @@ mod tests {
         let scores = values.map(ordered);
         assert!(scores.is_sorted_by(|a, b| a < b), "{scores:?}");
         assert_eq!(ordered(-0.0), ordered(0.0));
-    }
-
-    #[test]
-    fn strangers_get_the_popular_of_their_group_and_a_draw() {
-        let request =
-            request(true, &[(Source::Trending, 9), (Source::Demographic, 9), (Source::Exploration, 9)]);
-        let with = |video: u64, trend: i64, group: i64, draw: i64| {
-            let mut weighed = candidate(video, 1, 0);
-            weighed.candidate.ranks[..3].copy_from_slice(&[trend, group, draw]);
-            weighed
-        };
-        let pool = vec![
-            with(1, 50, ABSENT, -7),
-            with(2, ABSENT, ABSENT, -3),
-            with(3, 40, 10, ABSENT),
-            with(5, 50, ABSENT, ABSENT),
-            with(4, 50, ABSENT, ABSENT),
-        ];
-        let (popular, explore) = by_standing(&pool, &request);
-        let popular: Vec<u64> = popular.iter().map(|(_, c)| c.candidate.video()).collect();
-        let explore: Vec<u64> = explore.iter().map(|(_, c)| c.candidate.video()).collect();
-        // The group's popular, then the trend's, of equals the lower number first.
-        assert_eq!((popular, explore), (vec![3, 1, 4, 5], vec![2, 1]));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::{Content, Facet};
 use crate::interest::Query;
-use crate::row::Group;
+use crate::row::{Group, Row};
 use crate::score::ONE;
 use crate::scorer::features::{Stats, Taste};
 use crate::sessions::Session;
@@ -95,6 +95,8 @@ pub struct Request {
     pub watched: Arc<Vec<u64>>,
     /// The videos last watched, latest first.
     pub last_watched: Vec<u64>,
+    /// The last rows in order of time, the latest at the end: for what re-ranking reads of them.
+    pub recent: Vec<Row>,
     /// Whether this is the list of somebody without history.
     pub new_user: bool,
     /// The sitting that the last interaction belongs to; `None` without history.

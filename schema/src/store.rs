@@ -4,7 +4,7 @@ use std::fmt;
 
 use prost::Message;
 
-use crate::feed::{DroppedRecord, FeedRecord, TrendingRecord, VideoCard};
+use crate::feed::{AccountRecord, DroppedRecord, FeedRecord, HeadsRecord, TrendingRecord, VideoCard};
 use crate::ids::{UserId, VideoId};
 
 /// The name of the pool and of the new-user list that everybody belongs to.
@@ -17,6 +17,10 @@ pub enum Key {
     Feed(UserId),
     /// `dropped:{user}` -> [`DroppedRecord`]
     Dropped(UserId),
+    /// `account:{user}` -> [`AccountRecord`]
+    Account(UserId),
+    /// `heads:{version}` -> [`HeadsRecord`]
+    Heads(u64),
     /// `video:{video}` -> [`VideoCard`]
     Video(VideoId),
     /// `trending:{group}` -> [`TrendingRecord`]. A group is `all`, `category:NAME`, `hashtag:NAME`, `sound:ID`,
@@ -31,6 +35,8 @@ impl fmt::Display for Key {
         match self {
             Self::Feed(user) => write!(f, "feed:{user}"),
             Self::Dropped(user) => write!(f, "dropped:{user}"),
+            Self::Account(user) => write!(f, "account:{user}"),
+            Self::Heads(version) => write!(f, "heads:{version}"),
             Self::Video(video) => write!(f, "video:{video}"),
             Self::Trending(group) => write!(f, "trending:{group}"),
             Self::NewUser(group) => write!(f, "newuser:{group}"),
@@ -46,6 +52,8 @@ impl Key {
         match kind {
             "feed" => rest.parse().ok().map(Self::Feed),
             "dropped" => rest.parse().ok().map(Self::Dropped),
+            "account" => rest.parse().ok().map(Self::Account),
+            "heads" => rest.parse().ok().map(Self::Heads),
             "video" => rest.parse().ok().map(Self::Video),
             "trending" => Some(Self::Trending(rest.to_owned())),
             "newuser" => Some(Self::NewUser(rest.to_owned())),
@@ -62,6 +70,10 @@ pub enum Value {
     Feed(FeedRecord),
     /// What did not make it.
     Dropped(DroppedRecord),
+    /// How a list came about.
+    Account(AccountRecord),
+    /// Weights.
+    Heads(HeadsRecord),
     /// A card.
     Video(VideoCard),
     /// A pool.
@@ -77,6 +89,8 @@ impl Value {
         Ok(match key {
             Key::Feed(_) | Key::NewUser(_) => Self::Feed(FeedRecord::decode(bytes)?),
             Key::Dropped(_) => Self::Dropped(DroppedRecord::decode(bytes)?),
+            Key::Account(_) => Self::Account(AccountRecord::decode(bytes)?),
+            Key::Heads(_) => Self::Heads(HeadsRecord::decode(bytes)?),
             Key::Video(_) => Self::Video(VideoCard::decode(bytes)?),
             Key::Trending(_) => Self::Trending(TrendingRecord::decode(bytes)?),
         })
@@ -88,6 +102,8 @@ impl Value {
         match self {
             Self::Feed(m) => m.encode_to_vec(),
             Self::Dropped(m) => m.encode_to_vec(),
+            Self::Account(m) => m.encode_to_vec(),
+            Self::Heads(m) => m.encode_to_vec(),
             Self::Video(m) => m.encode_to_vec(),
             Self::Trending(m) => m.encode_to_vec(),
         }

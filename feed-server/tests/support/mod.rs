@@ -197,7 +197,14 @@ pub fn item(id: u64, score: f32) -> FeedItem {
     };
     let parts = ScoreParts { similarity: score, quality: 1.2, creator: 0.9, freshness: 0.95 };
     let moved_by = if id.is_multiple_of(7) { "category_cap" } else { "" }.to_owned();
-    FeedItem { video_id: id, score: score * 1.026, sources, parts: Some(parts), moved_by }
+    FeedItem {
+        video_id: id,
+        score: score * 1.026,
+        sources,
+        parts: Some(parts),
+        moved_by,
+        ..FeedItem::default()
+    }
 }
 
 pub fn list(user: u64, epoch: u64, ids: impl IntoIterator<Item = u64>) -> FeedRecord {

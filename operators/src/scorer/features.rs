@@ -63,7 +63,7 @@ pub const NAMES: [&str; FEATURES] = [
     "length, logarithm",
     "shortness",
     "user x video: completed",
-    "user x video: watched part",
+    "popular in the group",
 ];
 
 /// Where things are in [`Features`], as far as priors name them.
@@ -85,6 +85,7 @@ pub mod at {
     pub const VIDEO: usize = 19;
     pub const USER: usize = 24;
     pub const SHORTNESS: usize = 29;
+    pub const IN_GROUP: usize = 31;
 }
 
 /// A user's side of the features.
@@ -123,18 +124,27 @@ pub struct Seed {
     pub followed: f64,
 }
 
-/// The features of a candidate; `decayed` gives the decayed count that a rank value of co-engagement stands for.
+/// What rank values stand for: decayed counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Counts<P, C> {
+    /// Of a pool of popularity.
+    pub popularity: P,
+    /// Of a pool of co-engagement.
+    pub coengagement: C,
+}
+
+/// The features of a candidate.
 #[must_use]
 pub fn features(
     candidate: &Candidate,
     request: &Request,
     seed: Seed,
-    decayed: impl Fn(i64) -> f64,
+    counts: Counts<impl Fn(i64) -> f64, impl Fn(i64) -> f64>,
 ) -> Features {
     let mut x = [0.0; FEATURES];
     x[at::ONE] = 1.0;
     let ask = |source: Source| request.asks.iter().position(|a| a.source == SourceId::new(source));
-    let count = |source: Source| {
+    let count = |source: Source, decayed: &dyn Fn(i64) -> f64| {
         let rank = ask(source).map_or(ABSENT, |ask| candidate.ranks[ask]);
         if rank == ABSENT { 0.0 } else { decayed(rank) }
     };
@@ -145,10 +155,10 @@ pub fn features(
         x[at::SHARE + n] = share;
         x[at::SHARE + 2 + n] = share * unfollowed;
     }
-    let next = count(Source::Next) / (seed.followed + 3.0);
+    let next = count(Source::Next, &counts.coengagement) / (seed.followed + 3.0);
     x[at::NEXT] = next;
     x[at::NEXT + 1] = next * unfollowed;
-    let together = count(Source::CoEngaged);
+    let together = count(Source::CoEngaged, &counts.coengagement);
     x[at::TOGETHER] = together / (together + 10.0);
     x[at::SIMILARITY] = f64::from(candidate.parts.similarity) / 500_000.0 - 1.0;
     affinities(&candidate.content, request, &mut x);
@@ -171,7 +181,8 @@ pub fn features(
         x[at::SHORTNESS] = exp2(-seconds / 10.0);
     }
     x[30] = x[at::USER + 1] * x[at::VIDEO + 1];
-    x[31] = x[at::USER] * x[at::VIDEO];
+    let popular = count(Source::Demographic, &counts.popularity);
+    x[at::IN_GROUP] = popular / (popular + 10.0);
     Features(x.map(|x| (x.clamp(-BOUND, BOUND) * UNIT).round() as i16))
 }
 

@@ -90,6 +90,7 @@ pub fn prior(head: usize) -> [f64; FEATURES] {
             (at::FRESHNESS, 0.005),
             (at::QUALITY, 0.005),
             (at::CREATOR_SCORE, 0.005),
+            (at::IN_GROUP, 0.03),
         ]),
         h if h == Head::Watch as usize => set(&rates(0.1, 0, 0)),
         h if h == Head::Completion as usize => set(&rates(0.05, 1, 1)),

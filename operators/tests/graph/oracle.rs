@@ -369,6 +369,7 @@ impl Oracle<'_> {
             creators: BTreeMap::new(),
             skip_below: skip_thresholds(&watched, self.params.score.skip_share),
             heads: Arc::default(),
+            retired: None,
         };
         (published, scores)
     }

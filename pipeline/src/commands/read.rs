@@ -330,6 +330,12 @@ fn stage_of(record: &DroppedRecord, video: VideoId) -> Option<(&'static str, &'s
     Some(match dropped.stage() {
         Stage::Watched => ("watched", "the user has watched it"),
         Stage::CategoryCap => ("category_cap", "the rule of so many a category left no place for it"),
+        Stage::Twin => ("twin", "a near-duplicate of it, with the same sound and caption, has a place"),
+        Stage::Similarity => ("similarity", "it is too much like its neighbours"),
+        Stage::Creator => ("creator", "its creator has places already"),
+        Stage::Fatigue => ("fatigue", "the user has tired of what it shows"),
+        Stage::Taste => ("taste", "others share something with what the user liked first, and passed it"),
+        Stage::Slot => ("slot", "a place that was drawn went to another"),
         Stage::Length => ("length", "it ranked below the end of the list"),
         Stage::Unspecified => ("unspecified", "a stage that this release does not know dropped it"),
     })

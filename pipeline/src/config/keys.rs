@@ -166,6 +166,7 @@ keys! {
     "feed.new_user_popular", "share of the new-user list that is popular in the group; the rest explores", |c| Real(&mut c.params.feed.new_user_popular, 0.0, 1.0);
     "feed.pools_every", "pools and new-user lists are published at multiples of this", |c| Duration(&mut c.params.feed.pools_every, SECOND, 7 * DAY);
     "feed.pool_length", "places of a published pool", |c| Count(&mut c.params.feed.pool_length, 1, 10_000);
+    "feed.explained", "items of a list whose account is stored for the explanation", |c| Count(&mut c.params.feed.explained, 0, 1_000);
     "feed.dropped_kept", "dropped candidates that are kept for the explanation", |c| Count(&mut c.params.feed.dropped_kept, 0, 10_000);
 
     "rerank.novelty_share", "share of a list that goes to what is unlike the user's last videos", |c| Real(&mut c.params.rerank.novelty_share, 0.0, 0.5);

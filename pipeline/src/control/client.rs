@@ -56,6 +56,8 @@ impl Client {
         Ok(Some(match key {
             Key::Feed(_) | Key::NewUser(_) => Value::Feed(serde_json::from_value(json)?),
             Key::Dropped(_) => Value::Dropped(serde_json::from_value(json)?),
+            Key::Account(_) => Value::Account(serde_json::from_value(json)?),
+            Key::Heads(_) => Value::Heads(serde_json::from_value(json)?),
             Key::Video(_) => Value::Video(serde_json::from_value(json)?),
             Key::Trending(_) => Value::Trending(serde_json::from_value(json)?),
         }))

@@ -1,0 +1,74 @@
+//! How a list came about, for the store: what was estimated of each item, from what, and what re-ranking did to it.
+
+use freshet_schema::UserId;
+use freshet_schema::feed::{Account, AccountRecord, HeadsRecord, Objective};
+use freshet_schema::store::{Key, Value};
+
+use crate::params::Ranking;
+use crate::pools::Change;
+use crate::publish::Published;
+use crate::rank::{List, Placed};
+use crate::rerank::Rules;
+use crate::scorer::features::NAMES;
+use crate::scorer::heads::{HEAD_NAMES, HEADS, Heads, terms};
+
+/// The account of the first `count` places of a user's list.
+#[must_use]
+pub fn record(user: u64, epoch: u64, heads: &Heads, list: &List, count: usize) -> Change {
+    let key = Key::Account(UserId(user));
+    if count == 0 || list.items.is_empty() {
+        return (key, None);
+    }
+    let items = list.items.iter().take(count).map(|placed| account(placed, heads)).collect();
+    let record = AccountRecord { user_id: user, epoch, heads_version: heads.version, items };
+    (key, Some(Value::Account(record).encode()))
+}
+
+fn account(placed: &Placed, heads: &Heads) -> Account {
+    let (chosen, slot) = (&placed.chosen, &placed.slot);
+    Account {
+        video_id: chosen.candidate.video(),
+        features: chosen.x.0.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        estimates: heads.estimates(&chosen.x).to_vec(),
+        fatigue: chosen.fatigue,
+        value: chosen.value,
+        rank_by_value: slot.account.by_score,
+        fatigue_factor: slot.account.fatigue,
+        taste_factor: slot.account.taste,
+        rank_adjusted: slot.account.adjusted,
+        creator_factor: slot.creator,
+        compared: slot.compared,
+        relaxed: names(slot.relaxed),
+    }
+}
+
+/// The names of rules, with commas between them.
+#[must_use]
+pub fn names(rules: Rules) -> String {
+    rules.iter().map(|rule| rule.as_str()).collect::<Vec<_>>().join(",")
+}
+
+/// The published weights, and the removal of those that are kept no longer.
+#[must_use]
+pub fn heads(published: &Published, ranking: &Ranking) -> Vec<Change> {
+    let record = |heads: &Heads| {
+        let record = HeadsRecord {
+            version: heads.version,
+            features: NAMES.map(str::to_owned).to_vec(),
+            heads: HEAD_NAMES.map(str::to_owned).to_vec(),
+            weights: heads.weights.iter().flatten().copied().collect(),
+            examples: heads.examples.to_vec(),
+            objectives: terms(&[0.0; HEADS], 0.0, ranking)
+                .map(|term| Objective { name: term.name.to_owned(), weight: term.weight })
+                .to_vec(),
+        };
+        (Key::Heads(heads.version), Some(Value::Heads(record).encode()))
+    };
+    let mut changes = vec![record(&published.heads)];
+    if published.heads.version != 0 {
+        changes.push(record(&Heads::default()));
+    }
+    changes
+        .extend(published.retired.filter(|version| *version != 0).map(|version| (Key::Heads(version), None)));
+    changes
+}
