@@ -34,6 +34,7 @@ use crate::sums::{Span, WindowSums};
 use crate::totals::{sums, totals};
 use crate::users::{UserIn, Users};
 use crate::windows::{Attention, Pace, WindowIn, Windows};
+use crate::yields::Yields;
 
 /// What enters the graph on one worker: any worker may take any record in.
 pub struct Entering<'s> {
@@ -56,6 +57,8 @@ pub enum Leaving {
     Answer(Answer),
     /// What was expected of videos that somebody asked about.
     Probed(Probed),
+    /// What the candidate sources brought, of lists made on this worker.
+    Yields(Yields),
     /// So many early interactions wait on this worker, and so many gave way because too many would.
     Waiting(u64, u64),
 }
@@ -273,9 +276,10 @@ pub fn build<'s>(
     let removed = removed.map(|key| (key, None));
     let changes = merge(scope, [lists.changes, heads, pools, videos.cards, removed]).map(Leaving::Change);
     let answers = lists.answers.map(Leaving::Answer);
+    let yields = lists.yields.map(Leaving::Yields);
     let probed = lists.probed.map(Leaving::Probed);
     let waiting = videos.waiting.map(|(held, gave_way)| Leaving::Waiting(held, gave_way));
-    merge(scope, [changes, answers, probed, waiting, taps])
+    merge(scope, [changes, answers, probed, yields, waiting, taps])
 }
 
 /// The records of which `second` is not true, and those of which it is.

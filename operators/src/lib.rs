@@ -42,3 +42,4 @@ pub mod totals;
 pub mod users;
 pub mod windows;
 pub mod wire;
+pub mod yields;

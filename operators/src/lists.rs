@@ -26,6 +26,7 @@ use crate::rerank::Policy;
 use crate::row::Group;
 use crate::scorer::features::Features;
 use crate::scorer::heads::Heads;
+use crate::yields::Yields;
 
 /// The algorithm that ranks for users with a history, as lists name it.
 pub const ALGORITHM: &str = "heads-1";
@@ -45,6 +46,8 @@ outputs! {
         answers: Answer,
         /// What is expected of videos that somebody asked about.
         probed: Probed,
+        /// What the sources brought in the epoch.
+        yields: Yields,
         /// What the heads see of a row.
         described: Described,
     }
@@ -103,6 +106,7 @@ impl Stage for Lists {
                 ListIn::Published(version) => self.heads = Arc::clone(&version.heads),
             }
         }
+        let mut yields = Yields::default();
         for ((subject, purpose), replies) in subjects {
             let Some(request) = replies.first().map(|r| Arc::clone(&r.request)) else { continue };
             let scales = Scales::new(&self.heads, &self.params, &request, &replies);
@@ -131,7 +135,9 @@ impl Stage for Lists {
                 (Subject::User(_), Purpose::List) | (Subject::Group(_), _) => {}
             }
             let scored = rank::score(&scales, replies);
+            yields.candidates(&request, scored.pool());
             let list = rank::place(scored, &scales);
+            yields.places(&request, &list.items);
             let record = Value::Feed(feed(epoch, &request, &list, &self.heads)).encode();
             let videos = list.items.iter().map(|p| p.chosen.candidate.video()).collect();
             match subject {
@@ -149,6 +155,9 @@ impl Stage for Lists {
                     out.users.push((user, videos));
                 }
             }
+        }
+        if !yields.sources.is_empty() {
+            out.yields.push(yields);
         }
     }
 

@@ -70,6 +70,11 @@ pub struct Scored {
 }
 
 impl Scored {
+    /// The candidates, best first.
+    pub fn pool(&self) -> impl Iterator<Item = &Weighed> {
+        self.pool.iter()
+    }
+
     /// The candidates with a number that orders them, best first, of equals the lower video first.
     #[must_use]
     pub fn scores(&self) -> Vec<(u64, u64)> {

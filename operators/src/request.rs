@@ -70,6 +70,22 @@ impl SourceId {
     pub fn new(source: Source) -> Self {
         Self(source as u8)
     }
+
+    /// The name, as lists and metrics give it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match Source::try_from(i32::from(self.0)).unwrap_or_default() {
+            Source::Unspecified => "unspecified",
+            Source::Followed => "followed",
+            Source::Hashtag => "hashtag",
+            Source::Sound => "sound",
+            Source::Trending => "trending",
+            Source::Demographic => "demographic",
+            Source::Exploration => "exploration",
+            Source::Next => "next",
+            Source::CoEngaged => "co_engaged",
+        }
+    }
 }
 
 /// Everything a list is made from that the user side knows. Sent to every worker: each answers for its own videos.

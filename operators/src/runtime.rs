@@ -25,6 +25,7 @@ use crate::params::Params;
 use crate::pools::Change;
 use crate::probe::Probed;
 use crate::users::UserIn;
+use crate::yields::Yields;
 
 /// How long an idle worker sleeps before it looks at its neighbours again.
 const IDLE: Duration = Duration::from_millis(5);
@@ -75,6 +76,8 @@ pub enum Output {
     Probed(Vec<Probed>),
     /// Nothing more comes from this worker for epochs before this one.
     Closed(usize, Epoch),
+    /// What the candidate sources brought in an epoch, of lists made on one worker.
+    Yields(Yields),
     /// Early interactions that wait on this worker, and that gave way since it was last said.
     Waiting(usize, u64, u64),
     /// Sizes of the worker's state by name.
@@ -237,6 +240,9 @@ fn leave<'s>(
                             Leaving::Tap(tap) => taps.push(tap),
                             Leaving::Answer(answer) => answers.push(answer),
                             Leaving::Probed(heads) => probed.push(heads),
+                            Leaving::Yields(yields) => {
+                                let _ = outside.send(Output::Yields(yields));
+                            }
                             Leaving::Waiting(held, gave_way) => {
                                 let _ = outside.send(Output::Waiting(index, held, gave_way));
                             }

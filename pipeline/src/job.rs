@@ -246,6 +246,7 @@ impl Sink {
                     self.waiting[worker] = held;
                     meters::Early { held: self.waiting.iter().sum(), gave_way }.emit();
                 }
+                Output::Yields(yields) => meters::Sources(&yields).emit(),
                 Output::Sizes(worker, sizes) => {
                     self.sizes[worker] = sizes;
                     meters::State { workers: &self.sizes }.emit();

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use freshet_operators::cut::StateSize;
+use freshet_operators::yields::Yields;
 use freshet_schema::Epoch;
 use freshet_sources::epochs::Batch;
 use metrics::{counter, gauge, histogram};
@@ -84,6 +85,21 @@ impl Early {
     pub fn emit(self) {
         gauge!("freshet_early_held").set(self.held as f64);
         counter!("freshet_early_overflow_total").increment(self.gave_way);
+    }
+}
+
+/// What the candidate sources brought to some lists.
+pub struct Sources<'a>(pub &'a Yields);
+
+impl Sources<'_> {
+    /// Counts it.
+    pub fn emit(self) {
+        for (source, brought) in &self.0.sources {
+            let name = source.name();
+            counter!("freshet_candidates_total", "source" => name).increment(brought.candidates);
+            counter!("freshet_candidates_alone_total", "source" => name).increment(brought.alone);
+            counter!("freshet_candidates_top50_total", "source" => name).increment(brought.top);
+        }
     }
 }
 

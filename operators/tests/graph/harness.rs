@@ -35,7 +35,11 @@ pub fn run(epochs: &[EpochInput], workers: usize, params: &Params) -> BTreeMap<u
             }
             Output::Taps(_, epoch, taps) => result.entry(epoch.0).or_default().taps.extend(taps),
             Output::Answers(_, epoch, answers) => result.entry(epoch.0).or_default().answers.extend(answers),
-            Output::Closed(..) | Output::Probed(..) | Output::Waiting(..) | Output::Sizes(..) => {}
+            Output::Yields(_)
+            | Output::Closed(..)
+            | Output::Probed(..)
+            | Output::Waiting(..)
+            | Output::Sizes(..) => {}
         }
     }
     result

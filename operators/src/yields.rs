@@ -1,0 +1,68 @@
+//! What each candidate source is good for: how much it brings, how much of that nobody else brings, and how much of it is
+//! shown at the top.
+
+use std::collections::BTreeMap;
+
+use crate::rank::{Placed, Weighed};
+use crate::request::{Request, SourceId};
+
+/// The top of a list: a candidate that ends up here was worth bringing.
+pub const TOP: usize = 50;
+
+/// Counts of one source over some lists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Yield {
+    /// Candidates within its quota.
+    pub candidates: u64,
+    /// Those that no other source brought; the rest overlaps.
+    pub alone: u64,
+    /// Those among the first [`TOP`] of the list.
+    pub top: u64,
+}
+
+/// Counts by source over some lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Yields {
+    /// By source.
+    pub sources: BTreeMap<SourceId, Yield>,
+}
+
+impl Yields {
+    /// Counts the candidates of a list.
+    pub fn candidates<'a>(&mut self, request: &Request, pool: impl Iterator<Item = &'a Weighed>) {
+        let mut counts = [Yield::default(); u8::BITS as usize];
+        for chosen in pool {
+            let mut asks = chosen.asks;
+            let alone = u64::from(asks.is_power_of_two());
+            while asks != 0 {
+                let count = &mut counts[asks.trailing_zeros() as usize];
+                count.candidates += 1;
+                count.alone += alone;
+                asks &= asks - 1;
+            }
+        }
+        self.plus(request, counts);
+    }
+
+    /// Counts the places of a list.
+    pub fn places(&mut self, request: &Request, items: &[Placed]) {
+        let mut counts = [Yield::default(); u8::BITS as usize];
+        for placed in items.iter().take(TOP) {
+            let mut asks = placed.chosen.asks;
+            while asks != 0 {
+                counts[asks.trailing_zeros() as usize].top += 1;
+                asks &= asks - 1;
+            }
+        }
+        self.plus(request, counts);
+    }
+
+    fn plus(&mut self, request: &Request, counts: [Yield; u8::BITS as usize]) {
+        for (ask, count) in request.asks.iter().zip(counts) {
+            let sum = self.sources.entry(ask.source).or_default();
+            sum.candidates += count.candidates;
+            sum.alone += count.alone;
+            sum.top += count.top;
+        }
+    }
+}
