@@ -141,6 +141,7 @@ fn source_words(source: Source) -> &'static str {
         Source::Demographic => "it is popular in the user's group",
         Source::Exploration => "it was drawn to be tried out",
         Source::Next => "others watched it next after what the user watched last",
+        Source::Similar => "it is like what the user watches",
         Source::CoEngaged => "others liked it together with what the user watched last",
     }
 }

@@ -22,6 +22,7 @@ use crate::enrich::{Enrich, VideoIn};
 use crate::epoch::per_epoch;
 use crate::groups::{GroupIn, Groups};
 use crate::lists::{Answer, Lists};
+use crate::neighbours::{IndexReport, NeighbourIn, Neighbours};
 use crate::params::Params;
 use crate::pools::{Change, PoolIn, Pools};
 use crate::publish::{Publish, PublishIn, Published};
@@ -52,6 +53,8 @@ pub enum Leaving {
     Tap(Tap),
     /// A list that was asked for.
     Answer(Answer),
+    /// How the vector index is, at a publication time.
+    Index(IndexReport),
     /// So many early interactions wait on this worker, and so many gave way because too many would.
     Waiting(u64, u64),
 }
@@ -69,7 +72,7 @@ pub enum Tap {
     Pair(Pair),
     /// A publication.
     Published(Arc<Published>),
-    /// A list was asked for.
+    /// A list was asked for: the request as the shelves hear it.
     Request(Arc<Request>),
 }
 
@@ -182,6 +185,17 @@ pub fn build<'s>(
         Groups::new(params.clone(), owner.then_some(everyone)),
     );
     let requests = merge(scope, [users.requests, strangers]);
+
+    // What is like the user's interest is looked up on the way, in one place.
+    let (requests, index_reports) = if params.candidates.similar > 0 {
+        let versions = videos.versions.clone().map(NeighbourIn::Version);
+        let to_index = merge(scope, [requests.map(NeighbourIn::Request), versions]).exchange(|_| 0);
+        let now = clock.clone().flat_map(move |now| publisher.then_some(NeighbourIn::Clock(now)));
+        let found = per_epoch(merge(scope, [to_index, now]), "neighbours", cuts, Neighbours::new(params));
+        (found.requests, found.reports)
+    } else {
+        (requests, empty(scope))
+    };
     let taps = if tapped {
         let taps = [
             rows.map(|(user, row, sign)| Tap::Row(user, row, sign)),
@@ -245,7 +259,7 @@ pub fn build<'s>(
         .map(Leaving::Change);
     let answers = lists.answers.map(Leaving::Answer);
     let waiting = videos.waiting.map(|(held, gave_way)| Leaving::Waiting(held, gave_way));
-    merge(scope, [changes, answers, waiting, taps])
+    merge(scope, [changes, answers, waiting, index_reports.map(Leaving::Index), taps])
 }
 
 /// The records of which `second` is not true, and those of which it is.

@@ -5,8 +5,8 @@
 //! code that is handed one closed epoch at a time ([`epoch`]).
 //!
 //! In the order of the flow: [`enrich`] (interaction x video as of now), [`users`] and [`history`] (counting, forgetting,
-//! dirty users), [`windows`] and [`sums`] (statistics), [`publish`] (baselines, creator scores, skip thresholds), [`shelf`]
-//! (pools and candidates), [`rank`] and [`lists`] (records), [`pools`] and [`groups`] (what strangers get).
+//! dirty users), [`windows`] and [`sums`] (statistics), [`publish`] (baselines, creator scores, skip thresholds), [`neighbours`]
+//! (the vector index), [`shelf`] (pools and candidates), [`rank`] and [`lists`] (records), [`pools`] and [`groups`] (what strangers get).
 
 pub mod boundary;
 pub mod coengage;
@@ -19,6 +19,7 @@ pub mod groups;
 pub mod history;
 pub mod interest;
 pub mod lists;
+pub mod neighbours;
 pub mod order;
 pub mod params;
 pub mod pools;

@@ -25,6 +25,8 @@ pub struct Params {
     pub candidates: Candidates,
     /// Co-engagement.
     pub coengagement: CoEngaging,
+    /// The vector index.
+    pub index: Index,
     /// Lists.
     pub feed: Feed,
 }
@@ -97,6 +99,8 @@ pub struct Candidates {
     pub next: usize,
     /// From what others liked together with the user's last positives.
     pub co_engaged: usize,
+    /// From the videos whose vectors are most like the user's interest; 0: there is no vector index.
+    pub similar: usize,
     /// So many of the user's best facets of each kind are asked for candidates.
     pub facets_per_kind: usize,
 }
@@ -112,6 +116,36 @@ pub struct CoEngaging {
     pub half_life: u64,
     /// The user's last so many positives are asked what goes with them.
     pub seeds: usize,
+}
+
+/// The vector index: see [`freshet_index::Params`] for the ranges.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Index {
+    /// Entries of a video's vector that are compared: the first so many.
+    pub dims: usize,
+    /// Lists that a query looks through.
+    pub nprobe: usize,
+    /// Distinct directions from which on there are lists; with fewer, all are compared.
+    pub train_at: usize,
+    /// Directions that a training looks at, at most.
+    pub sample: usize,
+    /// Iterations of a training, at most.
+    pub iterations: usize,
+}
+
+impl Index {
+    /// The settings of an index that draws by `seed`. What does not fit into a setting's type is out of its range, too.
+    #[must_use]
+    pub fn of(&self, seed: u64) -> freshet_index::Params {
+        freshet_index::Params {
+            dims: self.dims,
+            nprobe: u32::try_from(self.nprobe).unwrap_or(u32::MAX),
+            train_at: self.train_at,
+            sample: self.sample,
+            iterations: u32::try_from(self.iterations).unwrap_or(u32::MAX),
+            seed,
+        }
+    }
 }
 
 /// Lists.
@@ -174,9 +208,11 @@ impl Default for Params {
                 trending: 300,
                 next: 100,
                 co_engaged: 200,
+                similar: 200,
                 facets_per_kind: 10,
             },
             coengagement: CoEngaging { window: 5, min_weight: 0.3, half_life: DAY, seeds: 5 },
+            index: Index { dims: 128, nprobe: 32, train_at: 4096, sample: 65_536, iterations: 8 },
             feed: Feed {
                 enabled: true,
                 length: 100,

@@ -243,6 +243,7 @@ impl Sink {
                     self.waiting[worker] = held;
                     meters::Early { held: self.waiting.iter().sum(), gave_way }.emit();
                 }
+                Output::Index(report) => meters::Index(report).emit(),
                 Output::Sizes(worker, sizes) => {
                     self.sizes[worker] = sizes;
                     meters::State { workers: &self.sizes }.emit();

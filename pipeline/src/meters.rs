@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use freshet_operators::cut::StateSize;
+use freshet_operators::neighbours::IndexReport;
 use freshet_schema::Epoch;
 use freshet_sources::epochs::Batch;
 use metrics::{counter, gauge, histogram};
@@ -84,6 +85,25 @@ impl Early {
     pub fn emit(self) {
         gauge!("freshet_early_held").set(self.held as f64);
         counter!("freshet_early_overflow_total").increment(self.gave_way);
+    }
+}
+
+/// The vector index was looked after.
+pub struct Index(pub IndexReport);
+
+impl Index {
+    /// Shows how it is.
+    pub fn emit(self) {
+        let report = self.0;
+        gauge!("freshet_index_spaces").set(report.spaces as f64);
+        gauge!("freshet_index_videos").set(report.videos as f64);
+        gauge!("freshet_index_version").set(report.version as f64);
+        gauge!("freshet_index_lists").set(report.lists as f64);
+        gauge!("freshet_index_trained_on").set(report.trained_on as f64);
+        // Without lists all are compared. Where nobody asked, the last figure stands.
+        if report.lists == 0 || report.recall.wanted > 0 {
+            gauge!("freshet_index_recall").set(report.recall.share());
+        }
     }
 }
 

@@ -35,7 +35,7 @@ pub fn run(epochs: &[EpochInput], workers: usize, params: &Params) -> BTreeMap<u
             }
             Output::Taps(_, epoch, taps) => result.entry(epoch.0).or_default().taps.extend(taps),
             Output::Answers(_, epoch, answers) => result.entry(epoch.0).or_default().answers.extend(answers),
-            Output::Closed(..) | Output::Sizes(..) | Output::Waiting(..) => {}
+            Output::Closed(..) | Output::Index(..) | Output::Sizes(..) | Output::Waiting(..) => {}
         }
     }
     result

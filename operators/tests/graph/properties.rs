@@ -12,12 +12,13 @@ use freshet_operators::lists::{Lists, ListsOut};
 use freshet_operators::params::Params;
 use freshet_operators::profile::{self, Profile};
 use freshet_operators::publish::Published;
-use freshet_operators::request::{Request, Subject};
+use freshet_operators::request::{Ask, MAX_ASKS, Request, Subject};
 use freshet_operators::row::Row;
 use freshet_operators::runtime::EpochInput;
 use freshet_operators::shelf::{Shelf, ShelfIn, ShelfOut};
 use freshet_operators::sums::{Span, WindowSums};
 use freshet_schema::event::{Event, FollowAction, Target};
+use freshet_schema::feed::Source;
 use freshet_schema::store::Value;
 use freshet_schema::{CreatorId, Epoch, EventId, Follow, Millis, UserId, VideoId};
 use proptest::prelude::*;
@@ -144,14 +145,22 @@ fn expected_request(user: u64, epoch: u64, rows: &[(u64, Row)], oracle: &Oracle)
         }
     }
     let everyone = Arc::new("all".to_owned());
-    profile::request(user, &history, profile.as_ref(), &follows, &everyone, now, oracle.params)
+    let mut request =
+        profile::request(user, &history, profile.as_ref(), &follows, &everyone, now, oracle.params);
+    let found = oracle.similar(&request, epoch);
+    if !found.is_empty() {
+        let quota = oracle.params.candidates.similar;
+        request.asks.push(Ask { found, ..Ask::new(Source::Similar, quota, Vec::new()) });
+    }
+    assert!(request.asks.len() <= MAX_ASKS, "{:?}", request.asks);
+    request
 }
 
 /// Shelves filled from nothing with what is true at the end of `epoch`.
 fn fresh_shelf(epoch: u64, views: &Views, oracle: &Oracle) -> Shelf {
     let mut shelf = Shelf::new(oracle.params.clone(), 0);
     let mut batch: Vec<ShelfIn> =
-        (1..9).map(|video| ShelfIn::Version(Arc::new(oracle.content(video, epoch)))).collect();
+        (1..=world::VIDEOS).map(|video| ShelfIn::Version(Arc::new(oracle.content(video, epoch)))).collect();
     let lasting = views.video_sums.iter().filter(|((_, span), _)| *span == Span::Lasting);
     batch.extend(lasting.map(|((video, _), sums)| ShelfIn::Sums(*video, Box::new(*sums))));
     batch.extend(views.popularity.iter().map(|(k, s)| ShelfIn::Popularity(*k, *s)));

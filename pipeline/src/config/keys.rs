@@ -136,12 +136,19 @@ keys! {
     "candidates.trending", "candidates from the global trend", |c| Count(&mut c.params.candidates.trending, 0, 10_000);
     "candidates.next", "candidates that others watched next after the user's last positives", |c| Count(&mut c.params.candidates.next, 0, 10_000);
     "candidates.co_engaged", "candidates that others liked together with the user's last positives", |c| Count(&mut c.params.candidates.co_engaged, 0, 10_000);
+    "candidates.similar", "candidates whose vectors are most like the user's interest; 0: there is no vector index", |c| Count(&mut c.params.candidates.similar, 0, 10_000);
     "candidates.facets_per_kind", "best facets of each kind that are asked for candidates", |c| Count(&mut c.params.candidates.facets_per_kind, 1, 1_000);
 
     "coengagement.window", "two positives of a user at most so many places apart are a pair; 0 counts none", |c| Count(&mut c.params.coengagement.window, 0, 50);
     "coengagement.min_weight", "rows of at least this weight are positives; 1 is a full watch", |c| Real(&mut c.params.coengagement.min_weight, 0.001, 10.0);
     "coengagement.half_life", "half-life of a pair", |c| Duration(&mut c.params.coengagement.half_life, MINUTE, 365 * DAY);
     "coengagement.seeds", "the user's last so many positives are asked what goes with them", |c| Count(&mut c.params.coengagement.seeds, 1, 100);
+
+    "index.dims", "entries of a vector that the vector index compares", |c| Count(&mut c.params.index.dims, 1, 512);
+    "index.nprobe", "lists of the vector index that a query looks through; more find more and take longer", |c| Count(&mut c.params.index.nprobe, 1, 65_536);
+    "index.train_at", "distinct directions from which on the vector index has lists; with fewer, all are compared", |c| Count(&mut c.params.index.train_at, 16, 1 << 20);
+    "index.sample", "most directions that a training of the lists looks at", |c| Count(&mut c.params.index.sample, 256, 1 << 18);
+    "index.iterations", "most iterations of a training", |c| Count(&mut c.params.index.iterations, 1, 100);
 
     "feed.enabled", "whether lists are made", |c| Flag(&mut c.params.feed.enabled);
     "feed.length", "items of a list", |c| Count(&mut c.params.feed.length, 1, 1_000);

@@ -202,7 +202,11 @@ impl Inbox {
                 self.answers.extend(answers.into_iter().map(|answer| ((epoch.0, answer.user), answer)));
             }
             Output::Closed(worker, epoch) => self.closed[worker] = epoch.0,
-            Output::Changes(..) | Output::Taps(..) | Output::Waiting(..) | Output::Sizes(..) => {}
+            Output::Changes(..)
+            | Output::Taps(..)
+            | Output::Index(..)
+            | Output::Waiting(..)
+            | Output::Sizes(..) => {}
         }
     }
 
