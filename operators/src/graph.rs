@@ -26,6 +26,8 @@ use crate::neighbours::{IndexReport, NeighbourIn, Neighbours};
 use crate::params::Params;
 use crate::pools::{Change, PoolIn, Pools};
 use crate::publish::{Publish, PublishIn, Published};
+use crate::related::{Related, RelatedIn};
+use crate::related_records::{RecordIn, RelatedRecords};
 use crate::request::{Request, Subject};
 use crate::row::Row;
 use crate::shelf::{Shelf, ShelfIn};
@@ -91,6 +93,8 @@ pub fn build<'s>(
     let (listed_loop, listed) = scope.feedback::<Vec<UserIn>>(1);
     let (group_lists_loop, group_lists) = scope.feedback::<Vec<GroupIn>>(1);
     let (skips_loop, skips) = scope.feedback::<Vec<UserIn>>(1);
+    let (moved_loop, moved) = scope.feedback::<Vec<u64>>(1);
+    let (written_loop, written) = scope.feedback::<Vec<RelatedIn>>(1);
 
     // Events meet their video as of now ...
     let to_videos = entering.videos.exchange(video_route);
@@ -176,7 +180,7 @@ pub fn build<'s>(
             [
                 to_groups,
                 group_lists,
-                videos.gone.map(GroupIn::Gone).broadcast(),
+                videos.gone.clone().map(GroupIn::Gone).broadcast(),
                 clock.clone().map(GroupIn::Clock),
             ],
         ),
@@ -186,15 +190,32 @@ pub fn build<'s>(
     );
     let requests = merge(scope, [users.requests, strangers]);
 
+    // Videos whose co-engagement moved, or whose record holds a video that goes, ask what goes with them.
+    let related = params.relates().then(|| {
+        let heard = [
+            clock.clone().map(RelatedIn::Clock),
+            videos.versions.clone().map(RelatedIn::Version),
+            videos.gone.map(RelatedIn::Gone).broadcast(),
+            moved.exchange(|video| route(*video)).map(RelatedIn::Moved),
+            written,
+        ];
+        per_epoch(merge(scope, heard), "related", cuts, Related::new(params))
+    });
+    let (questions, unrelated) = match related {
+        Some(said) => (said.questions, said.removed),
+        None => (empty(scope), empty(scope)),
+    };
+
     // What is like the user's interest is looked up on the way, in one place.
-    let (requests, index_reports) = if params.candidates.similar > 0 {
+    let (requests, likes, index_reports) = if params.candidates.similar > 0 {
         let versions = videos.versions.clone().map(NeighbourIn::Version);
-        let to_index = merge(scope, [requests.map(NeighbourIn::Request), versions]).exchange(|_| 0);
+        let like = questions.clone().flat_map(|q| q.query.map(|query| NeighbourIn::Like(q.video, query)));
+        let to_index = merge(scope, [requests.map(NeighbourIn::Request), versions, like]).exchange(|_| 0);
         let now = clock.clone().flat_map(move |now| publisher.then_some(NeighbourIn::Clock(now)));
         let found = per_epoch(merge(scope, [to_index, now]), "neighbours", cuts, Neighbours::new(params));
-        (found.requests, found.reports)
+        (found.requests, found.likes, found.reports)
     } else {
-        (requests, empty(scope))
+        (requests, empty(scope), empty(scope))
     };
     let taps = if tapped {
         let taps = [
@@ -218,7 +239,15 @@ pub fn build<'s>(
             [
                 videos.versions.map(ShelfIn::Version),
                 merge(scope, [video_sums, popularity, users.pairs.map(ShelfIn::Pair)]).exchange(shelf_route),
-                merge(scope, [users.groups.map(ShelfIn::Group), requests.map(ShelfIn::Request)]).broadcast(),
+                merge(
+                    scope,
+                    [
+                        users.groups.map(ShelfIn::Group),
+                        requests.map(ShelfIn::Request),
+                        questions.clone().map(|question| ShelfIn::Related(question.video)),
+                    ],
+                )
+                .broadcast(),
                 published.map(ShelfIn::Published),
                 clock.clone().map(ShelfIn::Clock),
             ],
@@ -228,7 +257,28 @@ pub fn build<'s>(
         Shelf::new(params.clone(), scope.index()),
     );
 
-    // Answers meet in the user's list.
+    // Answers meet in the video's record ...
+    let answers = [
+        shelves.related.map(|(video, items)| RecordIn::CoEngaged(video, items)),
+        likes.map(|(video, items)| RecordIn::Similar(video, items)),
+        questions.map(RecordIn::Question),
+    ];
+    let records = per_epoch(
+        merge(scope, answers).exchange(|m| match m {
+            RecordIn::CoEngaged(video, _) | RecordIn::Similar(video, _) => route(*video),
+            RecordIn::Question(question) => route(question.video),
+        }),
+        "related_records",
+        cuts,
+        RelatedRecords::new(params.related.length),
+    );
+    shelves.moved.connect_loop(moved_loop);
+    records
+        .written
+        .map(|(video, videos, print)| RelatedIn::Written(video, videos, print))
+        .connect_loop(written_loop);
+
+    // ... and in the user's list.
     let lists = per_epoch(
         shelves.replies.exchange(|reply| match &reply.request.subject {
             Subject::User(user) => route(*user),
@@ -255,8 +305,12 @@ pub fn build<'s>(
     );
 
     let removed = users.removed.flat_map(|user| [Key::Feed(UserId(user)), Key::Dropped(UserId(user))]);
-    let changes = merge(scope, [lists.changes, pools, videos.cards, removed.map(|key| (key, None))])
-        .map(Leaving::Change);
+    let removed = removed.map(|key| (key, None));
+    let changes = merge(
+        scope,
+        [lists.changes, pools, videos.cards, removed, users.preferences, records.changes, unrelated],
+    )
+    .map(Leaving::Change);
     let answers = lists.answers.map(Leaving::Answer);
     let waiting = videos.waiting.map(|(held, gave_way)| Leaving::Waiting(held, gave_way));
     merge(scope, [changes, answers, waiting, index_reports.map(Leaving::Index), taps])
@@ -305,6 +359,10 @@ fn shelf_route(message: &ShelfIn) -> u64 {
         ShelfIn::Sums(video, _) | ShelfIn::Popularity((video, ..), _) => route(*video),
         ShelfIn::Version(content) => route(content.video),
         ShelfIn::Pair(pair) => route(pair.video),
-        ShelfIn::Clock(_) | ShelfIn::Group(_) | ShelfIn::Published(_) | ShelfIn::Request(_) => 0,
+        ShelfIn::Clock(_)
+        | ShelfIn::Group(_)
+        | ShelfIn::Published(_)
+        | ShelfIn::Request(_)
+        | ShelfIn::Related(_) => 0,
     }
 }

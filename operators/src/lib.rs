@@ -6,7 +6,8 @@
 //!
 //! In the order of the flow: [`enrich`] (interaction x video as of now), [`users`] and [`history`] (counting, forgetting,
 //! dirty users), [`windows`] and [`sums`] (statistics), [`publish`] (baselines, creator scores, skip thresholds), [`neighbours`]
-//! (the vector index), [`shelf`] (pools and candidates), [`rank`] and [`lists`] (records), [`pools`] and [`groups`] (what strangers get).
+//! (the vector index), [`shelf`] (pools and candidates), [`rank`] and [`lists`] (records), [`pools`] and [`groups`] (what strangers get), [`related`] and
+//! [`related_records`] (what goes with a video).
 
 pub mod boundary;
 pub mod coengage;
@@ -27,6 +28,8 @@ pub mod popularity;
 pub mod profile;
 pub mod publish;
 pub mod rank;
+pub mod related;
+pub mod related_records;
 pub mod request;
 pub mod row;
 pub mod runtime;

@@ -47,6 +47,8 @@ pub enum NeighbourIn {
     Version(Arc<Content>),
     /// A list is to be made.
     Request(Arc<Request>),
+    /// A record of what goes with a video is to be made.
+    Like(u64, Query),
 }
 
 outputs! {
@@ -54,6 +56,8 @@ outputs! {
     NeighbourOut as NeighbourStreams {
         /// A request, completed.
         requests: Arc<Request>,
+        /// The videos nearest to a video, best first.
+        likes: (u64, Vec<u64>),
         /// How the index is, at a publication time.
         reports: IndexReport,
     }
@@ -80,6 +84,7 @@ pub struct IndexReport {
 pub struct Neighbours {
     index: IndexParams,
     quota: usize,
+    related: usize,
     publish_every: u64,
     spaces: BTreeMap<u64, VectorIndex>,
     /// The space of each video that is in an index.
@@ -97,6 +102,7 @@ impl Neighbours {
         Self {
             index: params.index.of(params.seed),
             quota: params.candidates.similar,
+            related: params.related.length,
             publish_every: params.score.publish_every,
             spaces: BTreeMap::new(),
             homes: FxHashMap::default(),
@@ -197,6 +203,25 @@ impl Neighbours {
         }
     }
 
+    /// Finds what is nearest to each of some videos: one batch for each space.
+    fn like(&mut self, videos: Vec<(u64, Query)>, out: &mut Vec<(u64, Vec<u64>)>) {
+        let mut batches: BTreeMap<u64, Vec<(u64, Query)>> = BTreeMap::new();
+        for (video, query) in videos {
+            batches.entry(query.space).or_default().push((video, query));
+        }
+        for (space, batch) in batches {
+            let Some(index) = self.spaces.get_mut(&space) else { continue };
+            let dims = self.index.dims;
+            let queries: Vec<&[i8]> = batch.iter().map(|(_, query)| &query.vector.0[..dims]).collect();
+            // One more, as a video is nearest to itself.
+            let results = sound(index.search(&queries, self.related + 1));
+            for ((video, _), result) in batch.iter().zip(results) {
+                let others = result.iter().filter(|n| n.score > 0 && n.id.0 != *video);
+                out.push((*video, others.take(self.related).map(|n| n.id.0).collect()));
+            }
+        }
+    }
+
     fn draw(&mut self, request: &Request) {
         if let (Subject::User(user), Some(query)) = (&request.subject, &request.query) {
             let drawn = hash::mix(self.index.seed, &[*user, request.now]);
@@ -237,18 +262,21 @@ impl Stage for Neighbours {
     type Out = NeighbourOut;
 
     fn step(&mut self, _epoch: u64, batch: Vec<NeighbourIn>, out: &mut NeighbourOut) {
+        let mut videos = Vec::new();
         for message in batch {
             match message {
                 NeighbourIn::Clock(now) => self.now = self.now.max(now),
                 // Of several in one epoch the last one sent holds; they come from one worker, in order.
                 NeighbourIn::Version(content) => self.version(&content),
                 NeighbourIn::Request(request) => out.requests.push(request),
+                NeighbourIn::Like(video, query) => videos.push((video, query)),
             }
         }
         if self.publication.pass(self.now, self.publish_every).is_some() {
             out.reports.push(self.publish());
         }
         self.search(&mut out.requests);
+        self.like(videos, &mut out.likes);
         for request in &out.requests {
             self.draw(request);
         }

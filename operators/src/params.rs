@@ -27,6 +27,8 @@ pub struct Params {
     pub coengagement: CoEngaging,
     /// The vector index.
     pub index: Index,
+    /// Records of related videos.
+    pub related: Related,
     /// Lists.
     pub feed: Feed,
 }
@@ -148,6 +150,16 @@ impl Index {
     }
 }
 
+/// Records of related videos.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Related {
+    /// Videos of a record; 0: there are no records.
+    pub length: usize,
+    /// A publication (see `feed.pools_every`) makes at most so many records, the same share of each logical shard. Who waits
+    /// longest comes first.
+    pub per_publication: usize,
+}
+
 /// Lists.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Feed {
@@ -173,6 +185,14 @@ pub struct Feed {
     pub pool_length: usize,
     /// Dropped candidates that are kept for the explanation.
     pub dropped_kept: usize,
+}
+
+impl Params {
+    /// Whether there are records of related videos: they are made with the lists.
+    #[must_use]
+    pub fn relates(&self) -> bool {
+        self.feed.enabled && self.related.length > 0
+    }
 }
 
 impl Default for Params {
@@ -213,6 +233,7 @@ impl Default for Params {
             },
             coengagement: CoEngaging { window: 5, min_weight: 0.3, half_life: DAY, seeds: 5 },
             index: Index { dims: 128, nprobe: 32, train_at: 4096, sample: 65_536, iterations: 8 },
+            related: Related { length: 50, per_publication: 6_400 },
             feed: Feed {
                 enabled: true,
                 length: 100,

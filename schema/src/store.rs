@@ -4,7 +4,7 @@ use std::fmt;
 
 use prost::Message;
 
-use crate::feed::{DroppedRecord, FeedRecord, TrendingRecord, VideoCard};
+use crate::feed::{DroppedRecord, FeedRecord, PreferencesRecord, RelatedRecord, TrendingRecord, VideoCard};
 use crate::ids::{UserId, VideoId};
 
 /// The name of the pool and of the new-user list that everybody belongs to.
@@ -19,6 +19,10 @@ pub enum Key {
     Dropped(UserId),
     /// `video:{video}` -> [`VideoCard`]
     Video(VideoId),
+    /// `related:{video}` -> [`RelatedRecord`]
+    Related(VideoId),
+    /// `preferences:{user}` -> [`PreferencesRecord`]
+    Preferences(UserId),
     /// `trending:{group}` -> [`TrendingRecord`]. A group is `all`, `category:NAME`, `hashtag:NAME`, `sound:ID`,
     /// `creator:ID` or `demographic:COUNTRY/AGE/GENDER`.
     Trending(String),
@@ -32,6 +36,8 @@ impl fmt::Display for Key {
             Self::Feed(user) => write!(f, "feed:{user}"),
             Self::Dropped(user) => write!(f, "dropped:{user}"),
             Self::Video(video) => write!(f, "video:{video}"),
+            Self::Related(video) => write!(f, "related:{video}"),
+            Self::Preferences(user) => write!(f, "preferences:{user}"),
             Self::Trending(group) => write!(f, "trending:{group}"),
             Self::NewUser(group) => write!(f, "newuser:{group}"),
         }
@@ -47,6 +53,8 @@ impl Key {
             "feed" => rest.parse().ok().map(Self::Feed),
             "dropped" => rest.parse().ok().map(Self::Dropped),
             "video" => rest.parse().ok().map(Self::Video),
+            "related" => rest.parse().ok().map(Self::Related),
+            "preferences" => rest.parse().ok().map(Self::Preferences),
             "trending" => Some(Self::Trending(rest.to_owned())),
             "newuser" => Some(Self::NewUser(rest.to_owned())),
             _ => None,
@@ -64,6 +72,10 @@ pub enum Value {
     Dropped(DroppedRecord),
     /// A card.
     Video(VideoCard),
+    /// What goes with a video.
+    Related(RelatedRecord),
+    /// What a user asked for.
+    Preferences(PreferencesRecord),
     /// A pool.
     Trending(TrendingRecord),
 }
@@ -78,6 +90,8 @@ impl Value {
             Key::Feed(_) | Key::NewUser(_) => Self::Feed(FeedRecord::decode(bytes)?),
             Key::Dropped(_) => Self::Dropped(DroppedRecord::decode(bytes)?),
             Key::Video(_) => Self::Video(VideoCard::decode(bytes)?),
+            Key::Related(_) => Self::Related(RelatedRecord::decode(bytes)?),
+            Key::Preferences(_) => Self::Preferences(PreferencesRecord::decode(bytes)?),
             Key::Trending(_) => Self::Trending(TrendingRecord::decode(bytes)?),
         })
     }
@@ -89,6 +103,8 @@ impl Value {
             Self::Feed(m) => m.encode_to_vec(),
             Self::Dropped(m) => m.encode_to_vec(),
             Self::Video(m) => m.encode_to_vec(),
+            Self::Related(m) => m.encode_to_vec(),
+            Self::Preferences(m) => m.encode_to_vec(),
             Self::Trending(m) => m.encode_to_vec(),
         }
     }

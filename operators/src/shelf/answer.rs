@@ -89,6 +89,14 @@ impl Shelf {
         Reply { request: Arc::clone(request), candidates, watched }
     }
 
+    /// The best of what was liked together with a video and can be shown.
+    pub(super) fn related(&mut self, video: u64) -> Vec<(u64, i64)> {
+        self.settle(Facet::With(video));
+        let Some(pool) = self.order(Facet::With(video)) else { return Vec::new() };
+        let shown = pool.best().filter(|(_, _, at)| self.slots[*at as usize].rank.is_some());
+        shown.take(self.params.related.length).map(|(rank, video, _)| (*video, rank.0)).collect()
+    }
+
     fn settle(&mut self, facet: Facet) {
         let order = match facet {
             Facet::Next(seed) => self.pairs.pool_mut(seed, Relation::Next),

@@ -22,7 +22,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::boundary::Boundary;
-use crate::coengage::{CoEngagement, Pair};
+use crate::coengage::{CoEngagement, Pair, added_up};
 use crate::content::{Cohort, Content, Facet};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
@@ -55,6 +55,8 @@ pub enum ShelfIn {
     Published(Arc<Published>),
     /// A list is to be made.
     Request(Arc<Request>),
+    /// A record of what goes with this video is to be made.
+    Related(u64),
 }
 
 outputs! {
@@ -66,6 +68,10 @@ outputs! {
         tops: Top,
         /// A video is in a pool no longer.
         left: Left,
+        /// The co-engagement of a video moved since the last publication time.
+        moved: u64,
+        /// The worker's best of what was liked together with a video, with their rank values.
+        related: (u64, Vec<(u64, i64)>),
     }
 }
 
@@ -133,13 +139,17 @@ impl Shelf {
     /// Empty shelves of a worker.
     #[must_use]
     pub fn new(params: Params, worker: usize) -> Self {
+        let mut pairs = CoEngagement::default();
+        if params.relates() {
+            pairs.watch();
+        }
         Self {
             params,
             worker: worker as u64,
             slots: Vec::new(),
             index: FxHashMap::default(),
             pools: FxHashMap::default(),
-            pairs: CoEngagement::default(),
+            pairs,
             ring: BTreeMap::new(),
             creators: FxHashMap::default(),
             cohorts: BTreeMap::new(),
@@ -309,7 +319,7 @@ impl Shelf {
     }
 
     /// Sends the tops of the pools that changed, when the clock passes a multiple of `pools_every`.
-    fn tops(&mut self, out: &mut Vec<Top>) {
+    fn tops(&mut self, out: &mut ShelfOut) {
         let feed = &self.params.feed;
         if !feed.enabled || self.publication.pass(self.now, feed.pools_every).is_none() {
             return;
@@ -320,8 +330,9 @@ impl Shelf {
             pool.order.settle();
             let best = pool.order.best().take(feed.pool_length);
             let items = best.map(|(rank, video, _)| (*video, rank.0)).collect();
-            out.push(Top { facet, name: Arc::clone(&pool.name), worker: self.worker, items });
+            out.tops.push(Top { facet, name: Arc::clone(&pool.name), worker: self.worker, items });
         }
+        out.moved.extend(self.pairs.moved());
     }
 }
 
@@ -331,7 +342,7 @@ impl Stage for Shelf {
 
     fn step(&mut self, _epoch: u64, batch: Vec<ShelfIn>, out: &mut ShelfOut) {
         let (mut versions, mut requests, mut leaving) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut touched, mut pairs) = (FxHashSet::default(), Vec::new());
+        let (mut touched, mut pairs, mut related) = (FxHashSet::default(), Vec::new(), Vec::new());
         for message in batch {
             match message {
                 ShelfIn::Clock(now) => self.now = self.now.max(now),
@@ -354,12 +365,13 @@ impl Stage for Shelf {
                 }
                 ShelfIn::Published(version) => self.published(&version),
                 ShelfIn::Request(request) => requests.push(request),
+                ShelfIn::Related(video) => related.push(video),
             }
         }
         let slots = &self.slots;
         let half_life = self.params.coengagement.half_life;
         self.pairs.age(self.now, half_life, |at| slots[at as usize].content.video);
-        for pair in pairs {
+        for pair in if self.params.relates() { added_up(pairs) } else { pairs } {
             let at = self.slot(pair.video);
             self.pairs.add(&pair, at);
         }
@@ -382,7 +394,10 @@ impl Stage for Shelf {
         for (facet, video) in std::mem::take(&mut self.left) {
             out.left.push(self.left(facet, video));
         }
-        self.tops(&mut out.tops);
+        self.tops(out);
+        for video in related {
+            out.related.push((video, self.related(video)));
+        }
         for request in &requests {
             let reply = self.answer(request);
             out.replies.push(reply);

@@ -5,4 +5,5 @@ mod harness;
 mod neighbours;
 mod oracle;
 mod properties;
+mod related;
 mod world;

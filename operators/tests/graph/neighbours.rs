@@ -52,9 +52,11 @@ fn world(seed: u64, length: u64) -> Vec<EpochInput> {
                     caption: format!("words {} {}", draw(&[n, i, 3], 50), draw(&[n, i, 4], 50)),
                     hashtags: vec![format!("tag{}", draw(&[n, i, 5], 6))],
                     category: Some(format!("category{}", draw(&[n, i, 6], 4))),
-                    content_embedding: (video.0 % 5 == 0)
+                    content_embedding: video
+                        .0
+                        .is_multiple_of(5)
                         .then(|| (0..8).map(|d| draw(&[n, i, 7, d], 200) as f32 - 100.0).collect()),
-                    embedding_space: (video.0 % 5 == 0).then(|| "other".to_owned()),
+                    embedding_space: video.0.is_multiple_of(5).then(|| "other".to_owned()),
                     status: if draw(&[n, i, 8], 8) == 0 { Status::Removed } else { Status::Ready },
                     ..Upload::default()
                 }),

@@ -29,16 +29,16 @@ use crate::world::{self, Step};
 
 /// The views that taps show, added up epoch by epoch.
 #[derive(Default)]
-struct Views {
+pub struct Views {
     rows: BTreeMap<(u64, u64), Vec<(Row, i64)>>,
     video_sums: BTreeMap<(u64, Span), WindowSums>,
     popularity: BTreeMap<(u64, Facet, u32), i64>,
-    pairs: BTreeMap<(u64, u64, u32), [i64; 2]>,
-    published: BTreeMap<u64, Arc<Published>>,
+    pub pairs: BTreeMap<(u64, u64, u32), [i64; 2]>,
+    pub published: BTreeMap<u64, Arc<Published>>,
 }
 
 impl Views {
-    fn apply(&mut self, epoch: u64, output: &EpochOutput) {
+    pub fn apply(&mut self, epoch: u64, output: &EpochOutput) {
         let mut taps: Vec<&Tap> = output.taps.iter().collect();
         // Withdrawals first.
         taps.sort_by_key(|tap| match tap {
@@ -157,7 +157,7 @@ fn expected_request(user: u64, epoch: u64, rows: &[(u64, Row)], oracle: &Oracle)
 }
 
 /// Shelves filled from nothing with what is true at the end of `epoch`.
-fn fresh_shelf(epoch: u64, views: &Views, oracle: &Oracle) -> Shelf {
+pub fn fresh_shelf(epoch: u64, views: &Views, oracle: &Oracle) -> Shelf {
     let mut shelf = Shelf::new(oracle.params.clone(), 0);
     let mut batch: Vec<ShelfIn> =
         (1..=world::VIDEOS).map(|video| ShelfIn::Version(Arc::new(oracle.content(video, epoch)))).collect();
@@ -264,7 +264,11 @@ fn check_lists(epochs: &[EpochInput], params: &Params, outputs: &BTreeMap<u64, E
             let shown: Vec<u64> = match crate::harness::decoded(key, bytes) {
                 Value::Feed(list) => list.items.iter().map(|i| i.video_id).collect(),
                 Value::Trending(pool) => pool.items.iter().map(|i| i.video_id).collect(),
-                Value::Dropped(_) | Value::Video(_) => continue,
+                Value::Related(record) => {
+                    let others = record.items.iter().map(|i| i.video_id);
+                    others.chain([record.video_id]).collect()
+                }
+                Value::Dropped(_) | Value::Video(_) | Value::Preferences(_) => continue,
             };
             for video in shown {
                 assert!(oracle.content(video, epoch).ready, "{key} shows {video} at {epoch}");

@@ -107,6 +107,7 @@ pub fn params() -> Params {
     params.candidates.hashtags = 3;
     params.candidates.trending = 5;
     params.candidates.similar = 2;
+    params.related.length = 3;
     params.candidates.facets_per_kind = 2;
     params.interest.short_last = 3;
     params.interest.min_videos = 2;

@@ -57,6 +57,8 @@ impl Client {
             Key::Feed(_) | Key::NewUser(_) => Value::Feed(serde_json::from_value(json)?),
             Key::Dropped(_) => Value::Dropped(serde_json::from_value(json)?),
             Key::Video(_) => Value::Video(serde_json::from_value(json)?),
+            Key::Related(_) => Value::Related(serde_json::from_value(json)?),
+            Key::Preferences(_) => Value::Preferences(serde_json::from_value(json)?),
             Key::Trending(_) => Value::Trending(serde_json::from_value(json)?),
         }))
     }

@@ -82,6 +82,14 @@ mod whole {
         let stats = json(&ok(dir.path(), &["stats", "--store", "store", "--json"]));
         assert_eq!(stats["phase"], "stopped");
         assert!(stats["entries"]["feed"].as_u64() > Some(0), "{stats}");
+        let related = (1..=50).map(|video| {
+            json(&ok(dir.path(), &["related", &video.to_string(), "--store", "store", "--json"]))
+        });
+        let related: Vec<_> = related.filter(|r| !r["items"].as_array().expect("items").is_empty()).collect();
+        assert!(!related.is_empty(), "nothing is related to the first 50 videos");
+        let video = related[0]["video_id"].as_str().expect("a number");
+        let table = ok(dir.path(), &["related", video, "--store", "store"]);
+        assert!(table.contains("co_engaged") || table.contains("similar"), "{table}");
         let trending = json(&ok(dir.path(), &["trending", "--store", "store", "--json"]));
         assert!(!trending["items"].as_array().expect("items").is_empty());
     }
