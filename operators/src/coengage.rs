@@ -8,7 +8,7 @@
 //! The sums lie with the second video, beside everything else that is known of a candidate, in a pool for each first one
 //! ([`CoEngagement`]): a request that names the videos a user cared for last is answered like any other.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::order::Order;
@@ -97,24 +97,6 @@ pub struct CoEngagement {
     pools: FxHashMap<(u64, Relation), Order>,
     /// Terms of earlier periods are not kept.
     oldest: u32,
-    /// First videos whose sums of [`Relation::With`] moved; `None` where nobody wants to know.
-    moved: Option<FxHashSet<u64>>,
-}
-
-/// Adds up the terms of a pair and period, and drops those that come to nothing: what one epoch says of a pair may depend
-/// on the order of its deletes, the sum does not.
-#[must_use]
-pub fn added_up(mut pairs: Vec<Pair>) -> Vec<Pair> {
-    pairs.sort_unstable();
-    pairs.dedup_by(|next, sum| {
-        let same = (next.seed, next.video, next.period) == (sum.seed, sum.video, sum.period);
-        if same {
-            sum.amounts = [sum.amounts[0] + next.amounts[0], sum.amounts[1] + next.amounts[1]];
-        }
-        same
-    });
-    pairs.retain(|pair| pair.amounts != [0, 0]);
-    pairs
 }
 
 fn ranks(periods: &Periods) -> [Option<i64>; 2] {
@@ -125,17 +107,6 @@ fn ranks(periods: &Periods) -> [Option<i64>; 2] {
 }
 
 impl CoEngagement {
-    /// Gathers from now on which first videos' sums of [`Relation::With`] move, for [`CoEngagement::moved`]. Terms have to
-    /// be added up ([`added_up`]) then.
-    pub fn watch(&mut self) {
-        self.moved = Some(FxHashSet::default());
-    }
-
-    /// The first videos whose sums moved since the last call, in no order.
-    pub fn moved(&mut self) -> FxHashSet<u64> {
-        self.moved.as_mut().map(std::mem::take).unwrap_or_default()
-    }
-
     /// Lets go of the periods that are long over; `video` gives the number of the video in a slot.
     pub fn age(&mut self, now: u64, half_life: u64, video: impl Fn(u32) -> u64) {
         let oldest = contribution(0, now, half_life).0.saturating_sub(KEPT);
@@ -143,15 +114,10 @@ impl CoEngagement {
             return;
         }
         self.oldest = oldest;
-        let (pools, moved) = (&mut self.pools, &mut self.moved);
+        let pools = &mut self.pools;
         self.sums.retain(|(seed, slot), periods| {
-            let (old, before) = (ranks(periods), periods.len());
+            let old = ranks(periods);
             periods.retain(|(period, _)| *period >= oldest);
-            if periods.len() < before
-                && let Some(moved) = moved
-            {
-                moved.insert(*seed);
-            }
             note(pools, *seed, (*slot, video(*slot)), old, ranks(periods));
             !periods.is_empty()
         });
@@ -165,11 +131,6 @@ impl CoEngagement {
     pub fn add(&mut self, pair: &Pair, slot: u32) {
         if pair.period < self.oldest {
             return;
-        }
-        if pair.amounts[1] != 0
-            && let Some(moved) = &mut self.moved
-        {
-            moved.insert(pair.seed);
         }
         let key = (pair.seed, slot);
         let periods = self.sums.entry(key).or_default();

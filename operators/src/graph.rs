@@ -11,7 +11,7 @@ use freshet_schema::hash::shard as route;
 use freshet_schema::store::{EVERYONE, Key};
 use freshet_schema::{UserId, hash};
 use timely::dataflow::operators::generic::operator::empty;
-use timely::dataflow::operators::vec::{Branch, Broadcast, Map};
+use timely::dataflow::operators::vec::{Branch, Broadcast, Filter, Map};
 use timely::dataflow::operators::{Concatenate, ConnectLoop, Exchange, Feedback};
 use timely::dataflow::{Scope, StreamVec};
 
@@ -93,7 +93,6 @@ pub fn build<'s>(
     let (listed_loop, listed) = scope.feedback::<Vec<UserIn>>(1);
     let (group_lists_loop, group_lists) = scope.feedback::<Vec<GroupIn>>(1);
     let (skips_loop, skips) = scope.feedback::<Vec<UserIn>>(1);
-    let (moved_loop, moved) = scope.feedback::<Vec<u64>>(1);
     let (written_loop, written) = scope.feedback::<Vec<RelatedIn>>(1);
 
     // Events meet their video as of now ...
@@ -192,11 +191,13 @@ pub fn build<'s>(
 
     // Videos whose co-engagement moved, or whose record holds a video that goes, ask what goes with them.
     let related = params.relates().then(|| {
+        let pairs_with =
+            users.pairs.clone().filter(|pair| pair.amounts[1] != 0).exchange(|pair| route(pair.seed));
         let heard = [
             clock.clone().map(RelatedIn::Clock),
             videos.versions.clone().map(RelatedIn::Version),
             videos.gone.map(RelatedIn::Gone).broadcast(),
-            moved.exchange(|video| route(*video)).map(RelatedIn::Moved),
+            pairs_with.map(RelatedIn::Pair),
             written,
         ];
         per_epoch(merge(scope, heard), "related", cuts, Related::new(params))
@@ -272,7 +273,6 @@ pub fn build<'s>(
         cuts,
         RelatedRecords::new(params.related.length),
     );
-    shelves.moved.connect_loop(moved_loop);
     records
         .written
         .map(|(video, videos, print)| RelatedIn::Written(video, videos, print))

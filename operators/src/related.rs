@@ -1,15 +1,16 @@
 //! Related videos: of which videos the record is made anew, and when.
 //!
-//! Comes in, at a video's worker: its versions, word that its co-engagement moved ([`crate::shelf`] gathers that until a
-//! publication), which videos its record holds, both from the epoch before; and, at every worker, videos that can no longer be shown. Goes out: a
-//! question for each record to make. It is answered in the same epoch, by the shelves with the best of the video's `With` pool and
-//! by the vector index with what is nearest to it, and [`crate::related_records`] makes the record. So it is made as
-//! lists are: of what holds at its epoch, and nothing is kept of the answers.
+//! Comes in, at a video's worker: its versions, the terms of its co-engagement with others ([`crate::coengage`]), and which videos its
+//! record holds, from the epoch before; and, at every worker, videos that can no longer be shown. Goes out: a question for each
+//! record to make. It is answered in the same epoch, by the shelves with the best of the video's `With` pool and by the
+//! vector index with what is nearest to it, and [`crate::related_records`] makes the record. So it is made as lists are: of what
+//! holds at its epoch, and nothing is kept of the answers.
 //!
-//! A video waits for a record when its co-engagement moved and when it has a new version: so a new one has what is like it before
-//! anybody has seen it. A question costs a search in the index and a look at every worker. In a busy hour most videos move, so at a publication at most
-//! so many records of a logical shard are made; who has waited longest comes first. A record that holds a
-//! video which goes is made anew at once. Records of videos that go are removed at once.
+//! A video waits for a record when it has a new version, so a new one has what is like it before anybody has seen it, and
+//! when its sums are others than at the last publication: what came and was taken back meanwhile is as if it had never
+//! been. A question costs a search in the index and a look at every worker, and in a busy hour most videos move; so at a
+//! publication at most so many records of a logical shard are made, and who has waited longest comes first. A record
+//! that holds a video which goes is made anew at once. Records of videos that go are removed at once.
 //!
 //! Oracle: `tests/graph/related.rs`.
 
@@ -24,6 +25,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::boundary::Boundary;
+use crate::coengage::Pair;
 use crate::content::Content;
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
@@ -40,8 +42,8 @@ pub enum RelatedIn {
     Version(Arc<Content>),
     /// A video can no longer be shown. Heard by every worker.
     Gone(u64),
-    /// The co-engagement of a video moved before the last publication.
-    Moved(u64),
+    /// Terms of the co-engagement of a video, the pair's first.
+    Pair(Pair),
     /// The videos of a video's record, from the epoch before, and their hash.
     Written(u64, Arc<[u64]>, u64),
 }
@@ -80,11 +82,11 @@ pub struct Related {
     /// Moved videos by shard, who waits longest first.
     waiting: BTreeMap<u64, BTreeSet<(u64, u64)>>,
     since: FxHashMap<u64, u64>,
+    /// Sums of pairs since the last publication, where they are not zero: first and second video, period.
+    moved: FxHashMap<(u64, u64, u32), i64>,
     /// Videos in all records.
     entries: usize,
     publication: Boundary,
-    /// The last publication's number, while its records have not been made.
-    due: Option<u64>,
     now: u64,
 }
 
@@ -99,10 +101,19 @@ impl Related {
             written: FxHashMap::default(),
             waiting: BTreeMap::new(),
             since: FxHashMap::default(),
+            moved: FxHashMap::default(),
             entries: 0,
             publication: Boundary::default(),
-            due: None,
             now: 0,
+        }
+    }
+
+    fn pair(&mut self, pair: &Pair) {
+        let key = (pair.seed, pair.video, pair.period);
+        let sum = self.moved.entry(key).or_default();
+        *sum += pair.amounts[1];
+        if *sum == 0 {
+            self.moved.remove(&key);
         }
     }
 
@@ -167,17 +178,13 @@ impl Stage for Related {
     type Out = RelatedOut;
 
     fn step(&mut self, _epoch: u64, batch: Vec<RelatedIn>, out: &mut RelatedOut) {
-        let (mut versions, mut moved, mut written) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut gone, mut ticked) = (FxHashSet::default(), false);
+        let (mut versions, mut written, mut gone) = (Vec::new(), Vec::new(), FxHashSet::default());
         for message in batch {
             match message {
-                RelatedIn::Clock(now) => {
-                    self.now = self.now.max(now);
-                    ticked = true;
-                }
+                RelatedIn::Clock(now) => self.now = self.now.max(now),
                 RelatedIn::Version(content) => versions.push(content),
                 RelatedIn::Gone(video) => drop(gone.insert(video)),
-                RelatedIn::Moved(video) => moved.push(video),
+                RelatedIn::Pair(pair) => self.pair(&pair),
                 RelatedIn::Written(video, videos, print) => written.push((video, videos, print)),
             }
         }
@@ -205,21 +212,18 @@ impl Stage for Related {
                 }
             }
         }
-        moved.into_iter().for_each(|video| self.wait(video));
-        // After the last epoch the loops bring what nobody will ask for: there is no clock then.
-        if !ticked {
-            return;
-        }
         let mut asked = Vec::new();
         if !gone.is_empty() {
             let holders =
                 self.written.iter().filter(|(_, (videos, _))| videos.iter().any(|v| gone.contains(v)));
             asked.extend(holders.map(|(video, _)| *video));
         }
-        if self.due.take().is_some() {
+        if self.publication.pass(self.now, self.every).is_some() {
+            for (video, ..) in std::mem::take(&mut self.moved).into_keys() {
+                self.wait(video);
+            }
             asked.extend(self.chosen());
         }
-        self.due = self.publication.pass(self.now, self.every);
         asked.sort_unstable();
         asked.dedup();
         out.questions.extend(asked.into_iter().filter_map(|video| self.question(video)));
@@ -230,8 +234,12 @@ impl Stage for Related {
         let bytes = self.ready.capacity() * 17
             + self.written.capacity() * 33
             + self.entries * 8
-            + self.since.len() * (17 + 24);
-        StateSize { entries: (self.written.len() + self.since.len()) as u64, bytes: bytes as u64 }
+            + self.since.len() * (17 + 24)
+            + self.moved.capacity() * 33;
+        StateSize {
+            entries: (self.written.len() + self.since.len() + self.moved.len()) as u64,
+            bytes: bytes as u64,
+        }
     }
 }
 
@@ -243,6 +251,10 @@ mod tests {
 
     fn ready(video: u64) -> RelatedIn {
         RelatedIn::Version(Arc::new(Content { known: true, ready: true, ..Content::unknown(video) }))
+    }
+
+    fn pair(seed: u64, amount: i64) -> RelatedIn {
+        RelatedIn::Pair(Pair { seed, video: 1, period: 0, amounts: [0, amount] })
     }
 
     fn step(stage: &mut Related, day: u64, mut batch: Vec<RelatedIn>) -> (Vec<u64>, usize) {
@@ -264,11 +276,11 @@ mod tests {
     #[test]
     fn who_waits_longest_comes_first() {
         let (v, mut stage) = stage();
-        assert_eq!(step(&mut stage, 1, v.iter().map(|video| ready(*video)).collect()), (vec![], 0));
-        assert_eq!(step(&mut stage, 2, Vec::new()).0, v[..2]);
-        assert_eq!(step(&mut stage, 3, vec![RelatedIn::Moved(v[0]), RelatedIn::Moved(v[3])]).0, v[2..4]);
-        assert_eq!(step(&mut stage, 4, Vec::new()).0, [v[0], v[4]]);
-        assert_eq!(step(&mut stage, 5, Vec::new()).0.len(), 0);
+        assert_eq!(step(&mut stage, 1, v.iter().map(|video| ready(*video)).collect()).0, v[..2]);
+        assert_eq!(step(&mut stage, 2, vec![pair(v[0], 5), pair(v[3], 5)]).0, v[2..4]);
+        assert_eq!(step(&mut stage, 3, Vec::new()).0, [v[0], v[4]]);
+        assert_eq!(step(&mut stage, 4, vec![pair(v[0], 5), pair(v[1], 5), pair(v[0], -5)]).0, [v[1]]);
+        assert_eq!(stage.size().entries, 0);
     }
 
     #[test]
@@ -285,10 +297,6 @@ mod tests {
         assert!(asked.contains(&(v[0], Some(5))) && out.removed.is_empty(), "{asked:?}");
         let (_, removed) = step(&mut stage, 3, vec![hide(v[0]), RelatedIn::Gone(v[0])]);
         assert_eq!((removed, stage.entries, stage.written.len()), (1, 0, 0));
-        assert_eq!(
-            step(&mut stage, 4, vec![RelatedIn::Gone(v[2])]).0,
-            [v[4]],
-            "its turn; nobody holds the other"
-        );
+        assert_eq!(step(&mut stage, 4, vec![RelatedIn::Gone(v[2])]).0.len(), 0, "nobody holds it");
     }
 }

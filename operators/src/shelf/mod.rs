@@ -22,7 +22,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::boundary::Boundary;
-use crate::coengage::{CoEngagement, Pair, added_up};
+use crate::coengage::{CoEngagement, Pair};
 use crate::content::{Cohort, Content, Facet};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
@@ -68,8 +68,6 @@ outputs! {
         tops: Top,
         /// A video is in a pool no longer.
         left: Left,
-        /// The co-engagement of a video moved since the last publication time.
-        moved: u64,
         /// The worker's best of what was liked together with a video, with their rank values.
         related: (u64, Vec<(u64, i64)>),
     }
@@ -139,17 +137,13 @@ impl Shelf {
     /// Empty shelves of a worker.
     #[must_use]
     pub fn new(params: Params, worker: usize) -> Self {
-        let mut pairs = CoEngagement::default();
-        if params.relates() {
-            pairs.watch();
-        }
         Self {
             params,
             worker: worker as u64,
             slots: Vec::new(),
             index: FxHashMap::default(),
             pools: FxHashMap::default(),
-            pairs,
+            pairs: CoEngagement::default(),
             ring: BTreeMap::new(),
             creators: FxHashMap::default(),
             cohorts: BTreeMap::new(),
@@ -319,7 +313,7 @@ impl Shelf {
     }
 
     /// Sends the tops of the pools that changed, when the clock passes a multiple of `pools_every`.
-    fn tops(&mut self, out: &mut ShelfOut) {
+    fn tops(&mut self, out: &mut Vec<Top>) {
         let feed = &self.params.feed;
         if !feed.enabled || self.publication.pass(self.now, feed.pools_every).is_none() {
             return;
@@ -330,9 +324,8 @@ impl Shelf {
             pool.order.settle();
             let best = pool.order.best().take(feed.pool_length);
             let items = best.map(|(rank, video, _)| (*video, rank.0)).collect();
-            out.tops.push(Top { facet, name: Arc::clone(&pool.name), worker: self.worker, items });
+            out.push(Top { facet, name: Arc::clone(&pool.name), worker: self.worker, items });
         }
-        out.moved.extend(self.pairs.moved());
     }
 }
 
@@ -371,7 +364,7 @@ impl Stage for Shelf {
         let slots = &self.slots;
         let half_life = self.params.coengagement.half_life;
         self.pairs.age(self.now, half_life, |at| slots[at as usize].content.video);
-        for pair in if self.params.relates() { added_up(pairs) } else { pairs } {
+        for pair in pairs {
             let at = self.slot(pair.video);
             self.pairs.add(&pair, at);
         }
@@ -394,7 +387,7 @@ impl Stage for Shelf {
         for (facet, video) in std::mem::take(&mut self.left) {
             out.left.push(self.left(facet, video));
         }
-        self.tops(out);
+        self.tops(&mut out.tops);
         for video in related {
             out.related.push((video, self.related(video)));
         }

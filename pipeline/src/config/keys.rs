@@ -150,7 +150,7 @@ keys! {
     "index.sample", "most directions that a training of the lists looks at", |c| Count(&mut c.params.index.sample, 256, 1 << 18);
     "index.iterations", "most iterations of a training", |c| Count(&mut c.params.index.iterations, 1, 100);
 
-    "related.length", "videos of a video's record of related videos; 0: there are no such records", |c| Count(&mut c.params.related.length, 0, 1_000);
+    "related.videos", "videos of a video's record of related videos; 0: there are no such records", |c| Count(&mut c.params.related.length, 0, 1_000);
     "related.per_publication", "most records of related videos that are made at a multiple of feed.pools_every; the rest waits for the next", |c| Count(&mut c.params.related.per_publication, 64, 100_000_000);
 
     "feed.enabled", "whether lists are made", |c| Flag(&mut c.params.feed.enabled);
