@@ -8,8 +8,8 @@
 //! workers (the crate [`freshet_index`] says more). Vectors of different embedding spaces cannot be compared, so each space
 //! has an index of its own, made by its first video; a query looks into the index of its space.
 //!
-//! What a user has watched is never a candidate, and a user's interest points to just that. So more is asked for than the quota, by as many
-//! as were watched, up to [`BEYOND`]; who has watched more may get fewer than the quota.
+//! What a user has watched is never a candidate, and a user's interest points to just that. So more is asked for than the quota,
+//! by as many as were watched, up to [`BEYOND`]; who has watched more may get fewer than the quota.
 //!
 //! Centroids are a published version: they are trained at the multiples of `score.publish_every`, where the index says that it
 //! is time. Oracle: `tests/graph/neighbours.rs`, which compares all surviving vectors, and beyond `index.train_at` an index
