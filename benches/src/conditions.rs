@@ -17,7 +17,7 @@ pub struct Conditions {
     rustc: String,
     revision: String,
     dims: [usize; 4],
-    quotas: [usize; 6],
+    quotas: [usize; 7],
     scale: f64,
 }
 
@@ -42,6 +42,7 @@ impl Conditions {
                 candidates.trending,
                 candidates.next,
                 candidates.co_engaged,
+                candidates.similar,
             ],
             scale,
         }
@@ -66,10 +67,10 @@ impl fmt::Display for Conditions {
         writeln!(f, "build      {}, revision {}", self.rustc, self.revision)?;
         let [short, mid, long, content] = self.dims;
         writeln!(f, "vectors    short {short}, mid {mid}, long {long}, content {content}")?;
-        let [followed, hashtags, sounds, trending, next, co_engaged] = self.quotas;
+        let [followed, hashtags, sounds, trending, next, co_engaged, similar] = self.quotas;
         writeln!(
             f,
-            "candidates followed {followed}, hashtags {hashtags}, sounds {sounds}, trending {trending}, next {next}, co-engaged {co_engaged}"
+            "candidates followed {followed}, hashtags {hashtags}, sounds {sounds}, trending {trending}, next {next}, co-engaged {co_engaged}, similar {similar}"
         )?;
         if self.scale < 1.0 {
             writeln!(

@@ -30,6 +30,7 @@ const WARM_UP: usize = 20;
 pub fn measure(bench: &Bench) -> anyhow::Result<Vec<Figure>> {
     let mut spine = Params::default();
     (spine.coengagement.window, spine.candidates.next, spine.candidates.co_engaged) = (0, 0, 0);
+    spine.candidates.similar = 0;
     let mut figures = sources(bench, "", spine, Target::AtLeast(2000.0))?;
     figures.extend(sources(bench, ", all sources", Params::default(), Target::AtLeast(1500.0))?);
     Ok(figures)

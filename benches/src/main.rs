@@ -88,6 +88,8 @@ impl Bench {
 }
 
 fn main() -> anyhow::Result<()> {
+    // Before anything else: it begins the program anew. Lists are measured in this process.
+    freshet_index::one_thread().context("cannot keep FAISS to one thread")?;
     let args = Args::parse();
     ensure!(
         args.scale > 0.0 && args.scale <= 1.0,

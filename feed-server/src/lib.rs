@@ -15,6 +15,7 @@ mod negotiate;
 mod off_thread;
 mod operations;
 mod problem;
+mod related;
 mod routes;
 pub mod scroll;
 mod serve;

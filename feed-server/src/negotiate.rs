@@ -67,9 +67,14 @@ impl From64 for freshet_schema::VideoId {
 
 /// The `limit` parameter.
 pub(crate) fn limit(text: Option<&str>, default: usize, max: usize) -> Result<usize, Problem> {
+    bounded("limit", text, default, max)
+}
+
+/// A parameter that says how many items are wanted.
+pub(crate) fn bounded(name: &str, text: Option<&str>, default: usize, max: usize) -> Result<usize, Problem> {
     let Some(text) = text else { return Ok(default.min(max)) };
-    text.parse().ok().filter(|limit| (1..=max).contains(limit)).ok_or_else(|| {
-        Problem::bad_parameter(format!("limit is {text:?}; it must be a number from 1 to {max}"))
+    text.parse().ok().filter(|count| (1..=max).contains(count)).ok_or_else(|| {
+        Problem::bad_parameter(format!("{name} is {text:?}; it must be a number from 1 to {max}"))
     })
 }
 

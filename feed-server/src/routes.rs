@@ -13,10 +13,10 @@ use axum::routing::{MethodRouter, any, get, post};
 use crate::problem::Problem;
 use crate::state::ServerState;
 use crate::telemetry::{RequestAnswered, RouteMeters};
-use crate::{events, feed, operations, trending, video, why};
+use crate::{events, feed, operations, related, trending, video, why};
 
 /// Every route with its method, as `/openapi.json` documents them (a test compares the two).
-pub const ROUTES: [(&str, &str); 10] = [
+pub const ROUTES: [(&str, &str); 11] = [
     ("GET", "/"),
     ("GET", "/healthz"),
     ("GET", "/metrics"),
@@ -24,6 +24,7 @@ pub const ROUTES: [(&str, &str); 10] = [
     ("GET", "/readyz"),
     ("POST", "/v1/events"),
     ("GET", "/v1/feed/{user}"),
+    ("GET", "/v1/related/{video}"),
     ("GET", "/v1/trending"),
     ("GET", "/v1/video/{id}"),
     ("GET", "/v1/why/{user}/{video}"),
@@ -51,6 +52,7 @@ fn handler(path: &'static str, state: &ServerState) -> MethodRouter<Arc<ServerSt
         "/readyz" => get(operations::readyz),
         "/v1/events" => post(events::post).layer(DefaultBodyLimit::max(state.options.max_body_bytes)),
         "/v1/feed/{user}" => get(feed::get),
+        "/v1/related/{video}" => get(related::get),
         "/v1/trending" => get(trending::get),
         "/v1/video/{id}" => get(video::get),
         "/v1/why/{user}/{video}" => get(why::get),

@@ -22,7 +22,7 @@ pub(crate) async fn get(
 }
 
 /// No upload of this video has been seen.
-fn unknown(video: VideoId) -> Problem {
+pub(crate) fn unknown(video: VideoId) -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "unknown-video",

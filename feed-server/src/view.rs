@@ -67,6 +67,7 @@ pub(crate) fn source_name(source: Source) -> &'static str {
         Source::Exploration => "exploration",
         Source::Next => "next",
         Source::CoEngaged => "co_engaged",
+        Source::Similar => "similar",
     }
 }
 

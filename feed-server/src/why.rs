@@ -112,6 +112,9 @@ fn dropped_words(stage: Stage) -> (&'static str, String) {
             ("taste", "others share something with what the user liked first, and passed it".to_owned())
         }
         Stage::Slot => ("slot", "a place that was drawn went to another".to_owned()),
+        Stage::LightRank => {
+            ("light_rank", "it was too far behind the other candidates to be looked at closely".to_owned())
+        }
         Stage::Length => ("length", "it ranked below the end of the list".to_owned()),
         Stage::Unspecified => {
             ("unspecified", "it was a candidate and was dropped by a stage of another release".to_owned())
@@ -151,6 +154,7 @@ fn source_words(source: Source) -> &'static str {
         Source::Demographic => "it is popular in the user's group",
         Source::Exploration => "it was drawn to be tried out",
         Source::Next => "others watched it next after what the user watched last",
+        Source::Similar => "it is like what the user watches",
         Source::CoEngaged => "others liked it together with what the user watched last",
     }
 }

@@ -55,6 +55,50 @@ fn a_page_shows_the_list_with_cards_and_reasons() {
     assert_eq!(server.get("/v1/feed/1").json()["items"].as_array().unwrap().len(), 10);
 }
 
+#[test]
+fn related_videos_can_be_shown_and_match_preferences_first() {
+    let server = Server::start(world(), |_| {});
+    let plain = server.get("/v1/related/7").json();
+    assert_eq!(ids(&plain), [9, 12, 8, 13, 10], "17 is not ready, 500 was deleted");
+    assert_eq!(
+        (&plain["video_id"], &plain["epoch"], &plain["preferences"]),
+        (&json!("7"), &json!(5), &json!([]))
+    );
+    assert_eq!(
+        (&plain["items"][0]["sources"], &plain["items"][1]["sources"]),
+        (&json!(["similar"]), &json!(["co_engaged"]))
+    );
+    let own = server.get("/v1/related/7?user=1").json();
+    assert_eq!(ids(&own), [8, 13, 9, 12, 10]);
+    assert_eq!(
+        (&own["items"][0]["preferred"], &own["items"][1]["position"]),
+        (&json!(["tag3", "food"]), &json!(1))
+    );
+    assert_eq!(
+        ids(&server.get("/v1/related/7?user=2").json()),
+        ids(&plain),
+        "nothing is known of what they prefer"
+    );
+    let asked = server.get("/v1/related/7?user=1&prefer=%23ANIMALS,nothing&count=2").json();
+    assert_eq!((ids(&asked), &asked["preferences"]), (vec![10, 9], &json!(["animals", "nothing"])));
+    assert!(
+        asked["explanation"].as_str().unwrap().contains("the first 1 match the preferences of the request")
+    );
+
+    let none = server.get("/v1/related/8").json();
+    assert!(
+        ids(&none).is_empty() && none["explanation"].as_str().unwrap().contains("Nothing is related so far")
+    );
+    let hidden = server.get("/v1/related/17").json();
+    assert!(hidden["explanation"].as_str().unwrap().contains("cannot be shown"), "{hidden}");
+    assert!(server.get("/v1/related/1000").problem(404).contains("no upload of video 1000"));
+    for (wrong, word) in
+        [("7?count=101", "from 1 to 100"), ("7?user=x", "user is"), ("x", "video is"), ("7?limit=3", "limit")]
+    {
+        assert!(server.get(&format!("/v1/related/{wrong}")).problem(400).contains(word), "{wrong}");
+    }
+}
+
 /// Follows a chain to its end; `between` runs before each page after the first.
 fn chain(server: &Server, user: u64, limit: usize, mut between: impl FnMut(usize)) -> Vec<u64> {
     let mut target = format!("/v1/feed/{user}?limit={limit}");

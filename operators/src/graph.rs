@@ -11,7 +11,7 @@ use freshet_schema::hash::shard as route;
 use freshet_schema::store::{EVERYONE, Key};
 use freshet_schema::{UserId, hash};
 use timely::dataflow::operators::generic::operator::empty;
-use timely::dataflow::operators::vec::{Branch, Broadcast, Map};
+use timely::dataflow::operators::vec::{Branch, Broadcast, Filter, Map};
 use timely::dataflow::operators::{Concatenate, ConnectLoop, Exchange, Feedback};
 use timely::dataflow::{Scope, StreamVec};
 
@@ -23,10 +23,13 @@ use crate::enrich::{Enrich, VideoIn};
 use crate::epoch::per_epoch;
 use crate::groups::{GroupIn, Groups};
 use crate::lists::{Answer, ListIn, Lists};
+use crate::neighbours::{IndexReport, NeighbourIn, Neighbours};
 use crate::params::Params;
 use crate::pools::{Change, PoolIn, Pools};
 use crate::probe::Probed;
 use crate::publish::{Publish, PublishIn, Published};
+use crate::related::{Related, RelatedIn};
+use crate::related_records::{RecordIn, RelatedRecords};
 use crate::request::{Request, Subject};
 use crate::row::Row;
 use crate::shelf::{Shelf, ShelfIn};
@@ -59,6 +62,8 @@ pub enum Leaving {
     Probed(Probed),
     /// What the candidate sources brought, of lists made on this worker.
     Yields(Yields),
+    /// How the vector index is, at a publication time.
+    Index(IndexReport),
     /// So many early interactions wait on this worker, and so many gave way because too many would.
     Waiting(u64, u64),
 }
@@ -80,7 +85,7 @@ pub enum Tap {
     Everybody((Pace, u32), i64),
     /// A publication.
     Published(Arc<Published>),
-    /// A list was asked for.
+    /// A list was asked for: the request as the shelves hear it.
     Request(Arc<Request>),
 }
 
@@ -99,6 +104,7 @@ pub fn build<'s>(
     let (listed_loop, listed) = scope.feedback::<Vec<UserIn>>(1);
     let (group_lists_loop, group_lists) = scope.feedback::<Vec<GroupIn>>(1);
     let (skips_loop, skips) = scope.feedback::<Vec<UserIn>>(1);
+    let (written_loop, written) = scope.feedback::<Vec<RelatedIn>>(1);
 
     // Events meet their video as of now ...
     let to_videos = entering.videos.exchange(video_route);
@@ -189,7 +195,7 @@ pub fn build<'s>(
             [
                 to_groups,
                 group_lists,
-                videos.gone.map(GroupIn::Gone).broadcast(),
+                videos.gone.clone().map(GroupIn::Gone).broadcast(),
                 clock.clone().map(GroupIn::Clock),
             ],
         ),
@@ -198,6 +204,38 @@ pub fn build<'s>(
         Groups::new(params.clone(), owner.then_some(everyone)),
     );
     let requests = merge(scope, [users.requests, strangers]);
+
+    // Videos whose co-engagement moved, or whose record holds a video that goes, ask what goes with them.
+    let related = params.relates().then(|| {
+        let pairs_with =
+            users.pairs.clone().filter(|pair| pair.amounts[1] != 0).exchange(|pair| route(pair.seed));
+        let heard = [
+            clock.clone().map(RelatedIn::Clock),
+            videos.versions.clone().map(RelatedIn::Version),
+            videos.gone.map(RelatedIn::Gone).broadcast(),
+            pairs_with.map(RelatedIn::Pair),
+            written,
+        ];
+        per_epoch(merge(scope, heard), "related", cuts, Related::new(params))
+    });
+    let (questions, unrelated) = match related {
+        Some(said) => (said.questions, said.removed),
+        None => (empty(scope), empty(scope)),
+    };
+
+    // What is like the user's interest is looked up on the way, in one place.
+    let (requests, likes, index_reports) = if params.candidates.similar > 0 {
+        let versions = videos.versions.clone().map(NeighbourIn::Version);
+        let like = questions.clone().flat_map(|q| q.query.map(|query| NeighbourIn::Like(q.video, query)));
+        // To describe a video no others are looked for.
+        let [choosing, describing] = split(requests, |request| !request.wanted.is_empty());
+        let to_index = merge(scope, [choosing.map(NeighbourIn::Request), versions, like]).exchange(|_| 0);
+        let now = clock.clone().flat_map(move |now| publisher.then_some(NeighbourIn::Clock(now)));
+        let found = per_epoch(merge(scope, [to_index, now]), "neighbours", cuts, Neighbours::new(params));
+        (merge(scope, [found.requests, describing]), found.likes, found.reports)
+    } else {
+        (requests, empty(scope), empty(scope))
+    };
     let taps = if tapped {
         let taps = [
             rows.map(|(user, row, sign)| Tap::Row(user, row, sign)),
@@ -230,6 +268,7 @@ pub fn build<'s>(
                         users.groups.map(ShelfIn::Group),
                         requests.map(ShelfIn::Request),
                         terms.attention.map(|(key, amount)| ShelfIn::Everybody(key, amount)),
+                        questions.clone().map(|question| ShelfIn::Related(question.video)),
                     ],
                 )
                 .broadcast(),
@@ -242,7 +281,27 @@ pub fn build<'s>(
         Shelf::new(params.clone(), scope.index(), scope.peers()),
     );
 
-    // Answers meet in the user's list.
+    // Answers meet in the video's record ...
+    let answers = [
+        shelves.related.map(|(video, items)| RecordIn::CoEngaged(video, items)),
+        likes.map(|(video, items)| RecordIn::Similar(video, items)),
+        questions.map(RecordIn::Question),
+    ];
+    let records = per_epoch(
+        merge(scope, answers).exchange(|m| match m {
+            RecordIn::CoEngaged(video, _) | RecordIn::Similar(video, _) => route(*video),
+            RecordIn::Question(question) => route(question.video),
+        }),
+        "related_records",
+        cuts,
+        RelatedRecords::new(params.related.length),
+    );
+    records
+        .written
+        .map(|(video, videos, print)| RelatedIn::Written(video, videos, print))
+        .connect_loop(written_loop);
+
+    // ... and in the user's list.
     let replies = shelves.replies.exchange(|reply| match &reply.request.subject {
         Subject::User(user) => route(*user),
         Subject::Group(group) => hash::text(group),
@@ -274,12 +333,15 @@ pub fn build<'s>(
     let removed = users.removed.map(UserId);
     let removed = removed.flat_map(|user| [Key::Feed(user), Key::Dropped(user), Key::Account(user)]);
     let removed = removed.map(|key| (key, None));
-    let changes = merge(scope, [lists.changes, heads, pools, videos.cards, removed]).map(Leaving::Change);
+    let changes =
+        [lists.changes, heads, pools, videos.cards, removed, users.preferences, records.changes, unrelated];
+    let changes = merge(scope, changes).map(Leaving::Change);
     let answers = lists.answers.map(Leaving::Answer);
     let yields = lists.yields.map(Leaving::Yields);
     let probed = lists.probed.map(Leaving::Probed);
     let waiting = videos.waiting.map(|(held, gave_way)| Leaving::Waiting(held, gave_way));
-    merge(scope, [changes, answers, probed, yields, waiting, taps])
+    let index = index_reports.map(Leaving::Index);
+    merge(scope, [changes, answers, probed, yields, index, waiting, taps])
 }
 
 /// The records of which `second` is not true, and those of which it is.
@@ -333,6 +395,7 @@ fn shelf_route(message: &ShelfIn) -> u64 {
         | ShelfIn::Clock(_)
         | ShelfIn::Group(_)
         | ShelfIn::Published(_)
-        | ShelfIn::Request(_) => 0,
+        | ShelfIn::Request(_)
+        | ShelfIn::Related(_) => 0,
     }
 }

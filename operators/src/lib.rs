@@ -5,8 +5,9 @@
 //! code that is handed one closed epoch at a time ([`epoch`]).
 //!
 //! In the order of the flow: [`enrich`] (interaction x video as of now), [`users`] and [`history`] (counting, forgetting,
-//! dirty users), [`windows`] and [`sums`] (statistics), [`publish`] (baselines, creator scores, skip thresholds), [`shelf`]
-//! (pools and candidates), [`rank`], [`rerank`] and [`lists`] (records), [`pools`] and [`groups`] (what strangers get).
+//! dirty users), [`windows`] and [`sums`] (statistics), [`publish`] (baselines, creator scores, skip thresholds), [`neighbours`]
+//! (the vector index), [`shelf`] (pools and candidates), [`rank`], [`rerank`] and [`lists`] (records), [`pools`] and [`groups`] (what strangers get), [`related`] and
+//! [`related_records`] (what goes with a video).
 
 pub mod account;
 pub mod boundary;
@@ -21,6 +22,7 @@ pub mod groups;
 pub mod history;
 pub mod interest;
 pub mod lists;
+pub mod neighbours;
 pub mod order;
 pub mod params;
 pub mod pools;
@@ -29,6 +31,8 @@ pub mod probe;
 pub mod profile;
 pub mod publish;
 pub mod rank;
+pub mod related;
+pub mod related_records;
 pub mod request;
 pub mod rerank;
 pub mod row;

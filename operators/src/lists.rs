@@ -4,6 +4,7 @@
 //! candidates' record, and (for the next epoch) which videos the list holds. A list that was only asked for goes out as an
 //! answer and nowhere else. Nothing is kept between epochs.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -169,14 +170,13 @@ impl Stage for Lists {
 /// The wanted videos with their features, in the order in which they are wanted.
 fn described(scales: &Scales, request: &Request, replies: &[Reply]) -> Vec<(u64, Features)> {
     let known = |video: u64| replies.iter().flat_map(|r| &r.candidates).find(|c| c.video() == video);
-    let features = |video: &u64| {
-        let x = match known(*video) {
-            Some(candidate) => scales.features(candidate),
-            None => scales.features(&Candidate::unknown(*video)),
-        };
-        (*video, x)
-    };
-    request.wanted.iter().map(features).collect()
+    let candidates: Vec<Cow<'_, Candidate>> = request
+        .wanted
+        .iter()
+        .map(|video| known(*video).map_or_else(|| Cow::Owned(Candidate::unknown(*video)), Cow::Borrowed))
+        .collect();
+    let features = scales.features(candidates.iter().map(AsRef::as_ref));
+    request.wanted.iter().copied().zip(features).collect()
 }
 
 fn predicted(heads: &Heads, x: &Features) -> probe::Heads {

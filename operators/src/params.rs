@@ -29,6 +29,10 @@ pub struct Params {
     pub ranking: Ranking,
     /// What the heads learn from.
     pub learning: Learning,
+    /// The vector index.
+    pub index: Index,
+    /// Records of related videos.
+    pub related: Related,
     /// Lists.
     pub feed: Feed,
     /// Re-ranking.
@@ -103,6 +107,8 @@ pub struct Candidates {
     pub next: usize,
     /// From what others liked together with the user's last positives.
     pub co_engaged: usize,
+    /// From the videos whose vectors are most like the user's interest; 0: there is no vector index.
+    pub similar: usize,
     /// So many of the user's best facets of each kind are asked for candidates.
     pub facets_per_kind: usize,
 }
@@ -135,6 +141,8 @@ pub struct Ranking {
     pub fast_skip: f64,
     /// Of fatigue with what the video shows; subtracted.
     pub fatigue: f64,
+    /// So many candidates, the best by what is cheap to know, are weighed by everything.
+    pub light: usize,
 }
 
 /// What the heads learn from.
@@ -150,6 +158,46 @@ pub struct Learning {
     pub negatives: usize,
     /// Weight, in examples, of the weights that the heads began with.
     pub shrinkage: f64,
+}
+
+/// The vector index: see [`freshet_index::Params`] for the ranges.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Index {
+    /// Entries of a video's vector that are compared: the first so many.
+    pub dims: usize,
+    /// Lists that a query looks through.
+    pub nprobe: usize,
+    /// Distinct directions from which on there are lists; with fewer, all are compared.
+    pub train_at: usize,
+    /// Directions that a training looks at, at most.
+    pub sample: usize,
+    /// Iterations of a training, at most.
+    pub iterations: usize,
+}
+
+impl Index {
+    /// The settings of an index that draws by `seed`. What does not fit into a setting's type is out of its range, too.
+    #[must_use]
+    pub fn of(&self, seed: u64) -> freshet_index::Params {
+        freshet_index::Params {
+            dims: self.dims,
+            nprobe: u32::try_from(self.nprobe).unwrap_or(u32::MAX),
+            train_at: self.train_at,
+            sample: self.sample,
+            iterations: u32::try_from(self.iterations).unwrap_or(u32::MAX),
+            seed,
+        }
+    }
+}
+
+/// Records of related videos.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Related {
+    /// Videos of a record; 0: there are no records.
+    pub length: usize,
+    /// A publication (see `feed.pools_every`) makes at most so many records, the same share of each logical shard. Who waits
+    /// longest comes first.
+    pub per_publication: usize,
 }
 
 /// Lists.
@@ -248,6 +296,14 @@ impl Default for Rerank {
     }
 }
 
+impl Params {
+    /// Whether there are records of related videos: they are made with the lists.
+    #[must_use]
+    pub fn relates(&self) -> bool {
+        self.feed.enabled && self.related.length > 0
+    }
+}
+
 impl Default for Params {
     fn default() -> Self {
         Self {
@@ -281,6 +337,7 @@ impl Default for Params {
                 trending: 300,
                 next: 100,
                 co_engaged: 200,
+                similar: 200,
                 facets_per_kind: 10,
             },
             coengagement: CoEngaging { window: 5, min_weight: 0.3, half_life: DAY, seeds: 5 },
@@ -291,6 +348,7 @@ impl Default for Params {
                 continuation: 0.15,
                 fast_skip: 0.05,
                 fatigue: 0.05,
+                light: 300,
             },
             learning: Learning {
                 enabled: true,
@@ -299,6 +357,8 @@ impl Default for Params {
                 negatives: 2,
                 shrinkage: 4.0,
             },
+            index: Index { dims: 128, nprobe: 32, train_at: 4096, sample: 65_536, iterations: 8 },
+            related: Related { length: 50, per_publication: 6_400 },
             feed: Feed {
                 enabled: true,
                 length: 100,

@@ -13,8 +13,8 @@ use crate::popularity::{STEP, add_term, decayed, log_sum};
 use crate::request::{ABSENT, Candidate, MAX_ASKS, Reply, Request, SourceId, Subject};
 use crate::rerank::{self, Context, Entry, Fatigue, Kind, Reranked, Rule, Slot, Taste};
 use crate::scorer::Scorer;
-use crate::scorer::features::{Counts, Features, Seed, features};
-use crate::scorer::heads::Heads;
+use crate::scorer::features::{Counts, FEATURES, Features, Featuring};
+use crate::scorer::heads::{self, Heads};
 
 /// Watched videos named for the explanation, per source.
 pub const WATCHED_NAMED: usize = 20;
@@ -65,6 +65,8 @@ pub struct List {
 pub struct Scored {
     /// Best first, of equals the lower video first.
     pool: Vec<Weighed>,
+    /// Those that the light rank left behind, best first.
+    rest: Vec<u64>,
     /// The best watched videos above the quotas' ends.
     watched: Vec<u64>,
 }
@@ -75,10 +77,15 @@ impl Scored {
         self.pool.iter()
     }
 
-    /// The candidates with a number that orders them, best first, of equals the lower video first.
+    /// The candidates with a number that orders them, best first, of equals the lower video first. Those that the light
+    /// rank left behind all have 0.
     #[must_use]
     pub fn scores(&self) -> Vec<(u64, u64)> {
-        self.pool.iter().map(|c| (c.candidate.video(), ordered(c.value))).collect()
+        let scored = self.pool.iter().map(|c| (c.candidate.video(), ordered(c.value)));
+        let rest = self.rest.iter().map(|video| (*video, 0));
+        let mut scores: Vec<(u64, u64)> = scored.chain(rest).collect();
+        scores[self.pool.len()..].sort_unstable();
+        scores
     }
 }
 
@@ -93,12 +100,12 @@ pub struct Scales<'a> {
     heads: &'a Heads,
     params: &'a Params,
     request: &'a Request,
-    seed: Seed,
+    followed: f64,
     fatigue: Fatigue,
 }
 
 impl<'a> Scales<'a> {
-    /// `followed` is what was watched next after the request's seed, over all workers.
+    /// What was watched next after the request's seed comes with the replies, from each worker its part.
     #[must_use]
     pub fn new(heads: &'a Heads, params: &'a Params, request: &'a Request, replies: &[Reply]) -> Self {
         let mut followed: Vec<(u32, i64)> = Vec::new();
@@ -108,46 +115,72 @@ impl<'a> Scales<'a> {
         let half_life = params.coengagement.half_life;
         let followed = log_sum(followed.into_iter()).map_or(0.0, |log| decayed(log, request.now, half_life));
         let fatigue = Fatigue::of(&request.recent, request.now, params);
-        Self { heads, params, request, seed: Seed { followed }, fatigue }
+        Self { heads, params, request, followed, fatigue }
     }
 
-    /// What the heads see of a candidate.
-    #[must_use]
-    pub fn features(&self, candidate: &Candidate) -> Features {
-        let count = |half_life: u64| move |rank: i64| decayed(rank * STEP, self.request.now, half_life);
+    fn featuring(&self) -> Featuring<'a, impl Fn(i64) -> f64 + use<>, impl Fn(i64) -> f64 + use<>> {
+        let now = self.request.now;
+        let count = |half_life: u64| move |rank: i64| decayed(rank * STEP, now, half_life);
         let counts = Counts {
             popularity: count(self.params.score.popularity_half_life),
             coengagement: count(self.params.coengagement.half_life),
         };
-        features(candidate, self.request, self.seed, counts)
+        Featuring::new(self.request, self.followed, counts)
     }
 
-    fn weigh(&self, candidate: Candidate, asks: u8) -> Weighed {
-        let x = self.features(&candidate);
-        let fatigue = self.fatigue.penalty(&candidate.content);
-        let value = self.heads.value(&x, fatigue, &self.params.ranking);
-        Weighed { candidate, asks, x, fatigue, value }
+    /// What the heads see of some candidates.
+    pub fn features<'c>(&self, candidates: impl Iterator<Item = &'c Candidate>) -> Vec<Features> {
+        let featuring = self.featuring();
+        candidates.map(|candidate| featuring.full(candidate, featuring.light(candidate))).collect()
     }
 }
 
-/// Keeps each source's quota of all workers' answers, and orders what is left.
+/// Keeps each source's quota of all workers' answers, and orders what is left: all by the light rank, which leaves the
+/// user's affinities out, and the best `ranking.light` of them by everything. (Somebody new has no affinities, and draws
+/// from all videos: theirs are all weighed.)
 #[must_use]
 pub fn score(scales: &Scales, replies: Vec<Reply>) -> Scored {
-    let (pool, watched) = quotas(scales.request, replies);
-    let last = &scales.request.last_watched;
-    let mut pool: Vec<Weighed> = pool
+    let Scales { heads, params, request, fatigue, .. } = scales;
+    let (mut pool, watched) = quotas(request, replies);
+    pool.retain(|(candidate, _)| !request.last_watched.contains(&candidate.video()));
+    let featuring = scales.featuring();
+    let mut order: Vec<(Reverse<u64>, u64, u32)> = Vec::with_capacity(pool.len());
+    let mut lights: Vec<[f32; FEATURES]> = Vec::with_capacity(pool.len());
+    for (n, (candidate, _)) in pool.iter().enumerate() {
+        let x = featuring.light(candidate);
+        let value = heads::value(&heads.of(x), 0.0, &params.ranking);
+        order.push((Reverse(ordered(value)), candidate.video(), n as u32));
+        lights.push(x);
+    }
+    let kept = if request.new_user { order.len() } else { params.ranking.light.min(order.len()) };
+    if kept < order.len() {
+        order.select_nth_unstable(kept);
+    }
+    let mut rest: Vec<(Reverse<u64>, u64, u32)> = order.split_off(kept);
+    rest.sort_unstable();
+    let mut weighed: Vec<(Reverse<u64>, u64, u32, Features, f32, f32)> = order
         .into_iter()
-        .filter(|(candidate, _)| !last.contains(&candidate.video()))
-        .map(|(candidate, asks)| scales.weigh(candidate, asks))
+        .map(|(_, video, n)| {
+            let candidate = &pool[n as usize].0;
+            let x = featuring.full(candidate, lights[n as usize]);
+            let tired = fatigue.penalty(&candidate.content);
+            let value = heads.value(&x, tired, &params.ranking);
+            (Reverse(ordered(value)), video, n, x, tired, value)
+        })
         .collect();
-    pool.sort_by_cached_key(|c| (Reverse(ordered(c.value)), c.candidate.video()));
-    Scored { pool, watched }
+    weighed.sort_unstable_by_key(|(value, video, ..)| (*value, *video));
+    let mut pool: Vec<Option<(Candidate, u8)>> = pool.into_iter().map(Some).collect();
+    let pool = weighed.into_iter().filter_map(|(_, _, n, x, fatigue, value)| {
+        let (candidate, asks) = pool[n as usize].take()?;
+        Some(Weighed { candidate, asks, x, fatigue, value })
+    });
+    Scored { pool: pool.collect(), rest: rest.into_iter().map(|(_, video, _)| video).collect(), watched }
 }
 
 /// Makes the list of what was scored, by the rules.
 #[must_use]
 pub fn place(scored: Scored, scales: &Scales) -> List {
-    let Scored { pool, watched } = scored;
+    let Scored { pool, rest, watched } = scored;
     let Scales { request, params, fatigue, .. } = scales;
     let (kind, subject) = match &request.subject {
         Subject::User(user) if request.new_user => (Kind::NewUser, *user),
@@ -187,6 +220,8 @@ pub fn place(scored: Scored, scales: &Scales) -> List {
         .take(room)
         .map(|left| (pool[left.account.entry].candidate.video(), dropped_by(left.rule)))
         .collect();
+    let room = room - dropped.len();
+    dropped.extend(rest.into_iter().take(room).map(|video| (video, Dropped::LightRank)));
     dropped.extend(latest.into_iter().map(|video| (video, Dropped::Watched)));
     List { items, dropped }
 }
@@ -256,7 +291,7 @@ mod tests {
     use super::*;
     use crate::content::Content;
     use crate::request::{Ask, Purpose};
-    use crate::scorer::features::{self, FEATURES};
+    use crate::scorer::features;
     use std::sync::Arc;
 
     fn candidate(video: u64, score: u32, category: u64) -> Weighed {

@@ -84,6 +84,7 @@ impl SourceId {
             Source::Exploration => "exploration",
             Source::Next => "next",
             Source::CoEngaged => "co_engaged",
+            Source::Similar => "similar",
         }
     }
 }

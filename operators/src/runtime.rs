@@ -21,6 +21,7 @@ use crate::cut::{Cuts, StateSize};
 use crate::enrich;
 use crate::graph::{self, Entering, Leaving, Tap};
 use crate::lists::Answer;
+use crate::neighbours::IndexReport;
 use crate::params::Params;
 use crate::pools::Change;
 use crate::probe::Probed;
@@ -80,6 +81,8 @@ pub enum Output {
     Yields(Yields),
     /// Early interactions that wait on this worker, and that gave way since it was last said.
     Waiting(usize, u64, u64),
+    /// How the vector index is; it lies on one worker.
+    Index(IndexReport),
     /// Sizes of the worker's state by name.
     Sizes(usize, Vec<(&'static str, StateSize)>),
 }
@@ -93,8 +96,9 @@ pub struct Job {
 /// Starts `workers` threads. `tapped` asks for the changes of the inner views, too.
 ///
 /// # Errors
-/// Where the threads cannot be started.
+/// Where a parameter of the vector index is out of its range, or the threads cannot be started.
 pub fn start(workers: usize, params: &Params, tapped: bool) -> Result<(Job, Receiver<Output>), String> {
+    params.index.of(params.seed).check().map_err(|error| error.to_string())?;
     let (to_outside, outputs) = channel();
     let (inputs, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| channel()).unzip();
     let receivers: Vec<_> = receivers.into_iter().map(|r| Mutex::new(Some(r))).collect();
@@ -243,6 +247,7 @@ fn leave<'s>(
                             Leaving::Yields(yields) => {
                                 let _ = outside.send(Output::Yields(yields));
                             }
+                            Leaving::Index(report) => drop(outside.send(Output::Index(report))),
                             Leaving::Waiting(held, gave_way) => {
                                 let _ = outside.send(Output::Waiting(index, held, gave_way));
                             }

@@ -13,8 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use freshet_schema::event::{Event, FollowAction, Target};
-use freshet_schema::store::{EVERYONE, demographic_group};
-use freshet_schema::{User, hash};
+use freshet_schema::feed::PreferencesRecord;
+use freshet_schema::store::{EVERYONE, Key, Value, demographic_group};
+use freshet_schema::{User, UserId, hash};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,7 @@ use crate::epoch::{Stage, outputs};
 use crate::examples::{Described, Examples};
 use crate::history::{Counted, History};
 use crate::params::{CoEngaging, Params};
+use crate::pools::Change;
 use crate::profile::{self, Profile};
 use crate::request::{Purpose, Request};
 use crate::row::{Group, Row, View};
@@ -87,6 +89,8 @@ outputs! {
         learned: (u64, Box<learn::Sums>),
         /// A user's list is to be removed.
         removed: u64,
+        /// What a user asked for, to store, or its removal.
+        preferences: Change,
         /// A demographic group has got its first member on this worker.
         groups: Group,
     }
@@ -124,6 +128,8 @@ pub struct Users {
     /// What was learned since the last publication.
     unpublished: Hours,
     publication: Boundary,
+    /// The epoch's preferences: one record a user, however often the profile changed.
+    preferred: BTreeMap<u64, Option<Vec<u8>>>,
     now: u64,
     rows: u64,
     bytes: u64,
@@ -147,6 +153,7 @@ impl Users {
             skip_below: INITIAL_SKIP_BELOW,
             unpublished: Hours::default(),
             publication: Boundary::default(),
+            preferred: BTreeMap::new(),
             now: 0,
             rows: 0,
             bytes: 0,
@@ -262,7 +269,15 @@ impl Users {
         let name =
             demographic_group(user.country.as_deref(), user.age_band.as_deref(), user.gender.as_deref());
         let profile = Profile { group: self.group(&name, out), preferences: profile::preferences(user) };
-        self.people.entry(id).or_default().profile = Some((order, profile));
+        let any = !profile.preferences.is_empty();
+        let before = self.people.entry(id).or_default().profile.replace((order, profile));
+        let before = before.is_some_and(|(_, profile)| !profile.preferences.is_empty());
+        // They are read with the records of related videos.
+        if self.params.relates() && (any || before) {
+            let hashtags = user.preferences.iter().map(|tag| tag.to_lowercase()).collect();
+            let record = Value::Preferences(PreferencesRecord { user_id: id, hashtags });
+            self.preferred.insert(id, any.then(|| record.encode()));
+        }
         true
     }
 
@@ -292,8 +307,11 @@ impl Users {
         *known = until.max(*known);
         let any = self.forget_rows(user, |row| row.time <= until, out);
         let Some(person) = self.people.get_mut(&user) else { return any };
-        if person.profile.as_ref().is_some_and(|(order, _)| order.0 <= until) {
-            person.profile = None;
+        if let Some((_, profile)) = person.profile.take_if(|(order, _)| order.0 <= until)
+            && self.params.relates()
+            && !profile.preferences.is_empty()
+        {
+            self.preferred.insert(user, None);
         }
         person.follows.retain(|_, (order, _)| order.0 > until);
         person.examples.forget_served(until);
@@ -556,6 +574,9 @@ impl Stage for Users {
         if self.publication.pass(self.now, self.params.score.publish_every).is_some() {
             out.learned.extend(self.unpublished.take().map(|(hour, sums)| (hour, Box::new(sums))));
         }
+        let preferred = std::mem::take(&mut self.preferred);
+        out.preferences
+            .extend(preferred.into_iter().map(|(user, record)| (Key::Preferences(UserId(user)), record)));
     }
 
     fn size(&self) -> StateSize {
@@ -622,7 +643,7 @@ pub fn of_event(event: &Event) -> Option<UserIn> {
 #[cfg(test)]
 mod tests {
     use freshet_schema::event::Origin;
-    use freshet_schema::{EventId, Interaction, Millis, UserId, VideoId};
+    use freshet_schema::{EventId, Interaction, Millis, VideoId};
 
     use super::*;
 
@@ -651,5 +672,38 @@ mod tests {
         users.step(3, vec![UserIn::ForgetVideo(7, 20), UserIn::ForgetEvent(3, 5)], &mut out);
         assert_eq!(users.viewers.len(), 1, "{:?}", users.viewers);
         assert_eq!(users.viewers[&7], [1], "the view at 30 is later than the delete");
+    }
+
+    #[test]
+    fn preferences_are_stored_until_they_are_forgotten() {
+        let mut users = Users::new(Params::default());
+        let profile = |id: u64, tags: &[&str]| {
+            UserIn::Profile(Json(User {
+                event_id: EventId(id),
+                event_time: Millis(id),
+                user_id: UserId(1),
+                preferences: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+                ..User::default()
+            }))
+        };
+        let mut said = |batch: Vec<UserIn>| -> Vec<Option<Vec<String>>> {
+            let mut out = UsersOut::default();
+            users.step(1, batch, &mut out);
+            let decode = |(key, bytes): Change| {
+                bytes.map(|bytes| match Value::decode(&key, &bytes) {
+                    Ok(Value::Preferences(record)) => record.hashtags,
+                    other => panic!("{key}: {other:?}"),
+                })
+            };
+            out.preferences.into_iter().map(decode).collect()
+        };
+        let tags = |tags: &[&str]| Some(tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>());
+        assert_eq!(said(vec![profile(1, &[])]), []);
+        assert_eq!(said(vec![profile(3, &["Cats", "b"]), profile(2, &["old"])]), [tags(&["cats", "b"])]);
+        assert_eq!(said(vec![profile(2, &["late"])]), []);
+        assert_eq!(said(vec![profile(4, &[])]), [None]);
+        assert_eq!(said(vec![profile(5, &["c"]), UserIn::ForgetUser(1, 4)]), [tags(&["c"])]);
+        assert_eq!(said(vec![UserIn::ForgetUser(1, 5)]), [None]);
+        assert_eq!(said(vec![UserIn::ForgetUser(1, 6)]), []);
     }
 }

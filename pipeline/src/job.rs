@@ -247,6 +247,7 @@ impl Sink {
                     meters::Early { held: self.waiting.iter().sum(), gave_way }.emit();
                 }
                 Output::Yields(yields) => meters::Sources(&yields).emit(),
+                Output::Index(report) => meters::Index(report).emit(),
                 Output::Sizes(worker, sizes) => {
                     self.sizes[worker] = sizes;
                     meters::State { workers: &self.sizes }.emit();

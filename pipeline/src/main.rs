@@ -9,5 +9,9 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Before anything else: it begins the program anew.
+    if let Err(error) = freshet_index::one_thread() {
+        eprintln!("warning: the vector index may use more cores than it is worth: {error}");
+    }
     freshet_pipeline::commands::Cli::parse().run()
 }

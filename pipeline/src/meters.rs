@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use freshet_operators::cut::StateSize;
+use freshet_operators::neighbours::IndexReport;
 use freshet_operators::yields::Yields;
 use freshet_schema::Epoch;
 use freshet_sources::epochs::Batch;
@@ -99,6 +100,25 @@ impl Sources<'_> {
             counter!("freshet_candidates_total", "source" => name).increment(brought.candidates);
             counter!("freshet_candidates_alone_total", "source" => name).increment(brought.alone);
             counter!("freshet_candidates_top50_total", "source" => name).increment(brought.top);
+        }
+    }
+}
+
+/// The vector index was looked after.
+pub struct Index(pub IndexReport);
+
+impl Index {
+    /// Shows how it is.
+    pub fn emit(self) {
+        let report = self.0;
+        gauge!("freshet_index_spaces").set(report.spaces as f64);
+        gauge!("freshet_index_videos").set(report.videos as f64);
+        gauge!("freshet_index_version").set(report.version as f64);
+        gauge!("freshet_index_lists").set(report.lists as f64);
+        gauge!("freshet_index_trained_on").set(report.trained_on as f64);
+        // Without lists all are compared. Where nobody asked, the last figure stands.
+        if report.lists == 0 || report.recall.wanted > 0 {
+            gauge!("freshet_index_recall").set(report.recall.share());
         }
     }
 }

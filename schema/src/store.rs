@@ -4,7 +4,10 @@ use std::fmt;
 
 use prost::Message;
 
-use crate::feed::{AccountRecord, DroppedRecord, FeedRecord, HeadsRecord, TrendingRecord, VideoCard};
+use crate::feed::{
+    AccountRecord, DroppedRecord, FeedRecord, HeadsRecord, PreferencesRecord, RelatedRecord, TrendingRecord,
+    VideoCard,
+};
 use crate::ids::{UserId, VideoId};
 
 /// The name of the pool and of the new-user list that everybody belongs to.
@@ -23,6 +26,10 @@ pub enum Key {
     Heads(u64),
     /// `video:{video}` -> [`VideoCard`]
     Video(VideoId),
+    /// `related:{video}` -> [`RelatedRecord`]
+    Related(VideoId),
+    /// `preferences:{user}` -> [`PreferencesRecord`]
+    Preferences(UserId),
     /// `trending:{group}` -> [`TrendingRecord`]. A group is `all`, `category:NAME`, `hashtag:NAME`, `sound:ID`,
     /// `creator:ID` or `demographic:COUNTRY/AGE/GENDER`.
     Trending(String),
@@ -38,6 +45,8 @@ impl fmt::Display for Key {
             Self::Account(user) => write!(f, "account:{user}"),
             Self::Heads(version) => write!(f, "heads:{version}"),
             Self::Video(video) => write!(f, "video:{video}"),
+            Self::Related(video) => write!(f, "related:{video}"),
+            Self::Preferences(user) => write!(f, "preferences:{user}"),
             Self::Trending(group) => write!(f, "trending:{group}"),
             Self::NewUser(group) => write!(f, "newuser:{group}"),
         }
@@ -55,6 +64,8 @@ impl Key {
             "account" => rest.parse().ok().map(Self::Account),
             "heads" => rest.parse().ok().map(Self::Heads),
             "video" => rest.parse().ok().map(Self::Video),
+            "related" => rest.parse().ok().map(Self::Related),
+            "preferences" => rest.parse().ok().map(Self::Preferences),
             "trending" => Some(Self::Trending(rest.to_owned())),
             "newuser" => Some(Self::NewUser(rest.to_owned())),
             _ => None,
@@ -76,6 +87,10 @@ pub enum Value {
     Heads(HeadsRecord),
     /// A card.
     Video(VideoCard),
+    /// What goes with a video.
+    Related(RelatedRecord),
+    /// What a user asked for.
+    Preferences(PreferencesRecord),
     /// A pool.
     Trending(TrendingRecord),
 }
@@ -92,6 +107,8 @@ impl Value {
             Key::Account(_) => Self::Account(AccountRecord::decode(bytes)?),
             Key::Heads(_) => Self::Heads(HeadsRecord::decode(bytes)?),
             Key::Video(_) => Self::Video(VideoCard::decode(bytes)?),
+            Key::Related(_) => Self::Related(RelatedRecord::decode(bytes)?),
+            Key::Preferences(_) => Self::Preferences(PreferencesRecord::decode(bytes)?),
             Key::Trending(_) => Self::Trending(TrendingRecord::decode(bytes)?),
         })
     }
@@ -105,6 +122,8 @@ impl Value {
             Self::Account(m) => m.encode_to_vec(),
             Self::Heads(m) => m.encode_to_vec(),
             Self::Video(m) => m.encode_to_vec(),
+            Self::Related(m) => m.encode_to_vec(),
+            Self::Preferences(m) => m.encode_to_vec(),
             Self::Trending(m) => m.encode_to_vec(),
         }
     }

@@ -30,7 +30,7 @@ fn the_number_of_workers_changes_no_byte() {
     let dir = tempfile::tempdir().expect("a folder");
     eventful(dir.path(), 21);
     let one = replay(dir.path(), "log", "one", "1");
-    for kind in ["feed", "dropped", "newuser", "trending", "video"] {
+    for kind in ["feed", "dropped", "newuser", "related", "trending", "video"] {
         assert!(
             one.contains(&format!("\n{{\"key\":\"{kind}:")) || one.starts_with("{\"key\":\"dropped:"),
             "no {kind}"

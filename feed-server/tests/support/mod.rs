@@ -12,8 +12,8 @@ use std::time::Duration;
 use freshet_feed_server::{Clock, ServerState, serve};
 use freshet_schema::event::{Interaction, Status};
 use freshet_schema::feed::{
-    Dropped, DroppedRecord, FeedItem, FeedRecord, ScoreParts, Source, Stage, TrendingItem, TrendingRecord,
-    VideoCard,
+    Dropped, DroppedRecord, FeedItem, FeedRecord, PreferencesRecord, RelatedItem, RelatedRecord, ScoreParts,
+    Source, Stage, TrendingItem, TrendingRecord, VideoCard,
 };
 use freshet_schema::store::{EVERYONE, Key, Value};
 use freshet_schema::{Epoch, Millis, UserId, VideoId};
@@ -244,7 +244,19 @@ pub fn world() -> Memory {
         Some(Value::Trending(TrendingRecord { group: group.to_owned(), epoch: 5, now_ms: NOW, items }))
     };
     let all: Vec<u64> = (60..=120).rev().chain([3, 4]).collect();
+    let related = |ids: &[u64]| {
+        let item = |id: &u64| {
+            let source = if id.is_multiple_of(2) { Source::CoEngaged } else { Source::Similar };
+            RelatedItem { video_id: *id, sources: vec![source.into()] }
+        };
+        let items = ids.iter().map(item).collect();
+        Some(Value::Related(RelatedRecord { video_id: 7, epoch: 5, now_ms: NOW, items }))
+    };
+    let preferences = PreferencesRecord { user_id: 1, hashtags: vec!["tag3".to_owned(), "food".to_owned()] };
     values.extend([
+        // 17 is not ready and 500 was deleted.
+        (Key::Related(VideoId(7)), related(&[9, 17, 12, 500, 8, 13, 10])),
+        (Key::Preferences(UserId(1)), Some(Value::Preferences(preferences))),
         (Key::Feed(UserId(1)), Some(Value::Feed(list(1, 5, 1..=40)))),
         (Key::Feed(UserId(2)), Some(Value::Feed(list(2, 5, [5, 6, 8])))),
         (Key::Dropped(UserId(1)), Some(Value::Dropped(dropped))),

@@ -24,7 +24,7 @@ pub const FEATURES: usize = 32;
 pub const UNIT: f64 = 1024.0;
 
 /// Greatest size of a feature, as a multiple of [`UNIT`].
-const BOUND: f64 = 8.0;
+const BOUND: f32 = 8.0;
 
 /// Quantised features, in 1/1024, each within [-8, 8].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,9 +99,9 @@ pub struct Taste {
 
 impl Taste {
     /// Affinity to a facet, within [-1, 1].
-    fn affinity(&self, facet: Facet) -> f64 {
+    fn affinity(&self, facet: Facet) -> f32 {
         let known = self.affinities.binary_search_by_key(&facet, |(facet, _)| *facet);
-        known.map_or(0.0, |at| f64::from(self.affinities[at].1) / 1000.0)
+        known.map_or(0.0, |at| f32::from(self.affinities[at].1) / 1000.0)
     }
 }
 
@@ -113,15 +113,10 @@ pub struct Stats {
     pub attention: [Option<i32>; 2],
     /// Watched part, completed, skipped fast, played again, liked, in per mille; shrunk.
     pub rates: [u16; 5],
-    /// Views over all time.
-    pub views: u32,
-}
-
-/// What is known of the video that the user cared for last.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Seed {
-    /// How often, decayed, anything was watched next after it.
-    pub followed: f64,
+    /// How little it was seen: [`unseen`] of the views over all time.
+    pub unseen: f32,
+    /// See [`length`].
+    pub length: [f32; 2],
 }
 
 /// What rank values stand for: decayed counts.
@@ -133,60 +128,114 @@ pub struct Counts<P, C> {
     pub coengagement: C,
 }
 
-/// The features of a candidate.
-#[must_use]
-pub fn features(
-    candidate: &Candidate,
-    request: &Request,
-    seed: Seed,
-    counts: Counts<impl Fn(i64) -> f64, impl Fn(i64) -> f64>,
-) -> Features {
-    let mut x = [0.0; FEATURES];
-    x[at::ONE] = 1.0;
-    let ask = |source: Source| request.asks.iter().position(|a| a.source == SourceId::new(source));
-    let count = |source: Source, decayed: &dyn Fn(i64) -> f64| {
-        let rank = ask(source).map_or(ABSENT, |ask| candidate.ranks[ask]);
-        if rank == ABSENT { 0.0 } else { decayed(rank) }
-    };
-    let unfollowed = exp2(-seed.followed / 10.0);
-    for (n, share) in candidate.stats.attention.iter().enumerate() {
-        // A video with one per cent of all attention has 0.32.
-        let share = share.map_or(0.0, |log| 32.0 * exp2(f64::from(log) / OCTAVE as f64));
-        x[at::SHARE + n] = share;
-        x[at::SHARE + 2 + n] = share * unfollowed;
-    }
-    let next = count(Source::Next, &counts.coengagement) / (seed.followed + 3.0);
-    x[at::NEXT] = next;
-    x[at::NEXT + 1] = next * unfollowed;
-    let together = count(Source::CoEngaged, &counts.coengagement);
-    x[at::TOGETHER] = together / (together + 10.0);
-    x[at::SIMILARITY] = f64::from(candidate.parts.similarity) / 500_000.0 - 1.0;
-    affinities(&candidate.content, request, &mut x);
-    x[14] = candidate.stats.attention[0].map_or(0.0, |log| 1.0 + f64::from(log) / OCTAVE as f64 / 16.0);
-    let part = |millionths: u32| f64::from(millionths) / 1e6;
-    x[at::FRESHNESS] = part(candidate.parts.freshness);
-    x[16] = exp2(-f64::from(candidate.stats.views) / 8.0);
-    x[at::QUALITY] = part(candidate.parts.quality) - 1.0;
-    x[at::CREATOR_SCORE] = part(candidate.parts.creator) - 1.0;
-    for (n, rate) in candidate.stats.rates.iter().enumerate() {
-        x[at::VIDEO + n] = f64::from(*rate) / 1000.0;
-    }
-    for (n, rate) in request.taste.rates.iter().enumerate() {
-        x[at::USER + n] = f64::from(*rate) / 1000.0;
-    }
-    let seconds = candidate.content.duration_ms as f64 / SECOND as f64;
-    if seconds > 0.0 {
-        let log = log2(u128::from(candidate.content.duration_ms + SECOND)).unwrap_or(0);
-        x[28] = (log as f64 / OCTAVE as f64 - 9.965_784) / 8.0; // log2(1,000): from milliseconds to seconds
-        x[at::SHORTNESS] = exp2(-seconds / 10.0);
-    }
-    x[30] = x[at::USER + 1] * x[at::VIDEO + 1];
-    let popular = count(Source::Demographic, &counts.popularity);
-    x[at::IN_GROUP] = popular / (popular + 10.0);
-    Features(x.map(|x| (x.clamp(-BOUND, BOUND) * UNIT).round() as i16))
+/// Makes features for one request.
+pub struct Featuring<'a, P, C> {
+    request: &'a Request,
+    counts: Counts<P, C>,
+    /// How often, decayed, anything was watched next after the seed.
+    followed: f64,
+    unfollowed: f64,
+    /// The numbers of the asks for [`Source::Next`], [`Source::CoEngaged`], [`Source::Demographic`] and
+    /// [`Source::Followed`].
+    asks: [Option<usize>; 4],
 }
 
-fn affinities(content: &Content, request: &Request, x: &mut [f64; FEATURES]) {
+impl<'a, P: Fn(i64) -> f64, C: Fn(i64) -> f64> Featuring<'a, P, C> {
+    /// `followed` is how often, decayed, anything was watched next after the request's seed.
+    #[must_use]
+    pub fn new(request: &'a Request, followed: f64, counts: Counts<P, C>) -> Self {
+        let ask = |source: Source| request.asks.iter().position(|a| a.source == SourceId::new(source));
+        Self {
+            request,
+            counts,
+            followed,
+            unfollowed: exp2(-followed / 10.0),
+            asks: [Source::Next, Source::CoEngaged, Source::Demographic, Source::Followed].map(ask),
+        }
+    }
+
+    fn rank(&self, candidate: &Candidate, ask: usize) -> Option<i64> {
+        self.asks[ask].map(|ask| candidate.ranks[ask]).filter(|rank| *rank != ABSENT)
+    }
+
+    /// The features of a candidate but for the affinities, unquantised: what the light rank goes by.
+    #[must_use]
+    pub fn light(&self, candidate: &Candidate) -> [f32; FEATURES] {
+        let mut x = [0.0; FEATURES];
+        let stats = &candidate.stats;
+        x[at::ONE] = 1.0;
+        for (n, share) in stats.attention.iter().enumerate() {
+            // A video with one per cent of all attention has 0.32.
+            let Some(log) = share else { continue };
+            let share = 32.0 * exp2(f64::from(*log) / OCTAVE as f64);
+            x[at::SHARE + n] = share as f32;
+            x[at::SHARE + 2 + n] = (share * self.unfollowed) as f32;
+        }
+        if let Some(rank) = self.rank(candidate, 0) {
+            let next = (self.counts.coengagement)(rank) / (self.followed + 3.0);
+            x[at::NEXT] = next as f32;
+            x[at::NEXT + 1] = (next * self.unfollowed) as f32;
+        }
+        if let Some(rank) = self.rank(candidate, 1) {
+            let together = (self.counts.coengagement)(rank);
+            x[at::TOGETHER] = (together / (together + 10.0)) as f32;
+        }
+        if let Some(rank) = self.rank(candidate, 2) {
+            let popular = (self.counts.popularity)(rank);
+            x[at::IN_GROUP] = (popular / (popular + 10.0)) as f32;
+        }
+        x[at::FOLLOWED] = if self.rank(candidate, 3).is_some() { 1.0 } else { 0.0 };
+        let part = |millionths: u32| millionths as f32 / 1e6;
+        x[at::SIMILARITY] = part(candidate.parts.similarity) * 2.0 - 1.0;
+        x[14] = stats.attention[0].map_or(0.0, |log| 1.0 + log as f32 / OCTAVE as f32 / 16.0);
+        x[at::FRESHNESS] = part(candidate.parts.freshness);
+        x[16] = stats.unseen;
+        x[at::QUALITY] = part(candidate.parts.quality) - 1.0;
+        x[at::CREATOR_SCORE] = part(candidate.parts.creator) - 1.0;
+        for (n, rate) in stats.rates.iter().enumerate() {
+            x[at::VIDEO + n] = f32::from(*rate) / 1000.0;
+        }
+        for (n, rate) in self.request.taste.rates.iter().enumerate() {
+            x[at::USER + n] = f32::from(*rate) / 1000.0;
+        }
+        x[28] = stats.length[0];
+        x[at::SHORTNESS] = stats.length[1];
+        x[30] = x[at::USER + 1] * x[at::VIDEO + 1];
+        x
+    }
+
+    /// All features of a candidate, from those that [`Featuring::light`] gave.
+    #[must_use]
+    pub fn full(&self, candidate: &Candidate, mut x: [f32; FEATURES]) -> Features {
+        affinities(&candidate.content, self.request, &mut x);
+        let mut quantised = [0; FEATURES];
+        for (quantised, x) in quantised.iter_mut().zip(x) {
+            // To the nearest; a half goes up. (`f32::round` is a call into the mathematics library.)
+            *quantised = (x.clamp(-BOUND, BOUND) * UNIT as f32 + 16384.5) as i32 as i16 - 16384;
+        }
+        Features(quantised)
+    }
+}
+
+/// What a video's length says: its logarithm (log2 of a second and the length, in seconds, over 8), and its shortness (half
+/// as much each ten seconds); zeros where it is not known.
+#[must_use]
+pub fn length(duration_ms: u64) -> [f32; 2] {
+    if duration_ms == 0 {
+        return [0.0; 2];
+    }
+    let log = log2(u128::from(duration_ms + SECOND)).unwrap_or(0);
+    let log = log as f64 / OCTAVE as f64 - 9.965_784; // log2(1,000): from milliseconds to seconds
+    [(log / 8.0) as f32, exp2(-(duration_ms as f64) / SECOND as f64 / 10.0) as f32]
+}
+
+/// How little a video was seen: half as much each eight views.
+#[must_use]
+pub fn unseen(views: i64) -> f32 {
+    exp2(-(views.max(0) as f64) / 8.0) as f32
+}
+
+fn affinities(content: &Content, request: &Request, x: &mut [f32; FEATURES]) {
     for (facet, _) in &content.facets {
         let affinity = request.taste.affinity(*facet);
         match facet {

@@ -125,15 +125,20 @@ impl Heads {
     /// The heads' estimates: for choice a chance above zero, for the others within [0, 1].
     #[must_use]
     pub fn estimates(&self, x: &Features) -> [f32; HEADS] {
+        self.of(x.0.map(|x| f32::from(x) / UNIT as f32))
+    }
+
+    /// The same of features before they were quantised.
+    #[must_use]
+    pub fn of(&self, x: [f32; FEATURES]) -> [f32; HEADS] {
         let mut sums = [0.0f32; HEADS];
-        for (x, weights) in x.0.iter().zip(self.weights.iter()) {
-            let x = f32::from(*x);
+        for (x, weights) in x.iter().zip(self.weights.iter()) {
             for (sum, weight) in sums.iter_mut().zip(weights) {
                 *sum += x * weight;
             }
         }
-        let choice = chance(sums[Head::Choice as usize] / UNIT as f32);
-        let mut estimates = sums.map(|sum| (sum / UNIT as f32).clamp(0.0, 1.0));
+        let choice = chance(sums[Head::Choice as usize]);
+        let mut estimates = sums.map(|sum| sum.clamp(0.0, 1.0));
         estimates[Head::Choice as usize] = choice;
         estimates
     }

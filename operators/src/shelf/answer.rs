@@ -149,9 +149,18 @@ impl Shelf {
             stats: Stats {
                 attention: [share(0), share(1)],
                 rates: slot.rates,
-                views: u32::try_from(slot.all.views).unwrap_or(u32::MAX),
+                unseen: slot.unseen,
+                length: slot.length,
             },
         }
+    }
+
+    /// The best of what was liked together with a video and can be shown.
+    pub(super) fn related(&mut self, video: u64) -> Vec<(u64, i64)> {
+        self.settle(Facet::With(video));
+        let Some(pool) = self.order(Facet::With(video)) else { return Vec::new() };
+        let shown = pool.best().filter(|(_, _, at)| self.slots[*at as usize].rank.is_some());
+        shown.take(self.params.related.length).map(|(rank, video, _)| (*video, rank.0)).collect()
     }
 
     fn settle(&mut self, facet: Facet) {

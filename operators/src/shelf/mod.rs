@@ -33,6 +33,7 @@ use crate::publish::Published;
 use crate::request::{Purpose, Reply, Request};
 use crate::row::Group;
 use crate::score::{self, Rates};
+use crate::scorer::features::{length, unseen};
 use crate::sums::WindowSums;
 use crate::windows::{Attention, Pace};
 use slot::Slot;
@@ -60,6 +61,8 @@ pub enum ShelfIn {
     Published(Arc<Published>),
     /// A list is to be made.
     Request(Arc<Request>),
+    /// A record of what goes with this video is to be made.
+    Related(u64),
 }
 
 outputs! {
@@ -71,6 +74,8 @@ outputs! {
         tops: Top,
         /// A video is in a pool no longer.
         left: Left,
+        /// The worker's best of what was liked together with a video, with their rank values.
+        related: (u64, Vec<(u64, i64)>),
     }
 }
 
@@ -320,6 +325,8 @@ impl Shelf {
         let slot = &mut self.slots[at as usize];
         slot.quality = quality;
         slot.rates = rates;
+        slot.unseen = unseen(slot.all.views);
+        slot.length = length(slot.content.duration_ms);
         slot.judged = self.publications;
     }
 
@@ -365,6 +372,7 @@ impl Stage for Shelf {
         let (mut versions, mut requests, mut leaving) = (Vec::new(), Vec::new(), Vec::new());
         let (mut touched, mut pairs, mut terms) = (FxHashSet::default(), Vec::new(), Vec::new());
         let mut everybody = false;
+        let mut related = Vec::new();
         for message in batch {
             match message {
                 ShelfIn::Clock(now) => self.now = self.now.max(now),
@@ -395,6 +403,7 @@ impl Stage for Shelf {
                     Purpose::Learn(..) => {}
                     Purpose::List | Purpose::Ask { .. } | Purpose::Probe => requests.push(request),
                 },
+                ShelfIn::Related(video) => related.push(video),
             }
         }
         let oldest = first_kept(self.now, quick);
@@ -438,6 +447,9 @@ impl Stage for Shelf {
             out.left.push(self.left(facet, video));
         }
         self.tops(&mut out.tops);
+        for video in related {
+            out.related.push((video, self.related(video)));
+        }
         for request in &requests {
             let reply = if request.wanted.is_empty() { self.answer(request) } else { self.describe(request) };
             out.replies.push(reply);

@@ -25,6 +25,9 @@ pub(super) struct Slot {
     pub(super) attention: [Option<i64>; 2],
     /// Rates of the video in per mille, as of `judged`.
     pub(super) rates: [u16; 5],
+    /// How little it was seen, and its length, as the heads see them, as of `judged`.
+    pub(super) unseen: f32,
+    pub(super) length: [f32; 2],
     /// The same with demographic groups.
     pub(super) audiences: Vec<(Facet, u32, i64)>,
     /// Rank value in the global pool and in those of the content's facets; `None` off the shelves.
@@ -48,6 +51,8 @@ impl Slot {
             quick: Vec::new(),
             attention: [None; 2],
             rates: [0; 5],
+            unseen: 1.0,
+            length: [0.0; 2],
             audiences: Vec::new(),
             rank: None,
             ranks: Vec::new(),

@@ -36,6 +36,7 @@ pub fn run(epochs: &[EpochInput], workers: usize, params: &Params) -> BTreeMap<u
             Output::Taps(_, epoch, taps) => result.entry(epoch.0).or_default().taps.extend(taps),
             Output::Answers(_, epoch, answers) => result.entry(epoch.0).or_default().answers.extend(answers),
             Output::Yields(_)
+            | Output::Index(..)
             | Output::Closed(..)
             | Output::Probed(..)
             | Output::Waiting(..)

@@ -2,6 +2,8 @@
 
 mod asks;
 mod harness;
+mod neighbours;
 mod oracle;
 mod properties;
+mod related;
 mod world;

@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use differential_dataflow::difference::Semigroup;
+use freshet_learning::Direction;
 use freshet_operators::content::{Content, Embedder, Facet, duration_class};
 use freshet_operators::examples::Described;
 use freshet_operators::history::expiry;
+use freshet_operators::interest::Query;
 use freshet_operators::params::Params;
 use freshet_operators::popularity;
 use freshet_operators::publish::{Published, skip_thresholds};
+use freshet_operators::request::Request;
 use freshet_operators::row::{Group, Row, View};
 use freshet_operators::runtime::EpochInput;
 use freshet_operators::score;
@@ -25,6 +28,7 @@ use freshet_schema::{Upload, User, hash};
 
 /// By video and landmark period.
 type Quick = BTreeMap<(u64, u32), i64>;
+use crate::world;
 
 /// A waiting view: epoch of arrival, event, user, revision, origin, video.
 type Held = (u64, u64, u64, u32, Origin, u64);
@@ -275,6 +279,34 @@ impl Oracle<'_> {
             }
         }
         result
+    }
+
+    /// The ready videos that the user has not watched, by the inner product with the query: exact.
+    pub fn similar(&self, request: &Request, epoch: u64) -> Vec<(u64, i64)> {
+        let Some(query) = &request.query else { return Vec::new() };
+        let quota = self.params.candidates.similar;
+        self.nearest(query, epoch, quota, |video| request.watched.contains(&video))
+    }
+
+    /// The ready videos of the query's space by the inner product with the query, but for those that are `left_out`.
+    pub fn nearest(
+        &self,
+        query: &Query,
+        epoch: u64,
+        count: usize,
+        left_out: impl Fn(u64) -> bool,
+    ) -> Vec<(u64, i64)> {
+        let dims = self.params.index.dims;
+        let mut found: Vec<(i64, u64)> = (1..=world::VIDEOS)
+            .map(|video| self.content(video, epoch))
+            .filter(|content| content.ready && content.space == query.space && !left_out(content.video))
+            .filter_map(|content| Some((Direction::of(&content.vector.0[..dims])?, content.video)))
+            .map(|(direction, video)| (-i64::from(direction.score(&query.vector.0[..dims])), video))
+            .filter(|(score, _)| *score < 0)
+            .collect();
+        found.sort_unstable();
+        found.truncate(count);
+        found.into_iter().map(|(score, video)| (video, -score)).collect()
     }
 
     pub fn popularity(&self, rows: &[(u64, Row)]) -> BTreeMap<(u64, Facet, u32), i64> {

@@ -13,13 +13,14 @@ use freshet_operators::lists::{ListIn, Lists, ListsOut};
 use freshet_operators::params::Params;
 use freshet_operators::profile::{self, Profile};
 use freshet_operators::publish::Published;
-use freshet_operators::request::{Purpose, Request, Subject};
+use freshet_operators::request::{Ask, MAX_ASKS, Purpose, Request, Subject};
 use freshet_operators::row::Row;
 use freshet_operators::runtime::EpochInput;
 use freshet_operators::shelf::{Shelf, ShelfIn, ShelfOut};
 use freshet_operators::sums::{Span, WindowSums};
 use freshet_operators::windows::{Attention, Pace};
 use freshet_schema::event::{Event, FollowAction, Target};
+use freshet_schema::feed::Source;
 use freshet_schema::store::Value;
 use freshet_schema::{CreatorId, Epoch, EventId, Follow, Millis, UserId, VideoId};
 use proptest::prelude::*;
@@ -30,18 +31,18 @@ use crate::world::{self, Step};
 
 /// The views that taps show, added up epoch by epoch.
 #[derive(Default)]
-struct Views {
+pub struct Views {
     rows: BTreeMap<(u64, u64), Vec<(Row, i64)>>,
     video_sums: BTreeMap<(u64, Span), WindowSums>,
     popularity: BTreeMap<(u64, Facet, u32), i64>,
-    pairs: BTreeMap<(u64, u64, u32), [i64; 2]>,
+    pub pairs: BTreeMap<(u64, u64, u32), [i64; 2]>,
     quick: BTreeMap<(u64, u32), i64>,
     attention: BTreeMap<(Pace, u32), i64>,
-    published: BTreeMap<u64, Arc<Published>>,
+    pub published: BTreeMap<u64, Arc<Published>>,
 }
 
 impl Views {
-    fn apply(&mut self, epoch: u64, output: &EpochOutput) {
+    pub fn apply(&mut self, epoch: u64, output: &EpochOutput) {
         let mut taps: Vec<&Tap> = output.taps.iter().collect();
         // Withdrawals first.
         taps.sort_by_key(|tap| match tap {
@@ -152,14 +153,22 @@ fn expected_request(user: u64, epoch: u64, rows: &[(u64, Row)], oracle: &Oracle)
         }
     }
     let everyone = Arc::new("all".to_owned());
-    profile::request(user, &history, profile.as_ref(), &follows, &everyone, now, oracle.params)
+    let mut request =
+        profile::request(user, &history, profile.as_ref(), &follows, &everyone, now, oracle.params);
+    let found = oracle.similar(&request, epoch);
+    if !found.is_empty() {
+        let quota = oracle.params.candidates.similar;
+        request.asks.push(Ask { found, ..Ask::new(Source::Similar, quota, Vec::new()) });
+    }
+    assert!(request.asks.len() <= MAX_ASKS, "{:?}", request.asks);
+    request
 }
 
 /// Shelves filled from nothing with what is true at the end of `epoch`.
-fn fresh_shelf(epoch: u64, views: &Views, oracle: &Oracle) -> Shelf {
+pub fn fresh_shelf(epoch: u64, views: &Views, oracle: &Oracle) -> Shelf {
     let mut shelf = Shelf::new(oracle.params.clone(), 0, 1);
     let mut batch: Vec<ShelfIn> =
-        (1..9).map(|video| ShelfIn::Version(Arc::new(oracle.content(video, epoch)))).collect();
+        (1..=world::VIDEOS).map(|video| ShelfIn::Version(Arc::new(oracle.content(video, epoch)))).collect();
     let lasting = views.video_sums.iter().filter(|((_, span), _)| *span == Span::Lasting);
     batch.extend(lasting.map(|((video, _), sums)| ShelfIn::Sums(*video, Box::new(*sums))));
     batch.extend(views.popularity.iter().map(|(k, s)| ShelfIn::Popularity(*k, *s)));
@@ -292,7 +301,15 @@ fn check_lists(epochs: &[EpochInput], params: &Params, outputs: &BTreeMap<u64, E
             let shown: Vec<u64> = match crate::harness::decoded(key, bytes) {
                 Value::Feed(list) => list.items.iter().map(|i| i.video_id).collect(),
                 Value::Trending(pool) => pool.items.iter().map(|i| i.video_id).collect(),
-                Value::Dropped(_) | Value::Account(_) | Value::Heads(_) | Value::Video(_) => continue,
+                Value::Related(record) => {
+                    let others = record.items.iter().map(|i| i.video_id);
+                    others.chain([record.video_id]).collect()
+                }
+                Value::Dropped(_)
+                | Value::Account(_)
+                | Value::Heads(_)
+                | Value::Video(_)
+                | Value::Preferences(_) => continue,
             };
             for video in shown {
                 assert!(oracle.content(video, epoch).ready, "{key} shows {video} at {epoch}");

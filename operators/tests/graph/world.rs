@@ -13,6 +13,9 @@ use proptest::prelude::*;
 /// The worlds begin here, in milliseconds since 1970.
 pub const START: u64 = 1_700_000_000_000;
 
+/// Videos have the numbers from 1 to this.
+pub const VIDEOS: u64 = 8;
+
 /// Something that happens, with times relative to the epoch in which it arrives.
 #[derive(Clone, Debug)]
 pub enum Op {
@@ -70,7 +73,7 @@ fn age() -> impl Strategy<Value = u64> {
 
 fn op() -> impl Strategy<Value = Op> {
     let user = || 1..6u64;
-    let video = || prop_oneof![1 => Just(1u64), 2 => 1..9u64];
+    let video = || prop_oneof![1 => Just(1u64), 2 => 1..=VIDEOS];
     prop_oneof![
         12 => (any::<u64>(), user(), video(), prop::option::of(0..30_000u64), any::<u8>(), age())
             .prop_map(|(id, user, video, watch, flags, age)| Op::View { id: id % 10_000, user, video, watch, flags, age }),
@@ -103,6 +106,8 @@ pub fn params() -> Params {
     params.feed.no_repeat_last = 2;
     params.candidates.hashtags = 3;
     params.candidates.trending = 5;
+    params.candidates.similar = 2;
+    params.related.length = 3;
     params.candidates.facets_per_kind = 2;
     params.interest.short_last = 3;
     params.interest.min_videos = 2;

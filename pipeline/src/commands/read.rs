@@ -1,10 +1,12 @@
-//! The commands that read a store: `feed`, `why`, `stats`, `trending`, `dump`.
+//! The commands that read a store: `feed`, `why`, `related`, `stats`, `trending`, `dump`.
 
 use std::io::{BufWriter, Write, stdout};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use freshet_schema::feed::{DroppedRecord, FeedItem, FeedRecord, TrendingRecord, VideoCard};
+use freshet_schema::feed::{
+    DroppedRecord, FeedItem, FeedRecord, RelatedRecord, Source, TrendingRecord, VideoCard,
+};
 use freshet_schema::ids::decimal;
 use freshet_schema::store::{EVERYONE, Key, Value};
 use freshet_schema::{UserId, VideoId};
@@ -186,6 +188,62 @@ impl Why {
     }
 }
 
+/// Print what goes with a video
+///
+/// What others liked together with it, and what is like it, in the order that holds for everybody. Over HTTP, preferences
+/// come first.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  freshet related 4242 --store data/store")]
+pub struct Related {
+    /// The video's number
+    #[arg(value_name = "VIDEO")]
+    video: VideoId,
+    /// Rows of the table (JSON holds the whole record)
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: usize,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+impl Related {
+    pub fn run(self) -> anyhow::Result<()> {
+        let video = self.video;
+        let mut view = self.store.open()?;
+        if card(&mut view, video)?.is_none() {
+            bail!("video {video}: no upload of it is in the store, or it was deleted");
+        }
+        let record = match view.get(&Key::Related(video))? {
+            Some(Value::Related(record)) => record,
+            _ => RelatedRecord { video_id: video.0, ..RelatedRecord::default() },
+        };
+        let mut out = stdout().lock();
+        if self.store.json {
+            return Ok(writeln!(out, "{}", serde_json::to_string(&record)?)?);
+        }
+        if record.items.is_empty() {
+            writeln!(
+                out,
+                "nothing is related to video {video} so far; records are made at the multiples of feed.pools_every"
+            )?;
+            return Ok(());
+        }
+        let mut rows = Vec::new();
+        for (at, item) in record.items.iter().take(self.limit).enumerate() {
+            let card = card(&mut view, VideoId(item.video_id))?.unwrap_or_default();
+            rows.push(vec![
+                (at + 1).to_string(),
+                item.video_id.to_string(),
+                names(item.sources()),
+                shorten(&card.caption, 48),
+            ]);
+        }
+        let columns =
+            [("#", Align::Right), ("video", Align::Right), ("from", Align::Left), ("caption", Align::Left)];
+        write!(out, "{}", render(&columns, &rows))?;
+        Ok(writeln!(out, "{} of {} items, epoch {}", rows.len(), record.items.len(), record.epoch)?)
+    }
+}
+
 /// Print numbers about the store and the running service
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  freshet stats --store data/store\n  freshet stats --count --json")]
@@ -317,8 +375,11 @@ fn trending(view: &mut View, group: &str) -> anyhow::Result<Option<TrendingRecor
 
 /// `hashtag+trending`: the names of the .proto without their prefix.
 fn sources(item: &FeedItem) -> String {
-    let names: Vec<String> = item
-        .sources()
+    names(item.sources())
+}
+
+fn names(sources: impl Iterator<Item = Source>) -> String {
+    let names: Vec<String> = sources
         .map(|source| source.as_str_name().trim_start_matches("SOURCE_").to_ascii_lowercase())
         .collect();
     names.join("+")
@@ -336,6 +397,9 @@ fn stage_of(record: &DroppedRecord, video: VideoId) -> Option<(&'static str, &'s
         Stage::Fatigue => ("fatigue", "the user has tired of what it shows"),
         Stage::Taste => ("taste", "others share something with what the user liked first, and passed it"),
         Stage::Slot => ("slot", "a place that was drawn went to another"),
+        Stage::LightRank => {
+            ("light_rank", "it was too far behind the other candidates to be looked at closely")
+        }
         Stage::Length => ("length", "it ranked below the end of the list"),
         Stage::Unspecified => ("unspecified", "a stage that this release does not know dropped it"),
     })

@@ -136,6 +136,7 @@ keys! {
     "candidates.trending", "candidates from the global trend", |c| Count(&mut c.params.candidates.trending, 0, 10_000);
     "candidates.next", "candidates that others watched next after the user's last positives", |c| Count(&mut c.params.candidates.next, 0, 10_000);
     "candidates.co_engaged", "candidates that others liked together with the user's last positives", |c| Count(&mut c.params.candidates.co_engaged, 0, 10_000);
+    "candidates.similar", "candidates whose vectors are most like the user's interest; 0: there is no vector index", |c| Count(&mut c.params.candidates.similar, 0, 10_000);
     "candidates.facets_per_kind", "best facets of each kind that are asked for candidates", |c| Count(&mut c.params.candidates.facets_per_kind, 1, 1_000);
 
     "coengagement.window", "two positives of a user at most so many places apart are a pair; 0 counts none", |c| Count(&mut c.params.coengagement.window, 0, 50);
@@ -150,11 +151,21 @@ keys! {
     "ranking.fast_skip", "weight of a fast skip; subtracted", |c| Real(&mut c.params.ranking.fast_skip, 0.0, 100.0);
     "ranking.fatigue", "weight of fatigue with what the video shows; subtracted", |c| Real(&mut c.params.ranking.fatigue, 0.0, 100.0);
 
+    "ranking.light", "so many candidates, the best by what is cheap to know, are weighed by everything", |c| Count(&mut c.params.ranking.light, 1, 10_000);
+
     "learning.enabled", "whether the heads learn; else they keep the weights that they begin with", |c| Flag(&mut c.params.learning.enabled);
     "learning.half_life", "half-life of an example's weight", |c| Duration(&mut c.params.learning.half_life, MINUTE, 365 * DAY);
     "learning.window", "examples count for this long", |c| Duration(&mut c.params.learning.window, HOUR, 365 * DAY);
     "learning.negatives", "videos passed over that are drawn for each row", |c| Count(&mut c.params.learning.negatives, 0, 20);
     "learning.shrinkage", "weight, in examples, of the weights that the heads begin with", |c| Real(&mut c.params.learning.shrinkage, 0.001, 1_000_000.0);
+    "index.dims", "entries of a vector that the vector index compares", |c| Count(&mut c.params.index.dims, 1, 512);
+    "index.nprobe", "lists of the vector index that a query looks through; more find more and take longer", |c| Count(&mut c.params.index.nprobe, 1, 65_536);
+    "index.train_at", "distinct directions from which on the vector index has lists; with fewer, all are compared", |c| Count(&mut c.params.index.train_at, 16, 1 << 20);
+    "index.sample", "most directions that a training of the lists looks at", |c| Count(&mut c.params.index.sample, 256, 1 << 18);
+    "index.iterations", "most iterations of a training", |c| Count(&mut c.params.index.iterations, 1, 100);
+
+    "related.videos", "videos of a video's record of related videos; 0: there are no such records", |c| Count(&mut c.params.related.length, 0, 1_000);
+    "related.per_publication", "most records of related videos that are made at a multiple of feed.pools_every; the rest waits for the next", |c| Count(&mut c.params.related.per_publication, 64, 100_000_000);
 
     "feed.enabled", "whether lists are made", |c| Flag(&mut c.params.feed.enabled);
     "feed.length", "items of a list", |c| Count(&mut c.params.feed.length, 1, 1_000);

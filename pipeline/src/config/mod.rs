@@ -39,7 +39,8 @@ pub struct Config {
     pub graph: Graph,
     /// `[log]`
     pub log: Log,
-    /// `[early]`, `[interest]`, `[score]`, `[candidates]`, `[feed]`, `[rerank]` and `graph.seed`: what the stages need.
+    /// `[early]`, `[interest]`, `[score]`, `[candidates]`, `[coengagement]`, `[ranking]`, `[learning]`, `[index]`,
+    /// `[related]`, `[feed]`, `[rerank]` and `graph.seed`: what the stages need.
     pub params: Params,
     /// The keys that a file or the command line has set, and where: for printing.
     origins: Vec<(&'static str, String)>,

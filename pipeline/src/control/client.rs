@@ -59,6 +59,8 @@ impl Client {
             Key::Account(_) => Value::Account(serde_json::from_value(json)?),
             Key::Heads(_) => Value::Heads(serde_json::from_value(json)?),
             Key::Video(_) => Value::Video(serde_json::from_value(json)?),
+            Key::Related(_) => Value::Related(serde_json::from_value(json)?),
+            Key::Preferences(_) => Value::Preferences(serde_json::from_value(json)?),
             Key::Trending(_) => Value::Trending(serde_json::from_value(json)?),
         }))
     }

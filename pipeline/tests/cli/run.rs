@@ -84,6 +84,15 @@ mod whole {
         assert!(stats["entries"]["feed"].as_u64() > Some(0), "{stats}");
         let trending = json(&ok(dir.path(), &["trending", "--store", "store", "--json"]));
         assert!(!trending["items"].as_array().expect("items").is_empty());
+        let popular = trending["items"].as_array().expect("items").iter();
+        let popular = popular.map(|item| item["video_id"].as_str().expect("a number").to_owned());
+        let mut related = popular
+            .map(|video| json(&ok(dir.path(), &["related", &video, "--store", "store", "--json"])))
+            .skip_while(|record| record["items"].as_array().expect("items").is_empty());
+        let related = related.next().expect("something is related to what is trending");
+        let video = related["video_id"].as_str().expect("a number");
+        let table = ok(dir.path(), &["related", video, "--store", "store"]);
+        assert!(table.contains("co_engaged") || table.contains("similar"), "{table}");
     }
 
     #[test]
