@@ -245,9 +245,9 @@ fn to_feed_item(entry: Entry) -> FeedItem {
 
 /// The policy that filled a slot, as the served log names it.
 fn policy(kind: ListKind, entry: &Entry) -> &'static str {
-    match (entry, kind) {
-        (Entry::Trending(_), _) => source_name(Source::Trending),
-        (Entry::Listed(item), kind) => account::policy(item, kind == ListKind::Own),
+    match entry {
+        Entry::Trending(_) => source_name(Source::Trending),
+        Entry::Listed(item) => account::policy(item, kind == ListKind::Own),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use freshet_schema::feed::{DroppedRecord, Stage};
+use freshet_schema::feed::DroppedRecord;
 use freshet_schema::ids::decimal;
 use freshet_schema::store::{Key, Value};
 use freshet_schema::{Millis, UserId, VideoId};
@@ -68,7 +68,10 @@ pub(crate) async fn get(
         let stage = dropped
             .and_then(|d| d.items.iter().find(|item| item.video_id == video.0).map(|item| item.stage()));
         let (stage, words) = match (stage, &card) {
-            (Some(stage), _) => dropped_words(stage),
+            (Some(stage), _) => {
+ let (name, words) = words::dropped(stage);
+ (name, words.to_owned())
+ }
             (None, None) => ("unknown_video", "no upload of it has reached the store, or it was deleted".to_owned()),
             (None, Some(card)) if is_hidden(card) => {
                 ("not_ready", format!("its status is {:?}; only ready videos are candidates", card.status))
@@ -116,27 +119,4 @@ pub(crate) async fn get(
         explanation,
         card: card.map(Card::from),
     }))
-}
-
-fn dropped_words(stage: Stage) -> (&'static str, String) {
-    match stage {
-        Stage::Watched => ("watched", "the user has watched it".to_owned()),
-        Stage::CategoryCap => {
-            ("category_cap", "the rule of three videos a category left no place for it".to_owned())
-        }
-        Stage::Twin => {
-            ("twin", "a near-duplicate of it, with the same sound and caption, has a place".to_owned())
-        }
-        Stage::Similarity => ("similarity", "it is too much like its neighbours".to_owned()),
-        Stage::Creator => ("creator", "its creator has places already".to_owned()),
-        Stage::Fatigue => ("fatigue", "the user has tired of what it shows".to_owned()),
-        Stage::Taste => {
-            ("taste", "others share something with what the user liked first, and passed it".to_owned())
-        }
-        Stage::Slot => ("slot", "a place that was drawn went to another".to_owned()),
-        Stage::Length => ("length", "it ranked below the end of the list".to_owned()),
-        Stage::Unspecified => {
-            ("unspecified", "it was a candidate and was dropped by a stage of another release".to_owned())
-        }
-    }
 }

@@ -4,7 +4,7 @@
 //! against it, what moved it, and with what chance it got the place. Names that this release does not know are given as they
 //! are.
 
-use freshet_schema::feed::{FeedItem, SlotPolicy, Source};
+use freshet_schema::feed::{FeedItem, SlotPolicy, Source, Stage};
 
 use crate::account::{Account, Estimate, Gap, Stored, propensity, rules};
 
@@ -224,6 +224,25 @@ fn relaxed(rule: &str) -> &str {
         "similarity" => "neighbours unlike each other",
         "twin" => "near-duplicates only once",
         other => other,
+    }
+}
+
+/// What kept a candidate out: the stage's name, and the reason as a part of a sentence.
+#[must_use]
+pub fn dropped(stage: Stage) -> (&'static str, &'static str) {
+    match stage {
+        Stage::Watched => ("watched", "the user has watched it"),
+        Stage::CategoryCap => ("category_cap", "the rule of so many videos a category left no place for it"),
+        Stage::Twin => ("twin", "a near-duplicate of it, with the same sound and caption, has a place"),
+        Stage::Similarity => ("similarity", "it is too much like its neighbours"),
+        Stage::Creator => ("creator", "its creator has places already"),
+        Stage::Fatigue => ("fatigue", "the user has tired of what it shows"),
+        Stage::Taste => ("taste", "others share something with what the user liked first, and passed it"),
+        Stage::Slot => ("slot", "a place that was drawn went to another"),
+        Stage::Length => ("length", "it ranked below the end of the list"),
+        Stage::Unspecified => {
+            ("unspecified", "it was a candidate and was dropped by a stage that this release does not know")
+        }
     }
 }
 

@@ -3,9 +3,11 @@
 mod check;
 mod eval;
 mod generate;
+mod heads;
 mod import;
 mod read;
 mod run;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,7 +51,8 @@ enum Command {
     Generate(generate::Generate),
     Eval(eval::Eval),
     Feed(read::Feed),
-    Why(read::Why),
+    Why(why::Why),
+    Heads(heads::ShowHeads),
     Stats(read::Stats),
     Trending(read::Trending),
     Dump(read::Dump),
@@ -67,6 +70,7 @@ impl Cli {
             Command::Eval(command) => command.run(),
             Command::Feed(command) => command.run(),
             Command::Why(command) => command.run(),
+            Command::Heads(command) => command.run(),
             Command::Stats(command) => command.run(),
             Command::Trending(command) => command.run(),
             Command::Dump(command) => command.run(),
