@@ -57,17 +57,7 @@ fn expected(estimate: &Estimate, item: &FeedItem, text: &mut Vec<String>) {
         "The chance that the user takes it up when it is offered is put at {}.",
         percent(choice.estimate)
     ));
-    let expected: Vec<String> = estimate
-        .objectives
-        .iter()
-        .map(|objective| objective_words(&objective.name, objective.estimate))
-        .collect();
-    if !expected.is_empty() {
-        text.push(format!(
-            "Once it plays: {}.",
-            join(&expected.iter().map(String::as_str).collect::<Vec<_>>())
-        ));
-    }
+    text.extend(objectives(estimate));
     text.push(format!(
         "Weighed together that is {}, and times the chance it makes {}: its score.",
         short(estimate.objectives_sum),
@@ -90,17 +80,24 @@ fn expected(estimate: &Estimate, item: &FeedItem, text: &mut Vec<String>) {
     }
 }
 
-fn objective_words(name: &str, estimate: f32) -> String {
-    let share = percent(estimate);
-    match name {
-        "watch" => format!("{share} of it is watched"),
-        "completion" => format!("it is watched to the end with a chance of {share}"),
-        "rewatch" => format!("played again with {share}"),
-        "continuation" => format!("the user watches on after it with {share}"),
-        "fast_skip" => format!("it is skipped fast with {share}"),
-        "fatigue" => format!("the user is tired of what it shows by {share}"),
-        _ => format!("{name} {share}"),
+/// What is expected of each objective, as one sentence.
+fn objectives(estimate: &Estimate) -> Option<String> {
+    let mut clauses = Vec::new();
+    let mut tired = String::new();
+    for objective in &estimate.objectives {
+        let share = percent(objective.estimate);
+        match objective.name.as_str() {
+            "watch" => clauses.push(format!("that {share} of it are watched")),
+            "completion" => clauses.push(format!("that it is watched to the end with a chance of {share}")),
+            "rewatch" => clauses.push(format!("that it is played again with a chance of {share}")),
+            "continuation" => clauses.push(format!("that the user watches on after it with {share}")),
+            "fast_skip" => clauses.push(format!("that it is skipped fast with {share}")),
+            "fatigue" => tired = format!("; the user is {share} tired of what it shows"),
+            other => clauses.push(format!("{other:?} at {share}")),
+        }
     }
+    let clauses: Vec<&str> = clauses.iter().map(String::as_str).collect();
+    (!clauses.is_empty()).then(|| format!("Once it plays, it is expected {}{tired}.", join(&clauses)))
 }
 
 /// How much was learned: of offers, and of views.
@@ -378,7 +375,7 @@ mod tests {
         for words in [
             "Number 1 of 1, because others watched it next",
             "offered is put at 10 %.",
-            "10 % of it is watched",
+            "expected that 10 % of it are watched.",
             "What speaks most for it: how often",
             "What speaks most against it: how near",
             "about 40 offers",

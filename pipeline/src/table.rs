@@ -33,6 +33,8 @@ pub fn render(columns: &[(&str, Align)], rows: &[Vec<String>]) -> String {
             }
             .expect("a String takes all");
         }
+        // Cells may be empty at a row's end.
+        text.truncate(text.trim_end_matches(' ').len());
         text.push('\n');
     }
     text
