@@ -216,7 +216,7 @@ pub fn list(user: u64, epoch: u64, ids: impl IntoIterator<Item = u64>) -> FeedRe
         user_id: user,
         epoch,
         now_ms: NOW,
-        algorithm: "spine-1".to_owned(),
+        algorithm: "heads-1".to_owned(),
         items,
         group: EVERYONE.to_owned(),
         ..FeedRecord::default()
