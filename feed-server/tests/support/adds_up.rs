@@ -14,8 +14,8 @@ struct Check {
 
 impl Check {
     fn near(&mut self, what: &str, is: f64, should: f64, size: f64) {
-        // A number that is none compares false.
-        if !((is - should).abs() <= size + 1e-12) {
+        let off = (is - should).abs();
+        if off.is_nan() || off > size + 1e-12 {
             self.errors.push(format!("{what} is {is}, not {should}"));
         }
     }
