@@ -84,7 +84,8 @@ fn tables(record: &HeadsRecord) -> anyhow::Result<String> {
             .iter()
             .zip(record.weights.chunks_exact(heads))
             .map(|(feature, weights)| {
-                let weights = weights[first..first + names.len()].iter().map(|weight| format!("{weight:.4}"));
+                let weights =
+                    weights[first..first + names.len()].iter().map(|weight| format!("{:.4}", weight + 0.0));
                 std::iter::once(shorten(feature, 36)).chain(weights).collect()
             })
             .collect();
