@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use freshet_schema::event::ServedItem;
-use freshet_schema::feed::{FeedItem, FeedRecord, SlotPolicy, Source, TrendingRecord, VideoCard};
+use freshet_schema::feed::{FeedItem, FeedRecord, Source, TrendingRecord, VideoCard};
 use freshet_schema::ids::decimal;
 use freshet_schema::store::{EVERYONE, Key};
 use freshet_schema::{Epoch, Event, EventId, Millis, Served, UserId};
@@ -15,6 +15,7 @@ use freshet_sinks::{Bytes, FeedStore, StoreError};
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
+use crate::account;
 use crate::cursor::Cursor;
 use crate::negotiate::{Parameters, Path, WantsProtobuf, id, limit};
 use crate::problem::Problem;
@@ -244,26 +245,17 @@ fn to_feed_item(entry: Entry) -> FeedItem {
 
 /// The policy that filled a slot, as the served log names it.
 fn policy(kind: ListKind, entry: &Entry) -> &'static str {
-    match (entry, kind) {
-        (Entry::Trending(_), _) => source_name(Source::Trending),
-        (Entry::Listed(item), kind) => match (item.policy(), kind) {
-            (SlotPolicy::Rank, _) => "rank",
-            (SlotPolicy::Novelty, _) => "novelty",
-            (SlotPolicy::Popular, _) => "popular",
-            (SlotPolicy::Explore, _) => "explore",
-            (SlotPolicy::Cohort, _) => "cohort",
-            // A list of an older release.
-            (SlotPolicy::Unspecified, ListKind::Own) => "rank",
-            (SlotPolicy::Unspecified, ListKind::NewUser | ListKind::None) => "new_user",
-        },
+    match entry {
+        Entry::Trending(_) => source_name(Source::Trending),
+        Entry::Listed(item) => account::policy(item, kind == ListKind::Own),
     }
 }
 
 /// The chance with which the slot went to this video; 1 where a rule without chance decided.
 fn propensity(entry: &Entry) -> f32 {
     match entry {
-        Entry::Listed(item) if item.propensity > 0.0 => item.propensity.min(1.0),
-        Entry::Listed(_) | Entry::Trending(_) => 1.0,
+        Entry::Listed(item) => account::propensity(item),
+        Entry::Trending(_) => 1.0,
     }
 }
 

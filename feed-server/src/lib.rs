@@ -8,6 +8,7 @@
 //! Store reads run on the thread that answers: they are memory lookups for what is hot and one disk read for what is not,
 //! both shorter than a hand-over to a pool of blocking threads would be worth.
 
+pub mod account;
 pub mod cursor;
 mod events;
 mod feed;
@@ -25,6 +26,7 @@ mod trending;
 mod video;
 mod view;
 mod why;
+pub mod words;
 
 pub use problem::{CONTENT_TYPE as PROBLEM_CONTENT_TYPE, Problem};
 pub use routes::{ROUTES, router};

@@ -31,7 +31,7 @@ impl From<VideoCard> for Card {
     }
 }
 
-/// Factors of a score.
+/// What speaks for a video in itself.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Parts {
     pub(crate) similarity: f32,

@@ -41,7 +41,7 @@ fn a_page_shows_the_list_with_cards_and_reasons() {
     assert_eq!(feed["user_id"], "1");
     assert_eq!(
         (&feed["epoch"], &feed["now_ms"], &feed["algorithm"]),
-        (&json!(5), &json!(NOW), &json!("spine-1"))
+        (&json!(5), &json!(NOW), &json!("heads-1"))
     );
     assert_eq!(feed["as_of"], "2022-09-20T12:00:00.000Z");
     let third = &feed["items"][2];

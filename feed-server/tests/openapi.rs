@@ -60,6 +60,11 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str, errors: &mut
             .enumerate()
             .for_each(|(n, value)| check(document, items, value, &format!("{at}/{n}"), errors));
     }
+    if let (Some(other), Some(members)) = (schema.get("additionalProperties"), value.as_object()) {
+        members
+            .iter()
+            .for_each(|(name, value)| check(document, other, value, &format!("{at}/{name}"), errors));
+    }
     if let (Some(properties), Some(members)) = (schema["properties"].as_object(), value.as_object()) {
         for name in schema["required"].as_array().into_iter().flatten() {
             if !members.contains_key(name.as_str().unwrap()) {
@@ -127,6 +132,9 @@ fn answers_are_as_described() {
         ("GET", "/v1/video/{id}", "/v1/video/1", "", 200),
         ("GET", "/v1/video/{id}", "/v1/video/1000", "", 404),
         ("GET", "/v1/why/{user}/{video}", "/v1/why/1/7", "", 200),
+        ("GET", "/v1/why/{user}/{video}", "/v1/why/3/1", "", 200),
+        ("GET", "/v1/why/{user}/{video}", "/v1/why/3/4", "", 200),
+        ("GET", "/v1/why/{user}/{video}", "/v1/why/99/71", "", 200),
         ("GET", "/v1/why/{user}/{video}", "/v1/why/1/51", "", 404),
         ("POST", "/v1/events", "/v1/events", event.as_str(), 202),
         ("POST", "/v1/events", "/v1/events", "{}", 422),
@@ -170,4 +178,10 @@ fn the_check_can_fail() {
     assert_eq!(broken(json!([{}])), 1);
     assert_eq!(broken(json!([{"id": "1", "more": 1}])), 1);
     assert_eq!(broken(json!({})), 1);
+    let numbers = json!({"type": "object", "additionalProperties": {"type": "number"}});
+    let mut errors = Vec::new();
+    check(&document, &numbers, &json!({"a": 1, "b": 0.5}), "", &mut errors);
+    assert!(errors.is_empty(), "{errors:?}");
+    check(&document, &numbers, &json!({"a": "1"}), "", &mut errors);
+    assert_eq!(errors.len(), 1);
 }

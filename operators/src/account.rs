@@ -10,7 +10,7 @@ use crate::publish::Published;
 use crate::rank::{List, Placed};
 use crate::rerank::Rules;
 use crate::scorer::features::NAMES;
-use crate::scorer::heads::{HEAD_NAMES, HEADS, Heads, terms};
+use crate::scorer::heads::{FLOOR, HEAD_NAMES, HEADS, Heads, terms};
 
 /// The account of the first `count` places of a user's list.
 #[must_use]
@@ -61,6 +61,7 @@ pub fn heads(published: &Published, ranking: &Ranking) -> Vec<Change> {
             objectives: terms(&[0.0; HEADS], 0.0, ranking)
                 .map(|term| Objective { name: term.name.to_owned(), weight: term.weight })
                 .to_vec(),
+            choice_floor: FLOOR,
         };
         (Key::Heads(heads.version), Some(Value::Heads(record).encode()))
     };

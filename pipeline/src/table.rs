@@ -33,6 +33,8 @@ pub fn render(columns: &[(&str, Align)], rows: &[Vec<String>]) -> String {
             }
             .expect("a String takes all");
         }
+        // Cells may be empty at a row's end.
+        text.truncate(text.trim_end_matches(' ').len());
         text.push('\n');
     }
     text
@@ -53,9 +55,34 @@ pub fn shorten(text: &str, most: usize) -> String {
     short
 }
 
+/// Text in lines of at most `width` characters, broken at spaces. A longer word has a line of its own.
+pub fn wrap(text: &str, width: usize) -> String {
+    let mut lines = String::new();
+    let mut used = 0;
+    for word in printable(text).split_whitespace() {
+        let length = word.chars().count();
+        if used > 0 && used + 1 + length > width {
+            lines.push('\n');
+            used = 0;
+        } else if used > 0 {
+            lines.push(' ');
+            used += 1;
+        }
+        lines.push_str(word);
+        used += length;
+    }
+    lines.push('\n');
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_is_broken_at_spaces() {
+        assert_eq!(wrap("one two\x07three a-longer-word x", 9), "one two\nthree\na-longer-word\nx\n");
+    }
 
     #[test]
     fn columns_line_up_and_escape_codes_do_not_pass() {

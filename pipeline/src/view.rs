@@ -70,6 +70,17 @@ impl View {
         }
     }
 
+    /// The versions of the weights that are kept, in order.
+    ///
+    /// # Errors
+    /// As [`View::get`].
+    pub fn heads(&mut self) -> anyhow::Result<Vec<u64>> {
+        match self {
+            Self::Service(client) => client.heads(),
+            Self::Store(store) => heads_versions(&**store),
+        }
+    }
+
     /// The last epoch committed.
     ///
     /// # Errors
@@ -143,6 +154,22 @@ pub fn count_kinds(store: &dyn FeedStore) -> anyhow::Result<BTreeMap<String, u64
         }
     }
     Ok(kinds)
+}
+
+/// The versions of the weights that are kept, in order.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn heads_versions(store: &dyn FeedStore) -> anyhow::Result<Vec<u64>> {
+    let mut versions = Vec::new();
+    for page in pages(store, "heads:", 64) {
+        versions.extend(page?.into_iter().filter_map(|(key, _)| match key {
+            Key::Heads(version) => Some(version),
+            _ => None,
+        }));
+    }
+    versions.sort_unstable();
+    Ok(versions)
 }
 
 struct Counted<'a> {

@@ -16,7 +16,7 @@ const STRANGER: u64 = 999_999_999_999;
 pub fn ranked_users(dir: &Path) -> Vec<u64> {
     let records = records(&dump(dir, "store"));
     let lists =
-        records.iter().filter(|(key, list)| key.starts_with("feed:") && list["algorithm"] == "spine-1");
+        records.iter().filter(|(key, list)| key.starts_with("feed:") && list["algorithm"] == "heads-1");
     let mut users: Vec<(usize, u64)> = lists
         .map(|(_, list)| (videos(list).len(), number(&list["user_id"])))
         .filter(|(n, _)| *n > 20)

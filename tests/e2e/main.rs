@@ -1,9 +1,12 @@
 //! Freshet from outside: the real binary, its own processes and folders, real signals, real HTTP. What a stage computes is
 //! tested beside the stage; here it is the promises of the whole that are held to account.
 
+#[path = "../../feed-server/tests/support/adds_up.rs"]
+mod adds_up;
 mod commands;
 mod crash;
 mod eval;
+mod explain;
 mod forget;
 mod harness;
 mod live;

@@ -118,7 +118,7 @@ fn real_events_become_lists_that_keep_their_rules() {
         }
         check_scores(list);
         lists += 1;
-        if list["algorithm"] == "spine-1" {
+        if list["algorithm"] == "heads-1" {
             ranked += 1;
             // Those that the watched stage dropped were no candidates (1 is STAGE_WATCHED).
             let dropped = records.get(&format!("dropped:{user}")).map(|record| record["items"].clone());

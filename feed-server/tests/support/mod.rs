@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod adds_up;
+pub mod explained;
+
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -213,7 +216,7 @@ pub fn list(user: u64, epoch: u64, ids: impl IntoIterator<Item = u64>) -> FeedRe
         user_id: user,
         epoch,
         now_ms: NOW,
-        algorithm: "spine-1".to_owned(),
+        algorithm: "heads-1".to_owned(),
         items,
         group: EVERYONE.to_owned(),
         ..FeedRecord::default()
@@ -227,7 +230,7 @@ pub fn put(store: &dyn FeedStore, epoch: u64, values: Vec<(Key, Option<Value>)>)
     assert!(store.commit(&Commit { epoch: Epoch(epoch), changes }).unwrap());
 }
 
-/// Epoch 5: 120 videos; users 1 and 2 with lists of 40 and 3; new-user lists for everybody and for `DE/18-24/-`;
+/// Epoch 5: 120 videos; users 1 and 2 with lists of 40 and 3, user 3 with one that has accounts; new-user lists for everybody and for `DE/18-24/-`;
 /// trending with videos 120 down to 60, of which some are in the lists.
 pub fn world() -> Memory {
     let store = Memory::new();
@@ -243,6 +246,7 @@ pub fn world() -> Memory {
         let items = ids.iter().map(|id| TrendingItem { video_id: *id, score: 20.5 }).collect();
         Some(Value::Trending(TrendingRecord { group: group.to_owned(), epoch: 5, now_ms: NOW, items }))
     };
+    let (explained, accounts) = explained::explained(5, NOW);
     let all: Vec<u64> = (60..=120).rev().chain([3, 4]).collect();
     let related = |ids: &[u64]| {
         let item = |id: &u64| {
@@ -260,6 +264,9 @@ pub fn world() -> Memory {
         (Key::Feed(UserId(1)), Some(Value::Feed(list(1, 5, 1..=40)))),
         (Key::Feed(UserId(2)), Some(Value::Feed(list(2, 5, [5, 6, 8])))),
         (Key::Dropped(UserId(1)), Some(Value::Dropped(dropped))),
+        (Key::Feed(UserId(explained::USER)), Some(Value::Feed(explained))),
+        (Key::Account(UserId(explained::USER)), Some(Value::Account(accounts))),
+        (Key::Heads(7), Some(Value::Heads(explained::heads()))),
         (Key::NewUser(EVERYONE.to_owned()), new_user(70..=90)),
         (Key::NewUser("DE/18-24/-".to_owned()), new_user(100..=110)),
         (Key::Trending(EVERYONE.to_owned()), pool(EVERYONE, &all)),

@@ -113,7 +113,7 @@ pub fn watch_time_prior() -> [f64; FEATURES] {
 }
 
 /// Below this a linear estimate of a choice bends so that it stays positive.
-const FLOOR: f32 = 0.002;
+pub const FLOOR: f32 = 0.002;
 
 /// The estimate as a chance: itself above a floor, below it a hyperbola that goes on with the same value and slope and never
 /// reaches zero. So the order of linear estimates is kept, and a product with them has the sign of the other factor.

@@ -3,9 +3,11 @@
 mod check;
 mod eval;
 mod generate;
+mod heads;
 mod import;
 mod read;
 mod run;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,8 +51,9 @@ enum Command {
     Generate(generate::Generate),
     Eval(eval::Eval),
     Feed(read::Feed),
-    Why(read::Why),
+    Why(why::Why),
     Related(read::Related),
+    Heads(heads::ShowHeads),
     Stats(read::Stats),
     Trending(read::Trending),
     Dump(read::Dump),
@@ -69,6 +72,7 @@ impl Cli {
             Command::Feed(command) => command.run(),
             Command::Why(command) => command.run(),
             Command::Related(command) => command.run(),
+            Command::Heads(command) => command.run(),
             Command::Stats(command) => command.run(),
             Command::Trending(command) => command.run(),
             Command::Dump(command) => command.run(),

@@ -1,16 +1,12 @@
-//! The commands that read a store: `feed`, `why`, `related`, `stats`, `trending`, `dump`.
+//! The commands that read a store: `feed`, `related`, `stats`, `trending`, `dump`. `why` and `heads` have files of their own.
 
 use std::io::{BufWriter, Write, stdout};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use freshet_schema::feed::{
-    DroppedRecord, FeedItem, FeedRecord, RelatedRecord, Source, TrendingRecord, VideoCard,
-};
-use freshet_schema::ids::decimal;
+use freshet_schema::feed::{FeedItem, FeedRecord, RelatedRecord, Source, TrendingRecord, VideoCard};
 use freshet_schema::store::{EVERYONE, Key, Value};
 use freshet_schema::{UserId, VideoId};
-use serde::Serialize;
 
 use super::StoreArgs;
 use crate::table::{Align, printable, render, shorten};
@@ -80,110 +76,6 @@ impl Feed {
             printable(&list.algorithm),
             printable(&list.group)
         )?;
-        Ok(())
-    }
-}
-
-/// Say why a video is in a user's list, or which stage dropped it
-#[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  freshet why 17 4242 --store data/store")]
-pub struct Why {
-    /// The user's number
-    #[arg(value_name = "USER")]
-    user: UserId,
-    /// The video's number
-    #[arg(value_name = "VIDEO")]
-    video: VideoId,
-    #[command(flatten)]
-    store: StoreArgs,
-}
-
-/// What `why --json` prints of a listed video. Written straight from the types: a `serde_json::Value` on the way would make
-/// 64-bit numbers of 32-bit ones, and 0.1 would read 0.10000000149011612.
-#[derive(Serialize)]
-struct Listed<'a> {
-    #[serde(with = "decimal")]
-    user_id: u64,
-    #[serde(with = "decimal")]
-    video_id: u64,
-    listed: bool,
-    own_list: bool,
-    /// From 1.
-    rank: usize,
-    of: usize,
-    item: &'a FeedItem,
-    sources: String,
-    algorithm: &'a str,
-    epoch: u64,
-    card: Option<&'a VideoCard>,
-}
-
-impl Why {
-    pub fn run(self) -> anyhow::Result<()> {
-        let (user, video) = (self.user, self.video);
-        let mut view = self.store.open()?;
-        let list = list_of(&mut view, user)?;
-        let card = card(&mut view, video)?;
-        let listed = list.as_ref().and_then(|(list, own)| {
-            let at = list.items.iter().position(|item| item.video_id == video.0)?;
-            Some((list, *own, at, &list.items[at]))
-        });
-        let mut out = stdout().lock();
-        let Some((list, own, at, item)) = listed else {
-            let dropped = match view.get(&Key::Dropped(user))? {
-                Some(Value::Dropped(record)) => stage_of(&record, video),
-                _ => None,
-            };
-            let (stage, words) = match (dropped, &card) {
-                (Some(stage), _) => stage,
-                (None, None) => ("unknown_video", "no upload of it is in the store, or it was deleted"),
-                (None, Some(card)) if card.status != "ready" => {
-                    ("not_ready", "it is not ready: only ready videos are candidates")
-                }
-                (None, Some(_)) => {
-                    ("not_a_candidate", "no candidate source brought it, or it is long below the list")
-                }
-            };
-            if self.store.json {
-                let answer = serde_json::json!({"user_id": user.to_string(), "video_id": video.to_string(),
-                    "listed": false, "stage": stage, "detail": words, "card": card});
-                return Ok(writeln!(out, "{answer}")?);
-            }
-            return Ok(writeln!(out, "video {video} is not in the list of user {user}: {words} [{stage}]")?);
-        };
-        if self.store.json {
-            let answer = Listed {
-                user_id: user.0,
-                video_id: video.0,
-                listed: true,
-                own_list: own,
-                rank: at + 1,
-                of: list.items.len(),
-                item,
-                sources: sources(item),
-                algorithm: &list.algorithm,
-                epoch: list.epoch,
-                card: card.as_ref(),
-            };
-            return Ok(writeln!(out, "{}", serde_json::to_string(&answer)?)?);
-        }
-        let whose = if own { format!("of user {user}") } else { "for new users".to_owned() };
-        writeln!(out, "video {video} is number {} of {} in the list {whose}", at + 1, list.items.len())?;
-        if let Some(card) = &card {
-            writeln!(out, "  {}", printable(&card.caption))?;
-        }
-        writeln!(out, "  brought by   {}", sources(item))?;
-        writeln!(out, "  score        {:.6}", item.score)?;
-        if let Some(parts) = &item.parts {
-            writeln!(out, "    similarity {:.4}   (0 opposite, 0.5 unrelated, 1 alike)", parts.similarity)?;
-            writeln!(out, "    quality    {:.4}   (1 is the baseline of its cohort)", parts.quality)?;
-            writeln!(out, "    creator    {:.4}   (1 is the average creator)", parts.creator)?;
-            writeln!(out, "    freshness  {:.4}   (1 is new)", parts.freshness)?;
-        }
-        if !item.moved_by.is_empty() {
-            writeln!(out, "  moved by     {}", printable(&item.moved_by))?;
-        }
-        writeln!(out, "  made by      {} in epoch {}", printable(&list.algorithm), list.epoch)?;
         Ok(())
     }
 }
@@ -358,7 +250,7 @@ fn list_of(view: &mut View, user: UserId) -> anyhow::Result<Option<(FeedRecord, 
     Ok(None)
 }
 
-fn card(view: &mut View, video: VideoId) -> anyhow::Result<Option<VideoCard>> {
+pub(super) fn card(view: &mut View, video: VideoId) -> anyhow::Result<Option<VideoCard>> {
     Ok(match view.get(&Key::Video(video))? {
         Some(Value::Video(card)) => Some(card),
         _ => None,
@@ -374,7 +266,7 @@ fn trending(view: &mut View, group: &str) -> anyhow::Result<Option<TrendingRecor
 }
 
 /// `hashtag+trending`: the names of the .proto without their prefix.
-fn sources(item: &FeedItem) -> String {
+pub(super) fn sources(item: &FeedItem) -> String {
     names(item.sources())
 }
 
@@ -383,26 +275,6 @@ fn names(sources: impl Iterator<Item = Source>) -> String {
         .map(|source| source.as_str_name().trim_start_matches("SOURCE_").to_ascii_lowercase())
         .collect();
     names.join("+")
-}
-
-fn stage_of(record: &DroppedRecord, video: VideoId) -> Option<(&'static str, &'static str)> {
-    use freshet_schema::feed::Stage;
-    let dropped = record.items.iter().find(|item| item.video_id == video.0)?;
-    Some(match dropped.stage() {
-        Stage::Watched => ("watched", "the user has watched it"),
-        Stage::CategoryCap => ("category_cap", "the rule of so many a category left no place for it"),
-        Stage::Twin => ("twin", "a near-duplicate of it, with the same sound and caption, has a place"),
-        Stage::Similarity => ("similarity", "it is too much like its neighbours"),
-        Stage::Creator => ("creator", "its creator has places already"),
-        Stage::Fatigue => ("fatigue", "the user has tired of what it shows"),
-        Stage::Taste => ("taste", "others share something with what the user liked first, and passed it"),
-        Stage::Slot => ("slot", "a place that was drawn went to another"),
-        Stage::LightRank => {
-            ("light_rank", "it was too far behind the other candidates to be looked at closely")
-        }
-        Stage::Length => ("length", "it ranked below the end of the list"),
-        Stage::Unspecified => ("unspecified", "a stage that this release does not know dropped it"),
-    })
 }
 
 /// `{"a":{"b":1}}` to the row `a.b`, `1`.

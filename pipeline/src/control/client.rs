@@ -89,6 +89,14 @@ impl Client {
         self.ask(&Request::Count)
     }
 
+    /// The versions of the weights that are kept, in order.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn heads(&mut self) -> anyhow::Result<Vec<u64>> {
+        Ok(serde_json::from_value(self.ask(&Request::Heads)?)?)
+    }
+
     /// Copies a dump of one epoch to `out`.
     ///
     /// # Errors

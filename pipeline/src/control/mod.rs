@@ -8,6 +8,7 @@
 //! "marker"            -> {"ok":42}
 //! "stats"             -> {"ok":{...}}
 //! "count"             -> {"ok":{"feed":10,...}}
+//! "heads"             -> {"ok":[0,412,413]}          the versions of the weights that are kept
 //! "dump"              -> {"ok":{"rows":3,"epoch":42,"bytes":120}}, then that many bytes of JSON lines
 //! anything else       -> {"error":"..."}
 //! ```
@@ -33,6 +34,7 @@ enum Request {
     Marker,
     Stats,
     Count,
+    Heads,
     Dump,
 }
 

@@ -16,7 +16,7 @@ use freshet_sinks::FeedStore;
 
 use super::{Answer, DumpHead, MAX_REQUEST, Request};
 use crate::store_gate::GatedStore;
-use crate::view::count_kinds;
+use crate::view::{count_kinds, heads_versions};
 
 /// What `freshet stats` shows of a running service.
 pub type Stats = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
@@ -136,6 +136,7 @@ fn answer(request: &Request, store: &GatedStore, stats: &Stats) -> anyhow::Resul
         Request::Marker => serde_json::json!(store.marker()?),
         Request::Stats => stats(),
         Request::Count => serde_json::json!(count_kinds(store)?),
+        Request::Heads => serde_json::json!(heads_versions(store)?),
         // Handled by the caller: its answer is more than a line.
         Request::Dump => serde_json::Value::Null,
     })

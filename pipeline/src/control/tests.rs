@@ -2,7 +2,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 
-use freshet_schema::feed::{FeedItem, FeedRecord, TrendingRecord};
+use freshet_schema::feed::{FeedItem, FeedRecord, HeadsRecord, TrendingRecord};
 use freshet_schema::store::{Key, Value};
 use freshet_schema::{Epoch, UserId};
 use freshet_sinks::{Commit, FeedStore, Memory};
@@ -19,6 +19,10 @@ fn store() -> Arc<GatedStore> {
     let store = GatedStore::new(Arc::new(Memory::default()));
     let trending = Value::Trending(TrendingRecord { group: "all".to_owned(), ..TrendingRecord::default() });
     let mut changes = vec![(Key::Trending("all".to_owned()), Some(trending.encode()))];
+    changes.extend([0, 9, 10].map(|version| {
+        let heads = HeadsRecord { version, ..HeadsRecord::default() };
+        (Key::Heads(version), Some(Value::Heads(heads).encode()))
+    }));
     changes.extend((10..90).map(|user| (Key::Feed(UserId(user)), Some(feed(user).encode()))));
     changes.sort_by_key(|(key, _)| key.to_string());
     store.commit(&Commit { epoch: Epoch(3), changes }).expect("committed");
@@ -45,14 +49,18 @@ fn what_the_service_holds_can_be_read() {
     assert_eq!(client.get(&Key::Feed(UserId(7))).expect("an answer"), None);
     assert_eq!(client.marker().expect("an answer"), Some(Epoch(3)));
     assert_eq!(client.stats().expect("an answer")["phase"], "live");
-    assert_eq!(client.count().expect("an answer"), serde_json::json!({"feed": 80, "trending": 1}));
+    assert_eq!(
+        client.count().expect("an answer"),
+        serde_json::json!({"feed": 80, "heads": 3, "trending": 1})
+    );
+    assert_eq!(client.heads().expect("an answer"), [0, 9, 10]);
 
     let mut there = Vec::new();
     let head = client.dump(&mut there).expect("a dump");
     let mut here = Vec::new();
     freshet_sinks::dump(&*store, &mut here).expect("a dump");
     assert_eq!(there, here);
-    assert_eq!((head.rows, head.epoch), (81, Some(3)));
+    assert_eq!((head.rows, head.epoch), (84, Some(3)));
     assert_eq!(client.marker().expect("the connection goes on after a dump"), Some(Epoch(3)));
 
     drop(server);

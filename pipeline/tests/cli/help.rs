@@ -3,9 +3,10 @@ use crate::support::{golden, ok, root, run_in};
 #[test]
 fn help_teaches() {
     let mut text = ok(&root(), &["--help"]);
-    for command in
-        ["run", "check", "import", "generate", "eval", "feed", "why", "related", "stats", "trending", "dump"]
-    {
+    for command in [
+        "run", "check", "import", "generate", "eval", "feed", "why", "heads", "related", "stats", "trending",
+        "dump",
+    ] {
         let help = ok(&root(), &[command, "--help"]);
         assert!(help.contains("Example"), "{command} --help shows no example");
         text.push_str(&format!("\n---- freshet {command} --help\n{help}"));
@@ -33,9 +34,16 @@ fn a_wrong_argument_is_a_usage_mistake() {
 #[test]
 fn a_missing_store_is_named_with_the_remedy() {
     let dir = tempfile::tempdir().expect("a folder");
-    for args in
-        [&["feed", "1"][..], &["why", "1", "2"], &["related", "1"], &["stats"], &["trending"], &["dump"]]
-    {
+    let reading = [
+        &["feed", "1"][..],
+        &["why", "1", "2"],
+        &["heads"],
+        &["related", "1"],
+        &["stats"],
+        &["trending"],
+        &["dump"],
+    ];
+    for args in reading {
         let (code, out, err) = run_in(dir.path(), &[args, &["--store", "nowhere"]].concat());
         assert_eq!((code, out.as_str()), (1, ""), "{args:?}");
         assert!(err.contains("nowhere") && err.contains("--store DIR"), "{args:?}: {err}");
