@@ -84,7 +84,7 @@ pub fn request(
         wanted: Vec::new(),
         now,
         query: reading.query,
-        taste: taste(rows, &interests),
+        taste: taste(rows, &interests, preferences),
         seed,
         asks,
         watched: Arc::clone(history.watched()),
@@ -110,7 +110,7 @@ pub fn group_request(group: &Group, now: u64, params: &Params) -> Request {
         wanted: Vec::new(),
         now,
         query: None,
-        taste: taste(&[], &Interests::default()),
+        taste: taste(&[], &Interests::default(), &[]),
         seed: None,
         asks,
         watched: Arc::default(),
@@ -132,11 +132,13 @@ const MIDDLING: u32 = 4;
 const MIDDLE: [u32; 4] = [500, 300, 200, 50];
 /// So many affinities, the strongest, are sent with a request.
 const AFFINITIES: usize = 64;
+/// Affinity, in per mille, to a hashtag that the user asked for.
+const ASKED_FOR: i16 = 500;
 /// Weight of rows, in per mille, that an affinity is shrunk with.
 const RESERVE: i64 = 2000;
 
 /// The user's side of the features.
-fn taste(rows: &[Row], interests: &Interests) -> Taste {
+fn taste(rows: &[Row], interests: &Interests, preferences: &[Facet]) -> Taste {
     let mut sums = MIDDLE.map(|rate| (rate * MIDDLING, MIDDLING));
     for row in &rows[rows.len().saturating_sub(RATED)..] {
         let yes = |is: Option<bool>| is.map(|is| if is { 1000 } else { 0 });
@@ -163,6 +165,13 @@ fn taste(rows: &[Row], interests: &Interests) -> Taste {
         })
         .filter(|(_, share)| *share != 0)
         .collect();
+    // What the user asked for counts as much as a strong liking, until the history says more.
+    for asked in preferences {
+        match affinities.iter_mut().find(|(facet, _)| facet == asked) {
+            Some((_, share)) => *share = (*share).max(ASKED_FOR),
+            None => affinities.push((*asked, ASKED_FOR)),
+        }
+    }
     if affinities.len() > AFFINITIES {
         let strongest = |(facet, share): &(Facet, i16)| (Reverse(share.unsigned_abs()), *facet);
         affinities.select_nth_unstable_by_key(AFFINITIES - 1, strongest);

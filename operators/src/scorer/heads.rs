@@ -84,7 +84,7 @@ pub fn prior(head: usize) -> [f64; FEATURES] {
             (at::SIMILARITY, 0.01),
             (at::CATEGORY, 0.01),
             (at::CREATOR, 0.02),
-            (at::HASHTAG, 0.01),
+            (at::HASHTAG, 0.03),
             (at::SOUND, 0.01),
             (at::FOLLOWED, 0.01),
             (at::FRESHNESS, 0.005),
