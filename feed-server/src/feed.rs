@@ -22,7 +22,7 @@ use crate::problem::Problem;
 use crate::scroll::{Entry, Page, next_page};
 use crate::state::ServerState;
 use crate::telemetry::{ItemsServed, ServedPageLost};
-use crate::view::{Card, Parts, card, is_hidden, rfc3339, source_name, source_names};
+use crate::view::{Card, Parts, card, is_hidden, rfc3339, source_names};
 
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 const NEXT_CURSOR: HeaderName = HeaderName::from_static("next-cursor");
@@ -246,7 +246,7 @@ fn to_feed_item(entry: Entry) -> FeedItem {
 /// The policy that filled a slot, as the served log names it.
 fn policy(kind: ListKind, entry: &Entry) -> &'static str {
     match entry {
-        Entry::Trending(_) => source_name(Source::Trending),
+        Entry::Trending(_) => Source::Trending.name(),
         Entry::Listed(item) => account::policy(item, kind == ListKind::Own),
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use freshet_schema::feed::{PreferencesRecord, RelatedRecord, VideoCard};
+use freshet_schema::feed::{PreferencesRecord, RelatedRecord, Source, VideoCard};
 use freshet_schema::ids::decimal;
 use freshet_schema::store::Key;
 use freshet_schema::{Millis, UserId, VideoId};
@@ -17,7 +17,7 @@ use crate::negotiate::{Parameters, Path, bounded, id};
 use crate::problem::Problem;
 use crate::state::ServerState;
 use crate::video::unknown;
-use crate::view::{Card, card, is_hidden, read, rfc3339, source_name};
+use crate::view::{Card, card, is_hidden, read, rfc3339};
 
 /// Preferences of one request, at most.
 const MAX_PREFERENCES: usize = 100;
@@ -82,7 +82,7 @@ pub(crate) async fn get(
         items.push(RelatedView {
             video_id: item.video_id,
             position: 0,
-            sources: item.sources().map(source_name).collect(),
+            sources: item.sources().map(Source::name).collect(),
             preferred: matching(&preferences, &card),
             card: Card::from(card),
         });

@@ -53,22 +53,7 @@ impl From<ScoreParts> for Parts {
 
 /// The names of an item's sources, without the enum's prefix. A number of a newer schema becomes `unspecified`.
 pub(crate) fn source_names(item: &FeedItem) -> Vec<&'static str> {
-    item.sources().map(source_name).collect()
-}
-
-pub(crate) fn source_name(source: Source) -> &'static str {
-    match source {
-        Source::Unspecified => "unspecified",
-        Source::Followed => "followed",
-        Source::Hashtag => "hashtag",
-        Source::Sound => "sound",
-        Source::Trending => "trending",
-        Source::Demographic => "demographic",
-        Source::Exploration => "exploration",
-        Source::Next => "next",
-        Source::CoEngaged => "co_engaged",
-        Source::Similar => "similar",
-    }
+    item.sources().map(Source::name).collect()
 }
 
 /// Reads and decodes a message; `None` where the key is absent.

@@ -65,12 +65,15 @@ impl Examples {
         interest: &Interest,
         count: usize,
     ) -> (Vec<u64>, i64) {
-        let served: Vec<u64> = self
+        let mut served: Vec<u64> = self
             .served
             .iter()
             .filter(|(at, _)| *at <= time && time - at <= interest.session_gap)
             .map(|(_, video)| *video)
             .collect();
+        // What stood on two pages was offered once.
+        served.sort_unstable();
+        served.dedup();
         let offered = if served.is_empty() { listed } else { &served };
         if !offered.contains(&video) {
             return (Vec::new(), 0);
@@ -170,4 +173,71 @@ impl Examples {
 fn goes_on(history: &History, at: usize, gap: u64) -> bool {
     let rows = history.rows();
     rows.get(at + 1).is_some_and(|next| next.time - rows[at].time <= gap)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::params::{MINUTE, Params};
+
+    const HOUR: u64 = 60 * MINUTE;
+
+    fn passed_over(
+        examples: &Examples,
+        video: u64,
+        time: u64,
+        listed: &[u64],
+        count: usize,
+    ) -> (Vec<u64>, i64) {
+        let interest = Params::default().interest;
+        examples.passed_over((video, time), listed, &History::default(), [1, 2, 3], &interest, count)
+    }
+
+    #[test]
+    fn those_drawn_stand_for_all_that_were_passed_over() {
+        let examples = Examples::default();
+        let listed: Vec<u64> = (1..=9).collect();
+        let (drawn, stands_for) = passed_over(&examples, 4, HOUR, &listed, 2);
+        assert_eq!((drawn.len(), stands_for), (2, 4 * ONE));
+        assert!(drawn.iter().all(|video| listed.contains(video) && *video != 4), "{drawn:?}");
+        assert_eq!(passed_over(&examples, 4, HOUR, &listed, 2), (drawn, stands_for), "drawn by hash");
+        let (all, each) = passed_over(&examples, 4, HOUR, &listed, 20);
+        assert_eq!((all.len(), each), (8, ONE));
+        assert_eq!(passed_over(&examples, 77, HOUR, &listed, 2), (Vec::new(), 0), "it was not offered");
+        assert_eq!(passed_over(&examples, 4, HOUR, &[4], 2), (Vec::new(), 0), "nothing was passed over");
+    }
+
+    #[test]
+    fn a_page_that_was_served_says_what_was_offered() {
+        let mut examples = Examples::default();
+        examples.served(HOUR, &[10, 11]);
+        examples.served(HOUR + MINUTE, &[12, 11]);
+        let listed: Vec<u64> = (1..=20).collect();
+        let offered = |examples: &Examples, time: u64| {
+            let (mut others, _) = passed_over(examples, 10, time, &listed, 20);
+            others.sort_unstable();
+            others
+        };
+        assert_eq!(offered(&examples, HOUR + 2 * MINUTE), [11, 12], "what was on both pages once");
+        assert_eq!(offered(&examples, HOUR), [11], "what was served later was not offered yet");
+        assert_eq!(offered(&examples, HOUR - 1).len(), 19, "before the page there is the list");
+        assert_eq!(offered(&examples, 3 * HOUR).len(), 19, "a sitting later, too");
+        examples.forget_served(HOUR);
+        assert_eq!(passed_over(&examples, 12, HOUR + MINUTE, &listed, 20), (vec![11], ONE));
+        assert_eq!(
+            passed_over(&examples, 10, HOUR + MINUTE, &listed, 20),
+            (Vec::new(), 0),
+            "its page is forgotten"
+        );
+    }
+
+    #[test]
+    fn pages_are_let_go_when_their_sitting_is_over() {
+        let (mut examples, params) = (Examples::default(), Params::default());
+        let gap = params.interest.session_gap;
+        examples.served(HOUR, &[10]);
+        assert_eq!(examples.age(HOUR, gap, &params.learning), Some(HOUR + 2 * gap));
+        assert_eq!(examples.age(HOUR + 2 * gap, gap, &params.learning), None);
+        assert!(examples.served.is_empty());
+    }
 }

@@ -114,7 +114,10 @@ impl<'a> Scales<'a> {
         }
         let half_life = params.coengagement.half_life;
         let followed = log_sum(followed.into_iter()).map_or(0.0, |log| decayed(log, request.now, half_life));
-        let fatigue = Fatigue::of(&request.recent, request.now, params);
+        // To describe a video is not to rank it.
+        let ranks = request.wanted.is_empty();
+        let fatigue =
+            if ranks { Fatigue::of(&request.recent, request.now, params) } else { Fatigue::default() };
         Self { heads, params, request, followed, fatigue }
     }
 

@@ -74,18 +74,7 @@ impl SourceId {
     /// The name, as lists and metrics give it.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match Source::try_from(i32::from(self.0)).unwrap_or_default() {
-            Source::Unspecified => "unspecified",
-            Source::Followed => "followed",
-            Source::Hashtag => "hashtag",
-            Source::Sound => "sound",
-            Source::Trending => "trending",
-            Source::Demographic => "demographic",
-            Source::Exploration => "exploration",
-            Source::Next => "next",
-            Source::CoEngaged => "co_engaged",
-            Source::Similar => "similar",
-        }
+        Source::try_from(i32::from(self.0)).unwrap_or_default().name()
     }
 }
 

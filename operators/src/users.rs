@@ -603,7 +603,9 @@ fn to_learn(person: &Person, view: &View, everyone: &Group, now: u64, params: &P
     let request =
         profile::request(view.user, &person.history, profile, &person.follows, everyone, now, params);
     let wanted = std::iter::once(view.video).chain(passed).collect();
-    Arc::new(Request { purpose: Purpose::Learn(view.id, stands_for), wanted, ..request })
+    // Re-ranking alone reads the recent rows.
+    let recent = Vec::new();
+    Arc::new(Request { purpose: Purpose::Learn(view.id, stands_for), wanted, recent, ..request })
 }
 
 /// The pairs that come (1) or go (-1) with `row`, which is in the history or was.

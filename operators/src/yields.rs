@@ -66,3 +66,35 @@ impl Yields {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use freshet_schema::feed::Source;
+
+    use super::*;
+    use crate::params::Params;
+    use crate::profile::group_request;
+    use crate::request::Candidate;
+    use crate::scorer::features::{FEATURES, Features};
+
+    #[test]
+    fn what_two_sources_bring_is_no_ones_alone() {
+        let request = group_request(&std::sync::Arc::new("all".to_owned()), 1, &Params::default());
+        let chosen = |video: u64, asks: u8| Weighed {
+            candidate: Candidate::unknown(video),
+            asks,
+            x: Features([0; FEATURES]),
+            fatigue: 0.0,
+            value: 0.0,
+        };
+        // The request's asks: trending, demographic, exploration.
+        let pool = [chosen(1, 0b001), chosen(2, 0b011), chosen(3, 0b100)];
+        let mut yields = Yields::default();
+        yields.candidates(&request, pool.iter());
+        yields.candidates(&request, pool[..1].iter());
+        let of = |source: Source| yields.sources[&SourceId::new(source)];
+        assert_eq!(of(Source::Trending), Yield { candidates: 3, alone: 2, top: 0 });
+        assert_eq!(of(Source::Demographic), Yield { candidates: 1, alone: 0, top: 0 });
+        assert_eq!(of(Source::Exploration), Yield { candidates: 1, alone: 1, top: 0 });
+    }
+}

@@ -7,6 +7,7 @@ pub mod fixed;
 pub mod hash;
 pub mod ids;
 pub mod signals;
+mod source;
 pub mod store;
 
 /// The store's values, generated from `proto/feed.proto`.

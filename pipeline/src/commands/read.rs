@@ -271,9 +271,7 @@ pub(super) fn sources(item: &FeedItem) -> String {
 }
 
 fn names(sources: impl Iterator<Item = Source>) -> String {
-    let names: Vec<String> = sources
-        .map(|source| source.as_str_name().trim_start_matches("SOURCE_").to_ascii_lowercase())
-        .collect();
+    let names: Vec<&str> = sources.map(Source::name).collect();
     names.join("+")
 }
 
