@@ -24,7 +24,7 @@ use crate::sums::Sums;
 use crate::users::{INITIAL_SKIP_BELOW, SkipThresholds};
 
 /// Heads of so many versions are kept for explanations.
-const HEADS_KEPT: usize = 48;
+const HEADS_KEPT: usize = 1000;
 
 /// Fewest views of a duration class from which its skip threshold is read.
 const ENOUGH_VIEWS: i64 = 100;
