@@ -67,6 +67,11 @@ newtype!(
     Epoch
 );
 
+newtype!(
+    /// Which start of a job writes, from 1. Each start takes the next one; what an older one still writes is refused.
+    Generation
+);
+
 impl Millis {
     /// `self + ms`, at most the end of time.
     #[must_use]

@@ -17,4 +17,4 @@ pub mod feed {
 }
 
 pub use event::{Delete, Event, EventKind, Follow, Interaction, Served, Upload, User};
-pub use ids::{CreatorId, Epoch, EventId, Millis, SessionId, SoundId, UserId, VideoId};
+pub use ids::{CreatorId, Epoch, EventId, Generation, Millis, SessionId, SoundId, UserId, VideoId};
