@@ -6,9 +6,10 @@
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use freshet_schema::Epoch;
 use freshet_schema::store::Key;
-use freshet_sinks::{Bytes, Commit, FeedStore, StoreError};
+use freshet_schema::{Epoch, Generation};
+use freshet_sinks::store::Pages;
+use freshet_sinks::{Bytes, Claim, Commit, FeedStore, Loss, StoreError};
 
 /// See the module.
 pub struct GatedStore {
@@ -34,6 +35,19 @@ impl FeedStore for GatedStore {
         self.inner.get(key)
     }
 
+    fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        self.inner.get_many(keys)
+    }
+
+    fn claim(&self, claim: &Claim) -> Result<Generation, StoreError> {
+        self.inner.claim(claim)
+    }
+
+    fn commit_all(&self, commits: &[Commit]) -> Result<(), StoreError> {
+        let _passing = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+        self.inner.commit_all(commits)
+    }
+
     fn commit(&self, commit: &Commit) -> Result<bool, StoreError> {
         let _passing = self.gate.write().unwrap_or_else(PoisonError::into_inner);
         self.inner.commit(commit)
@@ -41,6 +55,39 @@ impl FeedStore for GatedStore {
 
     fn marker(&self) -> Result<Option<Epoch>, StoreError> {
         self.inner.marker()
+    }
+
+    fn newest(&self) -> Result<Option<Epoch>, StoreError> {
+        self.inner.newest()
+    }
+
+    fn lost(&self) -> Vec<Loss> {
+        self.inner.lost()
+    }
+
+    fn distrust(&self) {
+        self.inner.distrust();
+    }
+
+    fn restored(&self, losses: &[Loss]) -> Result<(), StoreError> {
+        let _passing = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+        self.inner.restored(losses)
+    }
+
+    fn give_up(&self) {
+        self.inner.give_up();
+    }
+
+    fn is_remote(&self) -> bool {
+        self.inner.is_remote()
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.inner.ready()
+    }
+
+    fn pages<'a>(&'a self, prefix: &'a str, page: usize) -> Pages<'a> {
+        self.inner.pages(prefix, page)
     }
 
     fn sync(&self) -> Result<(), StoreError> {

@@ -7,7 +7,6 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use freshet_schema::Epoch;
 use freshet_schema::store::{Key, Value};
-use freshet_sinks::store::pages;
 use freshet_sinks::{Embedded, EmbeddedOptions, FeedStore, StoreError};
 
 use crate::config::Store;
@@ -146,7 +145,7 @@ impl View {
 /// Where the store cannot be read.
 pub fn count_kinds(store: &dyn FeedStore) -> anyhow::Result<BTreeMap<String, u64>> {
     let mut kinds = BTreeMap::new();
-    for page in pages(store, "", 1_000) {
+    for page in store.pages("", 1_000) {
         for (key, _) in page? {
             let text = key.to_string();
             let kind = text.split_once(':').map_or("", |(kind, _)| kind);
@@ -162,7 +161,7 @@ pub fn count_kinds(store: &dyn FeedStore) -> anyhow::Result<BTreeMap<String, u64
 /// Where the store cannot be read.
 pub fn heads_versions(store: &dyn FeedStore) -> anyhow::Result<Vec<u64>> {
     let mut versions = Vec::new();
-    for page in pages(store, "heads:", 64) {
+    for page in store.pages("heads:", 64) {
         versions.extend(page?.into_iter().filter_map(|(key, _)| match key {
             Key::Heads(version) => Some(version),
             _ => None,

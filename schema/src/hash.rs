@@ -29,3 +29,9 @@ pub fn mix(seed: u64, parts: &[u64]) -> u64 {
 pub fn shard(id: u64) -> u64 {
     mix(0x5eed, &[id]) % SHARDS
 }
+
+/// The logical shard of a text, in `0..SHARDS`: of a pool's or a group's name.
+#[must_use]
+pub fn text_shard(name: &str) -> u64 {
+    text(name) % SHARDS
+}
