@@ -19,11 +19,11 @@ use freshet_operators::runtime::{self, EpochInput, Output};
 use freshet_schema::dead_letter::DeadLetter;
 use freshet_schema::store::Key;
 use freshet_schema::{Epoch, EventKind, Millis};
-use freshet_sinks::{Commit, DeadLetterFile, FeedStore};
+use freshet_sinks::{Claim, Commit, DeadLetterFile, FeedStore};
 use freshet_sources::epochs::{self, Batch, EpochSource, SourceConfig, Step};
 use freshet_sources::validate::Limits;
 
-use crate::config::Config;
+use crate::config::{Config, StoreKind};
 use crate::meters;
 use crate::progress::{Phase, Progress, RunOptions};
 
@@ -64,14 +64,20 @@ pub fn run(
     let dead_letters = DeadLetterFile::open(&config.store.dead_letters_file())
         .with_context(|| format!("{}", config.store.dead_letters_file().display()))?;
     let mut source = EpochSource::open(source_config(config, options.once)).context("the input")?;
-    if store.marker()? > source.last_bound() {
+    if store.newest()? > source.last_bound() {
+        let place = match config.store.kind {
+            StoreKind::Embedded => format!("store.dir = {:?}", config.store.dir.display().to_string()),
+            StoreKind::Redis => format!("the store {}", config.redis.options().shown()),
+        };
         anyhow::bail!(
-            "store.dir = {:?} holds epochs that the journal {:?} does not know: they belong to different runs; name the \
+            "{place} holds epochs that the journal {:?} does not know: they belong to different runs; name the \
              journal that made this store, or begin both anew",
-            config.store.dir.display().to_string(),
             config.journal.file().display().to_string()
         );
     }
+    // The lock on the journal is held: no other run of this job is alive.
+    let generation = store.claim(&Claim::default()).context("the store")?;
+    tracing::info!(%generation, "the store is claimed");
     let (graph, outputs) = runtime::start(config.graph.workers, &config.params, false)
         .map_err(|e| anyhow!("the dataflow: {e}"))?;
 

@@ -86,6 +86,10 @@ impl FeedStore for GatedStore {
         self.inner.ready()
     }
 
+    fn sample(&self, prefix: &str, limit: usize) -> Result<Vec<Key>, StoreError> {
+        self.inner.sample(prefix, limit)
+    }
+
     fn pages<'a>(&'a self, prefix: &'a str, page: usize) -> Pages<'a> {
         self.inner.pages(prefix, page)
     }

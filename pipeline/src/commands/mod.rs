@@ -7,6 +7,7 @@ mod heads;
 mod import;
 mod read;
 mod run;
+mod serve;
 mod why;
 
 use std::path::PathBuf;
@@ -46,6 +47,7 @@ Exit codes: 0 done, 1 failed, 2 a mistake in the arguments or the configuration.
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Run),
+    Serve(serve::Serve),
     Check(check::Check),
     Import(import::Import),
     Generate(generate::Generate),
@@ -65,6 +67,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let result = match self.command {
             Command::Run(command) => command.run(),
+            Command::Serve(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Import(command) => command.run(),
             Command::Generate(command) => command.run(),
@@ -123,7 +126,7 @@ impl StoreArgs {
     fn open(&self) -> anyhow::Result<crate::view::View> {
         let config =
             Config::load(self.config.as_deref(), &path_override("store.dir", &self.store, "--store"))?;
-        crate::view::View::open(&config.store)
+        crate::view::View::open(&config)
     }
 }
 

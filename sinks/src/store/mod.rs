@@ -157,6 +157,14 @@ pub trait FeedStore: Send + Sync {
     /// Where the store cannot be read or holds a key that is none of ours.
     fn scan(&self, prefix: &str, from: Option<&str>, limit: usize) -> Result<Vec<(Key, Bytes)>, StoreError>;
 
+    /// Some keys of a prefix, at most `limit`, whichever are found soonest: to show examples.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    fn sample(&self, prefix: &str, limit: usize) -> Result<Vec<Key>, StoreError> {
+        Ok(self.scan(prefix, None, limit)?.into_iter().map(|(key, _)| key).collect())
+    }
+
     /// Walks a prefix in the order of keys, `page` entries at a time, so that memory stays bounded. Each page reads the store
     /// as it is then: for one consistent picture nobody may commit meanwhile.
     fn pages<'a>(&'a self, prefix: &'a str, page: usize) -> Pages<'a> {

@@ -202,6 +202,12 @@ impl FeedStore for Redis {
         self.entries(&keys)
     }
 
+    /// Looks at a bounded part of the server's keys.
+    fn sample(&self, prefix: &str, limit: usize) -> Result<Vec<Key>, StoreError> {
+        let keys = self.reader.ask(|c| reader::some_keys(c, &self.options.key_prefix, prefix, limit))?;
+        keys.iter().map(|key| parse_key(key.as_bytes())).collect()
+    }
+
     /// Lists the keys once (a server has no order of its own), then reads the values page by page.
     fn pages<'a>(&'a self, prefix: &'a str, page: usize) -> Pages<'a> {
         let keys = self.reader.ask(|c| reader::keys(c, &self.options.key_prefix, prefix));

@@ -17,6 +17,8 @@ const KEPT: usize = 16;
 const PAUSE: Duration = Duration::from_millis(200);
 /// Keys that the server looks at in one step of a walk.
 const STEP: usize = 1000;
+/// Steps of a walk that looks for examples.
+const FEW_STEPS: usize = 20;
 
 /// See the module.
 pub(super) struct Reader {
@@ -47,7 +49,7 @@ impl Reader {
                 Err(error)
                     if error.is_timeout() || !(error.is_io_error() || error.is_unrecoverable_error()) =>
                 {
-                    return Err(self.fault(&error));
+                    return Err(self.failed(&error));
                 }
                 Err(_) => self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear(),
             }
@@ -62,18 +64,17 @@ impl Reader {
             self.keep(connection);
             Ok(answer)
         });
-        attempt.map_err(|error| {
-            let fault = self.fault(&error);
-            if let StoreError::Unavailable { reason, .. } = &fault {
-                let now = Some((Instant::now(), reason.clone()));
-                *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = now;
-            }
-            fault
-        })
+        attempt.map_err(|error| self.failed(&error))
     }
 
-    fn fault(&self, error: &RedisError) -> StoreError {
-        fault(&self.options.shown(), "read", error)
+    /// What an error means; where the server is away, for the next moment too.
+    fn failed(&self, error: &RedisError) -> StoreError {
+        let fault = fault(&self.options.shown(), "read", error);
+        if let StoreError::Unavailable { reason, .. } = &fault {
+            let now = Some((Instant::now(), reason.clone()));
+            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        }
+        fault
     }
 
     fn connect(&self) -> Result<Connection, RedisError> {
@@ -99,10 +100,35 @@ pub(super) fn keys(
     key_prefix: &str,
     prefix: &str,
 ) -> Result<Vec<String>, RedisError> {
+    let mut found = walk(connection, key_prefix, prefix, |_, _| true)?;
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
+}
+
+/// Up to `limit` of them, from a bounded part of the server's keys.
+pub(super) fn some_keys(
+    connection: &mut Connection,
+    key_prefix: &str,
+    prefix: &str,
+    limit: usize,
+) -> Result<Vec<String>, RedisError> {
+    let mut found = walk(connection, key_prefix, prefix, |steps, found| found < limit && steps < FEW_STEPS)?;
+    found.truncate(limit);
+    Ok(found)
+}
+
+/// Goes through the server's keys for as long as `on` says so, of the steps taken and the keys found.
+fn walk(
+    connection: &mut Connection,
+    key_prefix: &str,
+    prefix: &str,
+    on: impl Fn(usize, usize) -> bool,
+) -> Result<Vec<String>, RedisError> {
     let pattern = format!("{}*", escaped(&format!("{key_prefix}{prefix}")));
     let mut found = Vec::new();
     let mut cursor = 0u64;
-    loop {
+    for step in 1.. {
         let (next, page): (u64, Vec<Vec<u8>>) =
             cmd("SCAN").arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(STEP).query(connection)?;
         // What is no text, or none of our keys, was put there by somebody else.
@@ -113,12 +139,10 @@ pub(super) fn keys(
         });
         found.extend(ours);
         cursor = next;
-        if cursor == 0 {
+        if cursor == 0 || !on(step, found.len()) {
             break;
         }
     }
-    found.sort_unstable();
-    found.dedup();
     Ok(found)
 }
 
