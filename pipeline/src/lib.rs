@@ -15,6 +15,7 @@ mod meters;
 mod open_store;
 pub mod progress;
 mod progress_display;
+pub mod remake;
 pub mod serve;
 pub mod service;
 pub mod store_gate;

@@ -60,6 +60,22 @@ impl Committed {
     }
 }
 
+/// What the store lost is written again.
+pub struct Remaking {
+    /// Slices that are not written yet.
+    pub slices: usize,
+    /// Shards that they belong to.
+    pub shards: usize,
+}
+
+impl Remaking {
+    /// Shows it.
+    pub fn emit(self) {
+        gauge!("freshet_store_slices_to_remake").set(self.slices as f64);
+        gauge!("freshet_store_lost_shards").set(self.shards as f64);
+    }
+}
+
 /// A live interaction is reflected in the store.
 pub struct Freshness {
     /// From its event time to the commit, in milliseconds of the pipeline's clock.

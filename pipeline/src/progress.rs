@@ -69,6 +69,10 @@ pub struct Progress {
     pub now_ms: AtomicU64,
     /// The last epoch committed to the store.
     pub last_epoch: AtomicU64,
+    /// Slices of the store that wait to be written again.
+    pub remaking: AtomicU64,
+    /// Shards of the store that were written again.
+    pub shards_remade: AtomicU64,
     started: Instant,
     now_set_at_ms: AtomicU64,
 }
@@ -86,6 +90,8 @@ impl Default for Progress {
             phase: AtomicU8::new(0),
             now_ms: zero(),
             last_epoch: zero(),
+            remaking: zero(),
+            shards_remade: zero(),
             started: Instant::now(),
             now_set_at_ms: zero(),
         }
@@ -140,6 +146,8 @@ impl Progress {
             lists: self.lists.load(Relaxed),
             now: self.now(),
             last_epoch: Epoch(self.last_epoch.load(Relaxed)),
+            remaking: self.remaking.load(Relaxed),
+            shards_remade: self.shards_remade.load(Relaxed),
         }
     }
 }
@@ -159,6 +167,8 @@ pub struct Snapshot {
     pub lists: u64,
     pub now: Millis,
     pub last_epoch: Epoch,
+    pub remaking: u64,
+    pub shards_remade: u64,
 }
 
 impl Snapshot {
@@ -176,6 +186,8 @@ impl Snapshot {
             "bytes_total": self.bytes_total,
             "epochs": self.epochs,
             "lists_written": self.lists,
+            "remaking": self.remaking,
+            "shards_remade": self.shards_remade,
         })
     }
 }

@@ -4,8 +4,9 @@
 //! dump holds this gate for as long as it copies the store to a file, and the sink waits; the copy is then sent without
 //! the gate, so that a slow reader never holds the pipeline.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
+use freshet_schema::hash::SHARDS;
 use freshet_schema::store::Key;
 use freshet_schema::{Epoch, Generation};
 use freshet_sinks::store::Pages;
@@ -15,13 +16,15 @@ use freshet_sinks::{Bytes, Claim, Commit, FeedStore, Loss, StoreError};
 pub struct GatedStore {
     inner: Arc<dyn FeedStore>,
     gate: RwLock<()>,
+    /// Shards of a store that finds no losses itself, which somebody does not trust; and how often somebody said so.
+    distrusted: Mutex<(u64, Vec<Loss>)>,
 }
 
 impl GatedStore {
     /// Puts the gate before a store. All commits must go through it.
     #[must_use]
     pub fn new(inner: Arc<dyn FeedStore>) -> Self {
-        Self { inner, gate: RwLock::new(()) }
+        Self { inner, gate: RwLock::new(()), distrusted: Mutex::new((0, Vec::new())) }
     }
 
     /// Holds commits off until the guard is dropped. Others may hold at the same time.
@@ -62,15 +65,26 @@ impl FeedStore for GatedStore {
     }
 
     fn lost(&self) -> Vec<Loss> {
-        self.inner.lost()
+        let distrusted = &self.distrusted.lock().unwrap_or_else(PoisonError::into_inner).1;
+        if distrusted.is_empty() { self.inner.lost() } else { distrusted.clone() }
     }
 
     fn distrust(&self) {
         self.inner.distrust();
+        if !self.inner.is_remote() {
+            let mut distrusted = self.distrusted.lock().unwrap_or_else(PoisonError::into_inner);
+            let incident = distrusted.0 + 1;
+            *distrusted = (incident, (0..SHARDS).map(|shard| Loss { shard, incident }).collect());
+        }
     }
 
     fn restored(&self, losses: &[Loss]) -> Result<(), StoreError> {
         let _passing = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+        self.distrusted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .1
+            .retain(|loss| !losses.contains(loss));
         self.inner.restored(losses)
     }
 

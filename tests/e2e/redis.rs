@@ -181,3 +181,68 @@ fn an_embedded_store_has_no_server_of_its_own() {
     assert_eq!(code, Some(1));
     assert!(err.contains("store.kind") && err.contains("freshet run"), "{err}");
 }
+
+/// Waits until nothing waits to be written again, and something was.
+fn remade(dir: &Path, shards: u64) {
+    wait_for("what was lost", || {
+        let stats = ok_json(dir, &["stats", "--json", "--config", "redis.toml"]);
+        (number(&stats["shards_remade"]) >= shards && stats["remaking"] == 0).then_some(())
+    });
+}
+
+/// What the store holds after a loss is what a store holds that lost nothing and saw the same epochs: the bindings are in the journal,
+/// and a replay of it into another store does the same.
+#[test]
+fn an_emptied_server_is_filled_again_under_a_running_pipeline() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    world(dir, 35, 900);
+    let server = RedisServer::start();
+    configure(dir, &server);
+    let pipeline = Service::run(dir, &RUN);
+    let before = dump_redis(dir);
+    server.ask("FLUSHALL").expect("an answer");
+    remade(dir, 1);
+    let after = dump_redis(dir);
+    let keys = |dump: &str| -> Vec<String> { crate::harness::records(dump).into_keys().collect() };
+    assert_eq!(keys(&before), keys(&after), "everything is back");
+    // Only part of it is lost, and something is there that should not be.
+    let user = ranked_users_of(&after)[0];
+    server.ask(&format!("DEL feed:{user} freshet:generation")).expect("an answer");
+    server.ask("SET feed:424242424242 nonsense").expect("an answer");
+    let out = ok(dir, &["resync", "--config", "redis.toml"]);
+    assert!(out.contains("written again"), "{out}");
+    assert_eq!(keys(&before), keys(&dump_redis(dir)));
+    let video = videos(&pipeline.feed(user))[0];
+    pipeline.post_and_see(&json!({"user_id": user, "video_id": video, "watch_ms": 60_000}), user);
+    pipeline.stop();
+
+    let last = dump_redis(dir);
+    let mut journal = dir.join("other");
+    std::fs::create_dir_all(&journal).expect("made");
+    journal.push("journal");
+    let copied =
+        std::process::Command::new("cp").arg("-r").arg(dir.join("store/journal")).arg(&journal).status();
+    assert!(copied.expect("cp runs").success());
+    same(&last, &replay(dir, "log", "other", "2"), "a store that lost nothing");
+}
+
+#[test]
+fn an_embedded_store_is_written_again_on_request() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    world(dir, 36, 500);
+    let pipeline = Service::start(dir);
+    let epoch = |user: u64| number(&pipeline.feed(user)["epoch"]);
+    let dumped = crate::harness::dump(dir, "store");
+    let user = ranked_users_of(&dumped)[0];
+    let before = epoch(user);
+    ok(dir, &["resync", "--store", "store"]);
+    assert!(epoch(user) > before);
+    let again = crate::harness::dump(dir, "store");
+    assert_eq!(dumped.lines().count(), again.lines().count());
+    pipeline.stop();
+    let (code, _, err) = run(dir, &["resync", "--store", "store"]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("no pipeline runs"), "{err}");
+}

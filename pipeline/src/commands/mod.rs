@@ -6,6 +6,7 @@ mod generate;
 mod heads;
 mod import;
 mod read;
+mod resync;
 mod run;
 mod serve;
 mod why;
@@ -59,6 +60,7 @@ enum Command {
     Stats(read::Stats),
     Trending(read::Trending),
     Dump(read::Dump),
+    Resync(resync::Resync),
 }
 
 impl Cli {
@@ -79,6 +81,7 @@ impl Cli {
             Command::Stats(command) => command.run(),
             Command::Trending(command) => command.run(),
             Command::Dump(command) => command.run(),
+            Command::Resync(command) => command.run(),
         };
         match result {
             Ok(()) => ExitCode::SUCCESS,

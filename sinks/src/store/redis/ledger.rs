@@ -28,6 +28,9 @@ pub(super) fn field(place: usize) -> String {
     if place == TAIL { "tail".to_owned() } else { place.to_string() }
 }
 
+/// A key with its final value; `None` deletes.
+type Change = (Key, Option<Vec<u8>>);
+
 #[derive(Debug)]
 struct Lost {
     incident: u64,
@@ -117,7 +120,7 @@ impl Ledger {
         let mut least: [Option<Epoch>; PLACES] = std::array::from_fn(|place| self.places[place].least);
         let mut batches = Vec::new();
         for commit in commits {
-            let mut shards: Vec<Vec<&(Key, Option<Vec<u8>>)>> = vec![Vec::new(); PLACES];
+            let mut shards: Vec<Vec<&Change>> = vec![Vec::new(); PLACES];
             for change in &commit.changes {
                 shards[change.0.shard() as usize].push(change);
             }

@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_refused_without_connecting() {
-        let refused = |options: RedisOptions| options.client().err().expect("refused").to_string();
+        let refused = |options: RedisOptions| options.client().expect_err("refused").to_string();
         assert!(refused(RedisOptions::at("cache.example:6379")).contains("redis://HOST:PORT"));
         let ca = |url: &str| RedisOptions { tls_ca: Some("/no/such.pem".into()), ..RedisOptions::at(url) };
         assert!(refused(ca("redis://h")).contains("rediss://"));
