@@ -97,8 +97,10 @@ fn ordered(value: f32) -> u64 {
 
 /// Weighs candidates for a request.
 pub struct Scales<'a> {
-    heads: &'a Heads,
-    params: &'a Params,
+    /// What weighs.
+    pub heads: &'a Heads,
+    /// The configuration.
+    pub params: &'a Params,
     request: &'a Request,
     followed: f64,
     fatigue: Fatigue,
@@ -343,6 +345,7 @@ mod tests {
             candidates: scores.iter().map(|(v, s)| candidate(*v, *s, 0).candidate).collect(),
             watched: Vec::new(),
             followed: Vec::new(),
+            heads: Arc::default(),
         };
         let (together, _) = quotas(&request, vec![reply(&[(1, 10), (2, 30)]), reply(&[(3, 20), (4, 30)])]);
         let mut kept: Vec<u64> = together.iter().map(|(c, _)| c.video()).collect();

@@ -10,6 +10,7 @@ use crate::interest::Query;
 use crate::row::{Group, Row};
 use crate::score::ONE;
 use crate::scorer::features::{Stats, Taste};
+use crate::scorer::heads::Heads;
 use crate::sessions::Session;
 
 /// Whose list.
@@ -177,4 +178,6 @@ pub struct Reply {
     pub watched: Vec<(u8, i64, u64)>,
     /// What was watched next after the request's seed, as far as the worker keeps it: decayed sums by landmark period.
     pub followed: Vec<(u32, i64)>,
+    /// The heads that hold at the epoch; the same in all replies to a request.
+    pub heads: Arc<Heads>,
 }

@@ -82,7 +82,22 @@ impl Shelf {
             .into_iter()
             .map(|(at, ranks)| self.candidate(&self.slots[at as usize], ranks, request, query_norm))
             .collect();
-        Reply { request: Arc::clone(request), candidates, watched, followed: self.followed(request) }
+        self.reply(request, candidates, watched)
+    }
+
+    fn reply(
+        &self,
+        request: &Arc<Request>,
+        candidates: Vec<Candidate>,
+        watched: Vec<(u8, i64, u64)>,
+    ) -> Reply {
+        Reply {
+            request: Arc::clone(request),
+            candidates,
+            watched,
+            followed: request.seed.map_or_else(Vec::new, |seed| self.pairs.followed(seed).to_vec()),
+            heads: Arc::clone(&self.heads),
+        }
     }
 
     /// What is known of the wanted videos, where they are this worker's.
@@ -109,8 +124,7 @@ impl Shelf {
             }
             candidates.push(self.candidate(&self.slots[at as usize], ranks, request, query_norm));
         }
-        let followed = self.followed(request);
-        Reply { request: Arc::clone(request), candidates, watched: Vec::new(), followed }
+        self.reply(request, candidates, Vec::new())
     }
 
     /// The rank value that a video has, or would have could it be shown, in a pool; `None` where it is not in it.
@@ -125,10 +139,6 @@ impl Shelf {
             Facet::Everyone => slot.rank,
             _ => slot.rank.filter(|_| slot.content.facets.iter().any(|(facet, _)| *facet == pool)),
         }
-    }
-
-    fn followed(&self, request: &Request) -> Vec<(u32, i64)> {
-        request.seed.map_or_else(Vec::new, |seed| self.pairs.followed(seed).to_vec())
     }
 
     fn candidate(

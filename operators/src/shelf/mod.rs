@@ -34,6 +34,7 @@ use crate::request::{Purpose, Reply, Request};
 use crate::row::Group;
 use crate::score::{self, Rates};
 use crate::scorer::features::{length, unseen};
+use crate::scorer::heads::Heads;
 use crate::sums::WindowSums;
 use crate::windows::{Attention, Pace};
 use slot::Slot;
@@ -64,6 +65,10 @@ pub enum ShelfIn {
     /// A record of what goes with this video is to be made.
     Related(u64),
 }
+
+/// So many requests are answered before the answers go on: each is some hundred kilobytes, and what is used while it is in the
+/// processor's cache costs less.
+const REPLIES: usize = 8;
 
 outputs! {
     /// What the shelves say.
@@ -124,6 +129,9 @@ pub struct Shelf {
     creators: FxHashMap<u64, u32>,
     cohorts: BTreeMap<Cohort, Rates>,
     everyone: Rates,
+    heads: Arc<Heads>,
+    /// Requests of the epoch that are not answered yet, the next one last.
+    asked: Vec<Arc<Request>>,
     /// Everybody's attention by landmark period, at both paces.
     attention: [Vec<(u32, i64)>; 2],
     /// Its logarithms.
@@ -162,6 +170,8 @@ impl Shelf {
             creators: FxHashMap::default(),
             cohorts: BTreeMap::new(),
             everyone: Rates::default(),
+            heads: Arc::default(),
+            asked: Vec::new(),
             attention: [const { Vec::new() }; 2],
             oldest_quick: 0,
             attention_log: [None; 2],
@@ -333,6 +343,7 @@ impl Shelf {
     fn published(&mut self, published: &Published) {
         self.publications += 1;
         self.everyone = published.everyone;
+        self.heads = Arc::clone(&published.heads);
         self.cohorts.clone_from(&published.cohorts);
         self.creators.extend(published.creators.iter().map(|(creator, score)| (*creator, *score)));
     }
@@ -450,10 +461,17 @@ impl Stage for Shelf {
         for video in related {
             out.related.push((video, self.related(video)));
         }
-        for request in &requests {
-            let reply = if request.wanted.is_empty() { self.answer(request) } else { self.describe(request) };
+        self.asked = requests;
+    }
+
+    fn more(&mut self, out: &mut ShelfOut) -> bool {
+        for _ in 0..REPLIES {
+            let Some(request) = self.asked.pop() else { break };
+            let reply =
+                if request.wanted.is_empty() { self.answer(&request) } else { self.describe(&request) };
             out.replies.push(reply);
         }
+        !self.asked.is_empty()
     }
 
     fn size(&self) -> StateSize {
