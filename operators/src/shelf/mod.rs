@@ -16,7 +16,7 @@ mod slot;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use freshet_learning::LONG_DIMS;
+use freshet_learning::{LONG_DIMS, SHORT_DIMS};
 use freshet_schema::hash;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
@@ -210,6 +210,7 @@ impl Shelf {
         let prior = (score.prior_popularity * 1000.0) as u64;
         slot.prior = contribution(prior, content.created_at, score.popularity_half_life);
         slot.norm = content.vector.norm(LONG_DIMS);
+        slot.short_norm = content.vector.norm(SHORT_DIMS);
         slot.content = content;
         slot.judged = 0;
         (at, old)
@@ -332,8 +333,10 @@ impl Shelf {
         let sums = if slot.week.views > 0 { &slot.week } else { &slot.all };
         let quality = score::quality(sums, baseline, &self.params.score);
         let rates = score::video_rates(&slot.all, baseline, self.params.score.shrinkage_views);
+        let creator = self.creators.get(&slot.content.creator).copied().unwrap_or(score::ONE);
         let slot = &mut self.slots[at as usize];
         slot.quality = quality;
+        slot.creator = creator;
         slot.rates = rates;
         slot.unseen = unseen(slot.all.views);
         slot.length = length(slot.content.duration_ms);
