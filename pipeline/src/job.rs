@@ -48,6 +48,9 @@ struct Announced {
     epoch: Epoch,
     live: bool,
     dead_letters: Vec<DeadLetter>,
+    /// Bytes of its records, and when they were read: for measuring.
+    bytes: u64,
+    read_at: Instant,
     /// What was written again in it, where it was bound in this run.
     remade: Vec<Slice>,
     /// Event times of its interactions, where freshness is measured.
@@ -209,23 +212,27 @@ impl Feeding<'_> {
                 past = epoch;
             }
             let (announced, input) = split(batch, bound_before);
+            progress.in_flight_bytes.fetch_add(announced.bytes, Relaxed);
             // A sink that is gone says itself why, below.
             if announce.send(announced).is_err() {
                 break;
             }
             graph.send(input)?;
             sent = epoch;
+            let bytes = progress.in_flight_bytes.load(Relaxed);
+            meters::InFlight { epochs: epoch.0 - ahead.committed.load(Relaxed).min(epoch.0), bytes }.emit();
         }
         Ok(())
     }
 }
 
 fn split(batch: Batch, bound_before: Epoch) -> (Announced, EpochInput) {
-    let Batch { binding, records, dead_letters, .. } = batch;
+    let Batch { binding, records, dead_letters, bytes, read_at } = batch;
     let interactions = records.iter().filter(|r| r.event.kind() == EventKind::Interactions);
     let times = if binding.live { interactions.map(|r| r.event.event_time()).collect() } else { Vec::new() };
     let remade = if binding.epoch > bound_before { binding.remake.clone() } else { Vec::new() };
-    let announced = Announced { epoch: binding.epoch, live: binding.live, dead_letters, remade, times };
+    let announced =
+        Announced { epoch: binding.epoch, live: binding.live, dead_letters, bytes, read_at, remade, times };
     let records = records.into_iter().map(|r| (r.origin, r.event)).collect();
     let input = EpochInput {
         epoch: binding.epoch,
@@ -358,7 +365,8 @@ impl Sink {
         self.progress.epochs.fetch_add(1, Relaxed);
         self.progress.lists.fetch_add(lists, Relaxed);
         self.progress.last_epoch.store(epoch.0, Relaxed);
-        meters::Committed { epoch, lists }.emit();
+        self.progress.in_flight_bytes.fetch_sub(announced.bytes, Relaxed);
+        meters::Committed { epoch, lists, took: announced.read_at.elapsed() }.emit();
         if announced.live {
             let now = self.progress.now();
             for time in &announced.times {

@@ -12,6 +12,7 @@ pub mod eval;
 mod interrupt;
 pub mod job;
 mod meters;
+mod metrics_text;
 mod open_store;
 pub mod progress;
 mod progress_display;

@@ -32,7 +32,8 @@ pub enum Phase {
 }
 
 impl Phase {
-    const ALL: [Self; 5] = [Self::Starting, Self::Journal, Self::Replay, Self::Live, Self::Drained];
+    /// All, in order.
+    pub const ALL: [Self; 5] = [Self::Starting, Self::Journal, Self::Replay, Self::Live, Self::Drained];
 
     /// In a word.
     #[must_use]
@@ -69,6 +70,8 @@ pub struct Progress {
     pub now_ms: AtomicU64,
     /// The last epoch committed to the store.
     pub last_epoch: AtomicU64,
+    /// Bytes of records that are read and not yet reflected in the store.
+    pub in_flight_bytes: AtomicU64,
     /// Slices of the store that wait to be written again.
     pub remaking: AtomicU64,
     /// Shards of the store that were written again.
@@ -90,6 +93,7 @@ impl Default for Progress {
             phase: AtomicU8::new(0),
             now_ms: zero(),
             last_epoch: zero(),
+            in_flight_bytes: zero(),
             remaking: zero(),
             shards_remade: zero(),
             started: Instant::now(),

@@ -68,7 +68,10 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         loop {
             tokio::select! {
                 ended = &mut ended => return ended.context("the feed server panicked")?.context("the feed server"),
-                () = tokio::time::sleep(Duration::from_secs(5)) => metrics.run_upkeep(),
+                () = tokio::time::sleep(Duration::from_secs(5)) => {
+                    metrics.run_upkeep();
+                    crate::metrics_text::process();
+                }
             }
         }
     })

@@ -98,10 +98,15 @@ async fn run_parts(
         let state = server_state(config, progress, store, events.clone(), metrics.clone());
         Some((address, crate::serve::spawn(listener, state, stopped.clone())?))
     };
+    let shown = Arc::clone(progress);
     let upkeep = tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            metrics.run_upkeep();
+        for seconds in 0u64.. {
+            crate::metrics_text::phase(shown.phase());
+            crate::metrics_text::process();
+            if seconds.is_multiple_of(5) {
+                metrics.run_upkeep();
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     });
 

@@ -17,6 +17,11 @@ pub fn describe() {
     describe_counter!(BATCHES, "Atomic batches that the Redis store has applied.");
     describe_counter!(BYTES, Unit::Bytes, "Keys and values in those batches.");
     describe_counter!(TAKEN_AGAIN, "Times the Redis store had forgotten its writer, and was taken again.");
+    // An alert on what grows needs a first value.
+    for reason in ["timeout", "connection", "refused"] {
+        counter!(RETRIES, "reason" => reason).increment(0);
+    }
+    counter!(TAKEN_AGAIN).increment(0);
 }
 
 /// An attempt to write failed; another will follow.
