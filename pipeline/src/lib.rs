@@ -22,4 +22,5 @@ pub mod service;
 pub mod store_gate;
 mod table;
 mod telemetry;
+mod top;
 pub mod view;

@@ -44,6 +44,15 @@ pub fn describe() {
         "freshet_early_overflow_total",
         "Interactions that no longer wait because too many would."
     );
+    describe_counter!("freshet_candidates_total", "Candidates that a source brought to lists.");
+    describe_counter!("freshet_candidates_alone_total", "Candidates that no other source brought.");
+    describe_counter!("freshet_candidates_top50_total", "Places among the first 50 that a source has part in.");
+    describe_gauge!("freshet_index_spaces", "Embedding spaces with a vector index.");
+    describe_gauge!("freshet_index_videos", "Videos in the vector index.");
+    describe_gauge!("freshet_index_version", "The publication that the index's centroids are of.");
+    describe_gauge!("freshet_index_lists", "Inverted lists of the index; 0 where all videos are compared.");
+    describe_gauge!("freshet_index_trained_on", "Videos that the centroids were trained on.");
+    describe_gauge!("freshet_index_recall", "Share of the true nearest that the index found, sampled at publications.");
     describe_gauge!("freshet_state_entries", "Entries of each piece of state.");
     describe_gauge!(
         "freshet_state_bytes",
@@ -64,6 +73,7 @@ pub fn describe() {
         counter!("freshet_dead_letters_total", "reason" => reason.as_str()).increment(0);
     }
     counter!("freshet_early_overflow_total").increment(0);
+    gauge!("freshet_early_held").set(0.0);
     gauge!("freshet_store_slices_to_remake").set(0.0);
     gauge!("freshet_store_lost_shards").set(0.0);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

@@ -12,6 +12,7 @@ mod harness;
 mod live;
 mod malformed;
 mod metamorphic;
+mod operations;
 mod redis;
 #[path = "../../sinks/tests/support/redis_server.rs"]
 mod redis_server;

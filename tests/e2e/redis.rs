@@ -20,8 +20,10 @@ pub fn configure(dir: &Path, server: &RedisServer) {
 }
 
 const RUN_ONCE: [&str; 5] = ["run", "--config", "redis.toml", "--once", "--quiet"];
-const RUN: [&str; 4] = ["run", "--config", "redis.toml", "--quiet"];
-const SERVE: [&str; 3] = ["serve", "--config", "redis.toml"];
+/// A pipeline that serves.
+pub const RUN: [&str; 4] = ["run", "--config", "redis.toml", "--quiet"];
+/// A feed server alone.
+pub const SERVE: [&str; 3] = ["serve", "--config", "redis.toml"];
 
 /// The whole of the Redis store as text.
 pub fn dump_redis(dir: &Path) -> String {

@@ -80,6 +80,11 @@ impl Service {
         assert!(!self.dir.join("store/control.sock").exists(), "the control socket is taken away");
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Ends it and says how it ended.
     #[track_caller]
     pub fn end(mut self) -> ExitStatus {

@@ -9,6 +9,7 @@ mod read;
 mod resync;
 mod run;
 mod serve;
+mod top;
 mod why;
 
 use std::path::PathBuf;
@@ -61,6 +62,7 @@ enum Command {
     Trending(read::Trending),
     Dump(read::Dump),
     Resync(resync::Resync),
+    Top(top::Top),
 }
 
 impl Cli {
@@ -82,6 +84,7 @@ impl Cli {
             Command::Trending(command) => command.run(),
             Command::Dump(command) => command.run(),
             Command::Resync(command) => command.run(),
+            Command::Top(command) => command.run(),
         };
         match result {
             Ok(()) => ExitCode::SUCCESS,
