@@ -14,4 +14,5 @@ mod malformed;
 mod metamorphic;
 mod service;
 mod shortvideo;
+mod topics;
 mod world;
