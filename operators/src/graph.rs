@@ -106,7 +106,7 @@ pub fn build<'s>(
     let remake = entering.remake;
     let (listed_loop, listed) = scope.feedback::<Vec<UserIn>>(1);
     let (group_lists_loop, group_lists) = scope.feedback::<Vec<GroupIn>>(1);
-    let (skips_loop, skips) = scope.feedback::<Vec<UserIn>>(1);
+    let (published_loop, published_before) = scope.feedback::<Vec<UserIn>>(1);
     let (written_loop, written) = scope.feedback::<Vec<RelatedIn>>(1);
 
     // Events meet their video as of now ...
@@ -115,7 +115,7 @@ pub fn build<'s>(
         merge(scope, [to_videos, clock.clone().map(VideoIn::Clock), remake.clone().map(VideoIn::Remake)]),
         "videos",
         cuts,
-        Enrich::new(params.early.clone(), params.seed),
+        Enrich::new(params.clone()),
     );
 
     // ... and are counted in their user's history.
@@ -128,7 +128,7 @@ pub fn build<'s>(
                 merge(scope, [views, to_one]).exchange(user_route),
                 merge(scope, [to_everyone, videos.gone.clone().map(UserIn::Gone)]).broadcast(),
                 listed,
-                skips,
+                published_before,
                 clock.clone().map(UserIn::Clock),
                 remake.clone().map(UserIn::Remake),
             ],
@@ -166,6 +166,7 @@ pub fn build<'s>(
             cohort_sums.map(|(cohort, sums)| PublishIn::Cohort(cohort, sums)),
             watched_parts.map(|(bin, count)| PublishIn::Watched(bin, count)),
             users.learned.map(|(hour, sums)| PublishIn::Learned(hour, sums)),
+            videos.themes.map(|(place, sum)| PublishIn::Theme(place, sum)),
         ],
     )
     .exchange(|_| 0);
@@ -181,12 +182,15 @@ pub fn build<'s>(
         ),
         "published",
         cuts,
-        Publish::new(params.score.clone(), params.learning.clone()),
+        Publish::new(params),
     );
     let ranking = params.ranking.clone();
     let heads_again = publish.again.map(move |heads| account::weights(&heads, &ranking));
     let published = publish.published.broadcast();
-    published.clone().map(|p| UserIn::Skips(p.skip_below)).connect_loop(skips_loop);
+    published
+        .clone()
+        .map(|p| UserIn::Published(p.skip_below, Arc::clone(&p.topics)))
+        .connect_loop(published_loop);
     let ranking = params.ranking.clone();
     let heads = published
         .clone()
@@ -393,7 +397,7 @@ fn user_route(message: &UserIn) -> u64 {
         UserIn::Clock(_)
         | UserIn::ForgetVideo(..)
         | UserIn::Gone(_)
-        | UserIn::Skips(_)
+        | UserIn::Published(..)
         | UserIn::Remake(_) => 0,
     }
 }

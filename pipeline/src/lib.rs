@@ -23,4 +23,5 @@ pub mod store_gate;
 mod table;
 mod telemetry;
 mod top;
+mod train;
 pub mod view;

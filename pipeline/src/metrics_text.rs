@@ -46,13 +46,19 @@ pub fn describe() {
     );
     describe_counter!("freshet_candidates_total", "Candidates that a source brought to lists.");
     describe_counter!("freshet_candidates_alone_total", "Candidates that no other source brought.");
-    describe_counter!("freshet_candidates_top50_total", "Places among the first 50 that a source has part in.");
+    describe_counter!(
+        "freshet_candidates_top50_total",
+        "Places among the first 50 that a source has part in."
+    );
     describe_gauge!("freshet_index_spaces", "Embedding spaces with a vector index.");
     describe_gauge!("freshet_index_videos", "Videos in the vector index.");
     describe_gauge!("freshet_index_version", "The publication that the index's centroids are of.");
     describe_gauge!("freshet_index_lists", "Inverted lists of the index; 0 where all videos are compared.");
     describe_gauge!("freshet_index_trained_on", "Videos that the centroids were trained on.");
-    describe_gauge!("freshet_index_recall", "Share of the true nearest that the index found, sampled at publications.");
+    describe_gauge!(
+        "freshet_index_recall",
+        "Share of the true nearest that the index found, sampled at publications."
+    );
     describe_gauge!("freshet_state_entries", "Entries of each piece of state.");
     describe_gauge!(
         "freshet_state_bytes",

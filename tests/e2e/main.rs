@@ -18,4 +18,5 @@ mod redis;
 mod redis_server;
 mod service;
 mod shortvideo;
+mod topics;
 mod world;

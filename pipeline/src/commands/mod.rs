@@ -10,6 +10,7 @@ mod resync;
 mod run;
 mod serve;
 mod top;
+mod train;
 mod why;
 
 use std::path::PathBuf;
@@ -54,6 +55,7 @@ enum Command {
     Import(import::Import),
     Generate(generate::Generate),
     Eval(eval::Eval),
+    Train(train::Train),
     Feed(read::Feed),
     Why(why::Why),
     Related(read::Related),
@@ -76,6 +78,7 @@ impl Cli {
             Command::Import(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Eval(command) => command.run(),
+            Command::Train(command) => command.run(),
             Command::Feed(command) => command.run(),
             Command::Why(command) => command.run(),
             Command::Related(command) => command.run(),
