@@ -248,3 +248,51 @@ fn an_embedded_store_is_written_again_on_request() {
     assert_eq!(code, Some(1));
     assert!(err.contains("no pipeline runs"), "{err}");
 }
+
+/// A server that accepts and does not answer: the pipeline reads no further than it may be ahead, and takes up what was posted.
+#[test]
+fn a_server_that_stands_still_holds_the_pipeline_and_not_the_machine() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    world(dir, 37, 500);
+    let server = RedisServer::start();
+    configure(dir, &server);
+    let pipeline = Service::run(dir, &RUN);
+    let reader = Service::run(dir, &SERVE);
+    let user = ranked_users_of(&dump_redis(dir))[0];
+    let liked: Vec<u64> = videos(&pipeline.feed(user)).into_iter().take(30).collect();
+    let stats = |name: &str| number(&ok_json(dir, &["stats", "--json", "--config", "redis.toml"])[name]);
+    let events = stats("events");
+    server.freeze(true);
+    for round in 0..4 {
+        for video in &liked {
+            let id = 900_000 + round * 1_000 + video;
+            pipeline.post(&json!({"event_id": id, "user_id": user, "video_id": video, "watch_ms": 9_000}));
+        }
+    }
+    let epoch = stats("epoch");
+    assert_eq!(reader.get("/healthz").0, 200, "who does not ask the store is answered");
+    assert_eq!(reader.get(&format!("/v1/feed/{user}")).0, 503);
+    let ahead = || {
+        let (_, text) = pipeline.get("/metrics");
+        let text = text.as_str().expect("text").to_owned();
+        let line = text.lines().find(|line| line.starts_with("freshet_in_flight_epochs ")).expect("a gauge");
+        line.rsplit(' ').next().and_then(|n| n.parse::<f64>().ok()).expect("a number")
+    };
+    let most = (0..20)
+        .map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            ahead()
+        })
+        .fold(0.0, f64::max);
+    assert!((1.0..=9.0).contains(&most), "{most} epochs ahead; graph.in_flight is 8");
+    assert_eq!(stats("epoch"), epoch, "nothing is committed");
+    server.freeze(false);
+    wait_for("all that was posted", || (stats("events") >= events + 4 * liked.len() as u64).then_some(()));
+    wait_for("its list", || {
+        let (status, feed) = reader.get(&format!("/v1/feed/{user}?limit=100"));
+        (status == 200 && liked.iter().all(|video| !videos(&feed).contains(video))).then_some(())
+    });
+    assert_eq!(stats("shards_remade"), 0, "nothing was lost");
+    pipeline.stop();
+}
