@@ -8,6 +8,8 @@
 //!
 //! Oracle: `tests/oracle.rs`, which joins by scanning all uploads of earlier epochs.
 
+pub(crate) mod saved;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,6 +20,7 @@ use freshet_schema::{Upload, VideoId, hash};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::content::{Content, Embedder};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
@@ -246,6 +249,14 @@ impl Stage for Enrich {
             entries: (self.videos.len() + self.held) as u64,
             bytes: self.bytes + (videos + held + self.tombstones.len() * 18) as u64,
         }
+    }
+
+    fn take(&self) -> Rows {
+        saved::take(self)
+    }
+
+    fn restore(&mut self, from: &Restoring) -> Result<(), RestoreError> {
+        saved::restore(self, from)
     }
 }
 

@@ -14,6 +14,7 @@ use freshet_schema::store::{Key, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::account;
+use crate::checkpoint::{self, RestoreError, Restoring, Rows};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
 use crate::examples::Described;
@@ -164,6 +165,17 @@ impl Stage for Lists {
 
     fn size(&self) -> StateSize {
         StateSize::default()
+    }
+
+    fn take(&self) -> Rows {
+        checkpoint::nothing()
+    }
+
+    fn restore(&mut self, from: &Restoring) -> Result<(), RestoreError> {
+        if let Some(published) = crate::publish::saved::last(from)? {
+            self.heads = published.heads;
+        }
+        Ok(())
     }
 }
 

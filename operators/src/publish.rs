@@ -5,6 +5,8 @@
 //! still: otherwise one event would move a baseline and with it every score. They are made in one place; the inputs are
 //! sums, so what comes here is small.
 
+pub(crate) mod saved;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::boundary::Boundary;
+use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::content::{Cohort, DURATION_CLASSES};
 use crate::cut::StateSize;
 use crate::epoch::Stage;
@@ -75,6 +78,8 @@ pub struct Publish {
     cohorts: BTreeMap<Cohort, Sums>,
     watched: BTreeMap<(u8, u8), i64>,
     told: FxHashMap<u64, u32>,
+    /// What was published last.
+    last: Option<Arc<Published>>,
     now: u64,
 }
 
@@ -92,6 +97,7 @@ impl Publish {
             cohorts: BTreeMap::new(),
             watched: BTreeMap::new(),
             told: FxHashMap::default(),
+            last: None,
             now: 0,
         }
     }
@@ -173,7 +179,9 @@ impl Stage for Publish {
             self.hours.age(self.now, &self.learning);
             let retired = if self.kept.len() < HEADS_KEPT { None } else { self.kept.pop_front() };
             self.kept.push_back(version);
-            out.push(Arc::new(Published { retired, ..self.publish(version) }));
+            let published = Arc::new(Published { retired, ..self.publish(version) });
+            self.last = Some(Arc::clone(&published));
+            out.push(published);
         }
     }
 
@@ -183,6 +191,14 @@ impl Stage for Publish {
             entries: entries as u64,
             bytes: (entries * (size_of::<Sums>() + 16) + self.hours.bytes()) as u64,
         }
+    }
+
+    fn take(&self) -> Rows {
+        saved::take(self)
+    }
+
+    fn restore(&mut self, from: &Restoring) -> Result<(), RestoreError> {
+        saved::restore(self, from)
     }
 }
 
