@@ -84,6 +84,8 @@ pub enum Output {
     Waiting(usize, u64, u64),
     /// How the vector index is; it lies on one worker.
     Index(IndexReport),
+    /// A worker has taken its state as of an epoch ([`Job::checkpoint`]), of which it has said all.
+    Taken(usize, Epoch),
     /// Sizes of the worker's state by name.
     Sizes(usize, Vec<(&'static str, StateSize)>),
 }
@@ -93,6 +95,8 @@ enum Message {
     Epoch(Arc<EpochInput>),
     /// A checkpoint of the epoch before this message is to be taken.
     Checkpoint(u64),
+    /// Is anybody there?
+    Hello,
 }
 
 /// A running graph.
@@ -173,6 +177,14 @@ impl Job {
         self.tell(|| Message::Checkpoint(epoch.0))
     }
 
+    /// Whether all workers live.
+    ///
+    /// # Errors
+    /// Where one is gone.
+    pub fn check(&self) -> Result<(), WorkerGone> {
+        self.tell(|| Message::Hello)
+    }
+
     fn tell(&self, message: impl Fn() -> Message) -> Result<(), WorkerGone> {
         self.inputs.iter().try_for_each(|to| to.send(message()).map_err(|_| WorkerGone))
     }
@@ -247,12 +259,14 @@ fn work(
         match next {
             Ok(Message::Checkpoint(epoch)) => {
                 if let Some(taken) = &taken {
-                    while !cuts.settled(epoch) {
+                    while !cuts.settled(epoch) || probe.less_than(&(epoch + 1)) {
                         worker.step_or_park(Some(PARK));
                     }
                     cuts.take(epoch, index, taken);
+                    let _ = outside.send(Output::Taken(index, Epoch(epoch)));
                 }
             }
+            Ok(Message::Hello) => {}
             Ok(Message::Epoch(batch)) => {
                 sent = batch.epoch.0;
                 clock.advance_to(sent);

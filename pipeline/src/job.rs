@@ -2,8 +2,9 @@
 //!
 //! The calling thread reads epochs and hands them to the workers; a second thread takes what comes out, commits each closed
 //! epoch to the store as one batch, and says how far it is. The source never runs more than `in_flight` epochs ahead of what
-//! is committed: that is all the back-pressure there is. A restart replays the journal from its start; the store skips
-//! the epochs it has, so nothing is written twice or left out.
+//! is committed: that is all the back-pressure there is. A restart begins with the newest checkpoint, where there is one
+//! ([`crate::keeper`]), and replays the journal from there; the store skips the epochs it has, so nothing is written twice
+//! or left out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +24,9 @@ use freshet_sinks::{Commit, DeadLetterFile, FeedStore};
 use freshet_sources::epochs::{self, Batch, EpochSource, SourceConfig, Step};
 use freshet_sources::validate::Limits;
 
+use crate::checkpoint::crash_point;
 use crate::config::Config;
+use crate::keeper::{Keeper, Start};
 use crate::meters;
 use crate::progress::{Phase, Progress, RunOptions};
 
@@ -63,7 +66,9 @@ pub fn run(
     let progress = options.progress;
     let dead_letters = DeadLetterFile::open(&config.store.dead_letters_file())
         .with_context(|| format!("{}", config.store.dead_letters_file().display()))?;
-    let mut source = EpochSource::open(source_config(config, options.once)).context("the input")?;
+    let start = Start::look(config, store.marker()?)?;
+    let begun = start.epoch();
+    let mut source = start.open(source_config(config, options.once))?;
     if store.marker()? > source.last_bound() {
         anyhow::bail!(
             "store.dir = {:?} holds epochs that the journal {:?} does not know: they belong to different runs; name the \
@@ -72,10 +77,15 @@ pub fn run(
             config.journal.file().display().to_string()
         );
     }
-    let (graph, outputs) = runtime::start(config.graph.workers, &config.params, false)
+    let status = Arc::clone(&progress.checkpoints);
+    let mut taken_over = start.take_over(config, &status).context("the checkpoints")?;
+    let durable = std::mem::take(&mut taken_over.durable);
+    let (graph, outputs) = runtime::start_durable(config.graph.workers, &config.params, false, durable)
         .map_err(|e| anyhow!("the dataflow: {e}"))?;
 
-    let committed = Arc::new(AtomicU64::new(0));
+    let committed = Arc::new(AtomicU64::new(begun.0));
+    progress.last_epoch.store(begun.0, Relaxed);
+    let (durable, durables) = channel();
     let (announce, announced) = channel();
     let sink = {
         let sink = Sink {
@@ -90,16 +100,23 @@ pub fn run(
             waiting: vec![0; config.graph.workers],
             sizes: vec![Vec::new(); config.graph.workers],
             synced: Instant::now(),
+            taken: BTreeMap::new(),
+            durable,
         };
         std::thread::Builder::new().name("sink".to_owned()).spawn(move || sink.run(&outputs, announced))?
     };
     let ahead = Ahead { in_flight: config.graph.in_flight, committed: &committed, sink: &sink };
-    let fed = feed(&mut source, &graph, &ahead, &announce, &progress, &stop);
+    let mut keeper = taken_over.start(config, status, &mut source, durables)?;
+    let fed = feed(&mut source, &graph, &ahead, &announce, &progress, &mut keeper, &stop);
+    let kept = keeper.map_or(Ok(()), |keeper| {
+        keeper.end(&mut source, &graph, fed.is_ok(), || sink.is_finished()).context("the checkpoints")
+    });
     drop(announce);
     let ended = graph.finish();
     let written = sink.join().map_err(|_| anyhow!("the sink panicked"))?;
     // The sink's own failure is the cause of the others, where there is one.
     let last_epoch = written?;
+    kept?;
     fed?;
     ended?;
     if !stop.load(Relaxed) {
@@ -151,6 +168,7 @@ fn feed(
     ahead: &Ahead<'_>,
     announce: &Sender<Announced>,
     progress: &Progress,
+    keeper: &mut Option<Keeper>,
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {
     // The last epoch of the past: until it is in the store, the job has not caught up.
@@ -162,6 +180,9 @@ fn feed(
             Step::Batch(batch) => batch,
             Step::Drained => break,
             Step::Idle => {
+                if let Some(keeper) = keeper {
+                    keeper.turn(source, graph)?;
+                }
                 std::thread::sleep(source.idle_for());
                 continue;
             }
@@ -183,6 +204,10 @@ fn feed(
             break;
         }
         graph.send(input)?;
+        if let Some(keeper) = keeper {
+            keeper.sent(epoch);
+            keeper.turn(source, graph)?;
+        }
     }
     Ok(())
 }
@@ -227,6 +252,10 @@ struct Sink {
     waiting: Vec<u64>,
     sizes: Vec<Vec<meters::Size>>,
     synced: Instant,
+    /// How many workers have taken their state as of an epoch.
+    taken: BTreeMap<u64, usize>,
+    /// Who waits for the store to be durable up to a checkpoint's epoch.
+    durable: Sender<(Epoch, Option<Epoch>)>,
 }
 
 impl Sink {
@@ -252,12 +281,30 @@ impl Sink {
                     self.sizes[worker] = sizes;
                     meters::State { workers: &self.sizes }.emit();
                 }
+                Output::Taken(_, epoch) => self.taken(epoch)?,
                 Output::Taps(..) | Output::Answers(..) | Output::Probed(..) => {}
             }
         }
         self.store.sync().context("the store")?;
         self.dead_letters.sync().context("the dead letters")?;
         Ok(Epoch(self.committed.load(Relaxed)))
+    }
+
+    /// A worker says nothing more of the epochs up to a checkpoint's. When the last one has said so, all of them are committed.
+    fn taken(&mut self, epoch: Epoch) -> anyhow::Result<()> {
+        let taken = self.taken.entry(epoch.0).or_default();
+        *taken += 1;
+        if *taken < self.workers.len() {
+            return Ok(());
+        }
+        self.taken.remove(&epoch.0);
+        crash_point("before-store-sync").context("the store")?;
+        self.store.sync().context("the store")?;
+        self.dead_letters.sync().context("the dead letters")?;
+        self.synced = Instant::now();
+        // Who ordered it may have given up.
+        let _ = self.durable.send((epoch, self.store.marker()?));
+        Ok(())
     }
 
     fn commit_closed(&mut self) -> anyhow::Result<()> {
@@ -287,6 +334,7 @@ impl Sink {
             changes.sort_by_cached_key(|(key, _)| key.to_string());
             self.store.commit(&Commit { epoch, changes }).context("the store")?;
         }
+        crash_point("after-commit").context("the store")?;
         self.committed.store(epoch.0, Relaxed);
         self.source.unpark();
         self.progress.epochs.fetch_add(1, Relaxed);

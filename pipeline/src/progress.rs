@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use freshet_schema::{Epoch, Millis};
 
+use crate::checkpoint::Status;
+
 /// What a job is told beside its configuration.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
@@ -69,6 +71,8 @@ pub struct Progress {
     pub now_ms: AtomicU64,
     /// The last epoch committed to the store.
     pub last_epoch: AtomicU64,
+    /// Checkpoints that are made and asked for.
+    pub checkpoints: Arc<Status>,
     started: Instant,
     now_set_at_ms: AtomicU64,
 }
@@ -86,6 +90,7 @@ impl Default for Progress {
             phase: AtomicU8::new(0),
             now_ms: zero(),
             last_epoch: zero(),
+            checkpoints: Arc::default(),
             started: Instant::now(),
             now_set_at_ms: zero(),
         }

@@ -1,6 +1,7 @@
 //! The command line. Each command is a struct of its arguments with a `run`; what its `--help` says stands at its fields.
 
 mod check;
+mod checkpoint;
 mod eval;
 mod generate;
 mod heads;
@@ -47,6 +48,7 @@ Exit codes: 0 done, 1 failed, 2 a mistake in the arguments or the configuration.
 enum Command {
     Run(run::Run),
     Check(check::Check),
+    Checkpoint(checkpoint::Checkpoint),
     Import(import::Import),
     Generate(generate::Generate),
     Eval(eval::Eval),
@@ -66,6 +68,7 @@ impl Cli {
         let result = match self.command {
             Command::Run(command) => command.run(),
             Command::Check(command) => command.run(),
+            Command::Checkpoint(command) => command.run(),
             Command::Import(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Eval(command) => command.run(),

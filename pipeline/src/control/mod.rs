@@ -10,6 +10,7 @@
 //! "count"             -> {"ok":{"feed":10,...}}
 //! "heads"             -> {"ok":[0,412,413]}          the versions of the weights that are kept
 //! "dump"              -> {"ok":{"rows":3,"epoch":42,"bytes":120}}, then that many bytes of JSON lines
+//! "checkpoint"        -> {"ok":{"epoch":42,...}}     when one is made that holds all up to now
 //! anything else       -> {"error":"..."}
 //! ```
 //!
@@ -24,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use client::Client;
 pub use path::socket_path;
-pub use server::{ControlServer, Stats, serve};
+pub use server::{ControlServer, Order, Stats, serve};
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,7 @@ enum Request {
     Count,
     Heads,
     Dump,
+    Checkpoint,
 }
 
 /// The head of an answer.
