@@ -26,7 +26,7 @@ use freshet_sources::validate::Limits;
 
 use crate::checkpoint::crash_point;
 use crate::config::Config;
-use crate::keeper::{Keeper, Start};
+use crate::keeper::{Fence, Keeper, Start};
 use crate::meters;
 use crate::progress::{Phase, Progress, RunOptions};
 
@@ -102,6 +102,7 @@ pub fn run(
             synced: Instant::now(),
             taken: BTreeMap::new(),
             durable,
+            fence: taken_over.fence(),
         };
         std::thread::Builder::new().name("sink".to_owned()).spawn(move || sink.run(&outputs, announced))?
     };
@@ -256,6 +257,8 @@ struct Sink {
     taken: BTreeMap<u64, usize>,
     /// Who waits for the store to be durable up to a checkpoint's epoch.
     durable: Sender<(Epoch, Option<Epoch>)>,
+    /// Older runs write nothing.
+    fence: Option<Fence>,
 }
 
 impl Sink {
@@ -326,6 +329,9 @@ impl Sink {
 
     fn commit(&mut self, announced: &Announced, mut changes: Vec<Change>) -> anyhow::Result<()> {
         let epoch = announced.epoch;
+        if let Some(fence) = &mut self.fence {
+            fence.check()?;
+        }
         self.dead_letters.append(epoch, &announced.dead_letters).context("the dead letters")?;
         let lists =
             changes.iter().filter(|(key, value)| matches!(key, Key::Feed(_)) && value.is_some()).count()

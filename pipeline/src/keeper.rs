@@ -23,7 +23,7 @@ use crate::checkpoint::{
 use crate::config::{Config, OnMismatch};
 
 /// Time between two looks whether a newer run has taken over.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(500);
 /// Time between two looks at a checkpoint that is waited for.
 const WAIT: Duration = Duration::from_millis(5);
 
@@ -156,6 +156,28 @@ impl Start {
     }
 }
 
+/// Whether this run still owns the job. Whoever writes looks before; a process that slept looks first when it wakes.
+#[derive(Clone)]
+pub struct Fence {
+    checkpoints: Checkpoints,
+    generation: Generation,
+    looked_at: Instant,
+}
+
+impl Fence {
+    /// Looks, if the last look was some time ago.
+    ///
+    /// # Errors
+    /// Where a newer run has taken over.
+    pub fn check(&mut self) -> Result<(), CheckpointError> {
+        if self.looked_at.elapsed() > LOOK {
+            self.checkpoints.check_owner(self.generation)?;
+            self.looked_at = Instant::now();
+        }
+        Ok(())
+    }
+}
+
 /// What is needed to begin.
 pub struct TakenOver {
     /// For the graph.
@@ -170,6 +192,13 @@ pub struct TakenOver {
 }
 
 impl TakenOver {
+    /// For the sink.
+    #[must_use]
+    pub fn fence(&self) -> Option<Fence> {
+        let generation = self.generation?;
+        Some(Fence { checkpoints: self.checkpoints.clone(), generation, looked_at: Instant::now() })
+    }
+
     /// Starts the writer. `None` where no checkpoints are made.
     ///
     /// # Errors
@@ -199,16 +228,15 @@ impl TakenOver {
             .name("checkpoints".to_owned())
             .spawn(move || writer.run(&ordered))
             .context("the thread \"checkpoints\"")?;
+        let fence = Fence { checkpoints: self.checkpoints, generation, looked_at: Instant::now() };
         Ok(Some(Keeper {
-            checkpoints: self.checkpoints,
-            generation,
+            fence,
             status,
             orders,
             writer,
             every: Duration::from_millis(config.checkpoint.every_ms),
             at_end: config.checkpoint.at_end,
             ordered_at: Instant::now(),
-            looked_at: Instant::now(),
             sent: self.epoch,
             kept: self.epoch,
         }))
@@ -217,15 +245,13 @@ impl TakenOver {
 
 /// Orders checkpoints.
 pub struct Keeper {
-    checkpoints: Checkpoints,
-    generation: Generation,
+    fence: Fence,
     status: Arc<Status>,
     orders: Sender<Begin>,
     writer: JoinHandle<Result<(), CheckpointError>>,
     every: Duration,
     at_end: bool,
     ordered_at: Instant,
-    looked_at: Instant,
     /// The last epoch that the graph has been sent.
     sent: Epoch,
     /// The last one that has a checkpoint, or will have.
@@ -243,10 +269,7 @@ impl Keeper {
     /// # Errors
     /// Where a newer run has taken over, or a thread is gone.
     pub fn turn(&mut self, source: &mut EpochSource, graph: &Job) -> anyhow::Result<()> {
-        if self.looked_at.elapsed() > LOOK {
-            self.looked_at = Instant::now();
-            self.checkpoints.check_owner(self.generation)?;
-        }
+        self.fence.check()?;
         if self.status.in_work.load(Relaxed) {
             return Ok(());
         }

@@ -12,6 +12,7 @@ mod harness;
 mod live;
 mod malformed;
 mod metamorphic;
+mod restart;
 mod service;
 mod shortvideo;
 mod world;

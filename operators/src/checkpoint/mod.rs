@@ -41,7 +41,8 @@ pub type Rows = Box<dyn FnOnce(&mut CutWriter<'_>) + Send>;
 pub struct Snapshot {
     /// The cut.
     pub cut: &'static str,
-    pub(crate) rows: Rows,
+    /// Its rows.
+    pub rows: Rows,
 }
 
 impl std::fmt::Debug for Snapshot {

@@ -113,19 +113,23 @@ impl Checkpoints {
         let mut epochs: Vec<Epoch> =
             self.list(MANIFESTS)?.iter().filter_map(|name| Manifest::epoch_of(name)).collect();
         epochs.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(epochs.into_iter().map(|epoch| (epoch, self.manifest(epoch))).collect())
+        Ok(epochs.into_iter().filter_map(|epoch| Some((epoch, self.manifest(epoch)?))).collect())
     }
 
-    fn manifest(&self, epoch: Epoch) -> Result<Manifest, String> {
+    /// None where it is gone: a running service has deleted it since it was listed.
+    fn manifest(&self, epoch: Epoch) -> Option<Result<Manifest, String>> {
         let name = format!("{MANIFESTS}/{}", Manifest::name(epoch));
         let path = self.path(&name);
         let said = |what: String| format!("{}: {what}", path.display());
-        let bytes = self.disk.read(&name).map_err(|e| said(e.to_string()))?;
-        let manifest = Manifest::decode(&bytes).map_err(said)?;
-        if manifest.epoch != epoch {
-            return Err(said(format!("it is of epoch {}", manifest.epoch)));
-        }
-        Ok(manifest)
+        let read = match self.disk.read(&name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            read => read.map_err(|e| said(e.to_string())),
+        };
+        let decoded = read.and_then(|bytes| Manifest::decode(&bytes).map_err(said));
+        Some(decoded.and_then(|manifest| {
+            let of = manifest.epoch;
+            if of == epoch { Ok(manifest) } else { Err(said(format!("it is of epoch {of}"))) }
+        }))
     }
 
     /// Reads the files of a checkpoint.

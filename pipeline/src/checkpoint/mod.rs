@@ -21,6 +21,8 @@ mod error;
 mod folder;
 pub mod manifest;
 mod status;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use disk::{Disk, LocalDisk};
