@@ -84,7 +84,6 @@ pub fn definitions(params: &Params) -> Vec<Definition> {
         ("shelf", 1, [rows(), pairs()].concat()),
         ("groups", 1, lists()),
         ("pools", 1, [pools(), vec![("feed.pool_length", params.feed.pool_length.to_string())]].concat()),
-        ("lists", 1, Vec::new()),
         ("listed", 1, lists()),
         ("groups_listed", 1, lists()),
         ("related_records", 1, Vec::new()),
