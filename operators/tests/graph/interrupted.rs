@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use freshet_operators::checkpoint::{Encoder, Restored, Taken, definitions};
+use freshet_operators::checkpoint::{Block, Encoder, Restored, Taken, WriteFailed, definitions};
 use freshet_operators::lists::Answer;
 use freshet_operators::params::{HOUR, MINUTE, Params};
 use freshet_operators::runtime::{Ask, Durable, EpochInput, Output, start_durable};
 use freshet_schema::event::{Event, Origin, ServedItem};
-use freshet_schema::{EventId, Millis, Served, UserId, VideoId, hash};
+use freshet_schema::{EventId, Interaction, Millis, Served, User, UserId, VideoId, hash};
 use proptest::prelude::*;
 
 use crate::harness::decoded;
@@ -80,7 +80,7 @@ fn run(
             Taken::Cut(epoch, snapshot) => {
                 let (encoder, blocks, names, _) = encoders.entry(epoch.0).or_default();
                 names.insert(snapshot.cut.to_owned());
-                encoder.encode(snapshot, &mut |block| Ok(keep(blocks, block))).expect("memory takes it");
+                encoder.encode(snapshot, &mut |block| keep(blocks, block)).expect("memory takes it");
             }
             Taken::Worker(epoch, ..) => encoders.entry(epoch.0).or_default().3 += 1,
         }
@@ -91,15 +91,16 @@ fn run(
         names.insert("contents".to_owned());
         let defined: BTreeSet<String> = definitions(params).iter().map(|d| d.name.to_owned()).collect();
         assert_eq!(names, defined, "the cuts of the graph are those that are defined");
-        encoder.finish(&mut |block| Ok(keep(&mut blocks, block))).expect("memory takes it");
+        encoder.finish(&mut |block| keep(&mut blocks, block)).expect("memory takes it");
         let input = epochs.iter().find(|input| input.epoch.0 == epoch).expect("it was sent").clone();
         checkpoints.push(Checkpoint { input, blocks });
     }
     (said, checkpoints)
 }
 
-fn keep(blocks: &mut Blocks, block: freshet_operators::checkpoint::Block) {
+fn keep(blocks: &mut Blocks, block: Block) -> Result<(), WriteFailed> {
     blocks.entry((block.cut.to_owned(), block.shard)).or_default().push((block.rows, block.bytes));
+    Ok(())
 }
 
 fn compare(expected: &BTreeMap<u64, Said>, found: &BTreeMap<u64, Said>, after: u64, how: &str) {
@@ -122,7 +123,7 @@ fn compare(expected: &BTreeMap<u64, Said>, found: &BTreeMap<u64, Said>, after: u
     }
 }
 
-/// The steps of a world with pages that were served and questions that change nothing.
+/// The steps of a world with profiles, pages that were served and questions that change nothing.
 fn with_pages(mut epochs: Vec<EpochInput>, seed: u64) -> Vec<EpochInput> {
     for input in &mut epochs {
         let n = input.epoch.0;
@@ -142,6 +143,17 @@ fn with_pages(mut epochs: Vec<EpochInput>, seed: u64) -> Vec<EpochInput> {
                 ..Served::default()
             };
             input.records.push((Origin { partition: 3, offset: n }, Event::Served(page)));
+        }
+        if draw(4, 3) == 0 {
+            let profile = User {
+                event_id: EventId(2_000_000 + n),
+                event_time: input.now,
+                user_id: UserId(1 + draw(5, 6)),
+                country: Some(format!("C{}", draw(6, 3))),
+                preferences: if draw(7, 2) == 0 { vec!["tag1".to_owned()] } else { Vec::new() },
+                ..User::default()
+            };
+            input.records.push((Origin { partition: 4, offset: n }, Event::User(profile)));
         }
         input.asks = vec![Ask { user: UserId(1 + draw(3, 6)), offered: false }];
     }
@@ -240,4 +252,56 @@ fn crashed_again_and_again() {
     params.feed.pools_every = 3 * MINUTE;
     interrupt(&epochs, &params, &[4, 5, 11, 12, 20], &[1, 2, 3, 2, 1, 3]);
     interrupt(&epochs, &params, &[9, 18], &[2, 3, 1]);
+}
+
+/// The matrix can fail: without any one cut a restored graph goes wrong somewhere.
+#[test]
+fn every_cut_matters() {
+    let mut epochs = with_pages(neighbours::world(5, 22), 5);
+    // Skip thresholds are read from a hundred views on.
+    let now = epochs[6].now;
+    epochs[6].records.extend((0..150).map(|n| {
+        let view = Interaction {
+            event_id: EventId(3_000_000 + n),
+            event_time: now,
+            user_id: UserId(1 + n % 5),
+            video_id: VideoId(1 + n % 70),
+            watch_ms: Some(n * 37 % 4000),
+            duration_ms: Some(10_000),
+            ..Interaction::default()
+        };
+        (Origin { partition: 5, offset: n }, Event::Interaction(view))
+    }));
+    let mut params = neighbours::trained();
+    params.feed.pools_every = 3 * MINUTE;
+    let at: BTreeSet<u64> = (2..22).collect();
+    let (expected, checkpoints) = run(&epochs, 1, &params, None, &at);
+    for definition in definitions(&params) {
+        // The first is read by taps alone, the second keeps nothing.
+        if ["recent_sums", "related_records"].contains(&definition.name) {
+            continue;
+        }
+        let goes_wrong = |checkpoint: &Checkpoint| {
+            let mut without = checkpoint.clone();
+            let before = without.blocks.len();
+            without.blocks.retain(|(cut, _), _| cut != definition.name);
+            if without.blocks.len() == before {
+                return false;
+            }
+            let (taken, _snapshots) = channel();
+            let durable = Durable { restored: Some(without.restored()), taken: Some(taken) };
+            if start_durable(1, &params, false, durable).is_err() {
+                return true;
+            }
+            let begun = checkpoint.input.epoch.0;
+            let rest: Vec<EpochInput> =
+                epochs.iter().filter(|input| input.epoch.0 > begun).cloned().collect();
+            let (said, _) = run(&rest, 1, &params, Some(&without), &BTreeSet::new());
+            let same = |epoch: u64| expected.get(&epoch) == said.get(&epoch);
+            !(begun + 1..=epochs.len() as u64).all(same)
+        };
+        // From the middle on, where there is most to miss.
+        let order = checkpoints.iter().skip(8).chain(checkpoints.iter().take(8));
+        assert!(order.into_iter().any(goes_wrong), "{} is not missed", definition.name);
+    }
 }

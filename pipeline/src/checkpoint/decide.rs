@@ -70,10 +70,10 @@ pub fn newer(claimed: impl Iterator<Item = Generation>, mine: Generation) -> Opt
 /// know why, until those that count are newer.
 #[must_use]
 pub fn superfluous(valid: &BTreeSet<Epoch>, all: &BTreeSet<Epoch>, keep: usize) -> Vec<Epoch> {
-    let Some(oldest) = valid.iter().rev().take(keep).last() else { return Vec::new() };
-    if valid.len() < keep {
+    // The oldest of those that are kept; with fewer nothing is superfluous.
+    let Some(oldest) = keep.checked_sub(1).and_then(|newer| valid.iter().rev().nth(newer)) else {
         return Vec::new();
-    }
+    };
     all.iter().filter(|epoch| *epoch < oldest).copied().collect()
 }
 

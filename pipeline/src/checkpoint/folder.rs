@@ -35,6 +35,9 @@ pub struct Checkpoints {
     keep: usize,
 }
 
+/// A checkpoint of an epoch, or why it cannot be used.
+pub type Listed = (Epoch, Result<Manifest, String>);
+
 /// A checkpoint that a start can go on from.
 pub struct Found {
     /// What belongs to it.
@@ -109,7 +112,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// Where the folder cannot be read.
-    pub fn manifests(&self) -> Result<Vec<(Epoch, Result<Manifest, String>)>, CheckpointError> {
+    pub fn manifests(&self) -> Result<Vec<Listed>, CheckpointError> {
         let mut epochs: Vec<Epoch> =
             self.list(MANIFESTS)?.iter().filter_map(|name| Manifest::epoch_of(name)).collect();
         epochs.sort_unstable_by(|a, b| b.cmp(a));
@@ -312,7 +315,7 @@ impl Checkpoints {
             self.io("sync", MANIFESTS, self.disk.sync_folder(MANIFESTS))?;
         }
         self.io("clean", DATA, crash_point("during-clean"))?;
-        let oldest = valid.iter().rev().take(self.keep).last();
+        let oldest = valid.iter().rev().nth(self.keep - 1);
         self.remove_leftovers(mine, oldest.copied())?;
         // A manifest that cannot be read names nothing; its files stay as long as it does.
         let unread: BTreeSet<Epoch> =
@@ -325,8 +328,7 @@ impl Checkpoints {
         for folder in decide::unreachable(&folders, &named.collect(), mine, in_work) {
             self.remove_folder(&folder)?;
         }
-        let enough = valid.len() >= self.keep;
-        Ok(oldest.filter(|_| enough).and_then(|epoch| all.remove(epoch)).and_then(Result::ok))
+        Ok(oldest.and_then(|epoch| all.remove(epoch)).and_then(Result::ok))
     }
 
     fn files_are_there(&self, manifest: &Manifest) -> Result<(), String> {

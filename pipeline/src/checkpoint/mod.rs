@@ -28,7 +28,7 @@ mod writer;
 pub use disk::{Disk, LocalDisk};
 pub use error::CheckpointError;
 pub(crate) use folder::crash_point;
-pub use folder::{Checkpoints, Found, Loaded};
+pub use folder::{Checkpoints, Found, Listed, Loaded};
 pub use manifest::Manifest;
 pub use status::{Published, Status};
 pub use writer::{Begin, Writer};

@@ -395,7 +395,7 @@ fn a_damaged_file_is_named_and_the_checkpoint_before_it_is_used() {
 
 fn data_of(disk: &State, epoch: u64) -> String {
     let folder = format!("-{epoch:020}/one");
-    disk.names.keys().filter(|name| name.contains(&folder)).next_back().expect("a file").clone()
+    disk.names.keys().rfind(|name| name.contains(&folder)).expect("a file").clone()
 }
 
 #[test]
