@@ -135,21 +135,24 @@ pub fn start_durable(
     params.index.of(params.seed).check().map_err(|error| error.to_string())?;
     let (to_outside, outputs) = channel();
     let (inputs, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| channel()).unzip();
-    let receivers: Vec<_> = receivers.into_iter().map(|r| Mutex::new(Some(r))).collect();
-    let (ready, restored) = channel();
-    // What each worker takes for itself.
-    let shared = Mutex::new((to_outside, durable, ready));
+    let (to_ready, ready) = channel();
+    // What each worker takes for itself: nothing of it must outlive the worker, least of all the checkpoint.
+    let own = receivers.into_iter().map(|input| {
+        let (outside, ready) = (to_outside.clone(), to_ready.clone());
+        Mutex::new(Some(Own { input, outside, ready, durable: durable.clone() }))
+    });
+    let own: Vec<_> = own.collect();
+    drop((to_outside, to_ready, durable));
     let params = params.clone();
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
-        let input = receivers[worker.index()].lock().ok().and_then(|mut slot| slot.take());
-        let shared = shared.lock().map(|shared| shared.clone());
-        if let (Some(input), Ok((outside, durable, ready))) = (input, shared) {
-            work(worker, &input, outside, &params, tapped, durable, ready);
+        let own = own[worker.index()].lock().ok().and_then(|mut slot| slot.take());
+        if let Some(own) = own {
+            work(worker, own, &params, tapped);
         }
     })?;
     let job = Job { inputs, workers: guards };
     // A worker that panicked says nothing; its end is seen with the first epoch.
-    let error = restored.iter().take(workers).find_map(Result::err);
+    let error = ready.iter().find_map(Result::err);
     match error {
         None => Ok((job, outputs)),
         Some(error) => {
@@ -212,17 +215,18 @@ impl std::fmt::Display for WorkerGone {
 
 impl std::error::Error for WorkerGone {}
 
-fn work(
-    worker: &mut timely::worker::Worker,
-    input: &Receiver<Message>,
+/// What one worker begins with.
+struct Own {
+    input: Receiver<Message>,
     outside: Sender<Output>,
-    params: &Params,
-    tapped: bool,
-    durable: Durable,
+    /// Says whether the state is restored.
     ready: Sender<Result<(), RestoreError>>,
-) {
+    durable: Durable,
+}
+
+fn work(worker: &mut timely::worker::Worker, own: Own, params: &Params, tapped: bool) {
     let (index, peers) = (worker.index(), worker.peers());
-    let Durable { restored, taken } = durable;
+    let Own { input, outside, ready, durable: Durable { restored, taken } } = own;
     let from = restored.as_ref().map_or(0, |restored| restored.epoch.0 + 1);
     let restoring = restored.map(|restored| Restoring::new(restored, index, peers));
     let cuts = Cuts::new(restoring, taken.is_some());

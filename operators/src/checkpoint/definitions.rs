@@ -1,8 +1,9 @@
 //! What the cuts of a graph are: their names, the version of their rows' form, and what their content depends on.
 //!
-//! A checkpoint records it for each cut. A graph whose definition of a cut is another one would read rows that it did not make:
-//! where the form is older, or a parameter that went into the state has changed since, the restart has to choose (see
-//! `checkpoint.on_mismatch`). Parameters that only choose and order (quotas, ranking, re-ranking) are free to change.
+//! A checkpoint records it for each cut. A graph whose definition of a cut is another one would read rows that it did not make, or
+//! take rows back by other rules than they were counted by: where the form is older, or such a parameter has changed
+//! since, the restart has to choose (see `checkpoint.on_mismatch`). What only judges what comes from now on, chooses or
+//! orders is free to change: weights, quotas, ranking, re-ranking, lengths, how often something is made.
 
 use std::collections::BTreeMap;
 
@@ -23,77 +24,58 @@ pub struct Definition {
 /// All cuts of a graph with these parameters, by name.
 #[must_use]
 pub fn definitions(params: &Params) -> Vec<Definition> {
-    let seed = || vec![("seed", format!("{}", params.seed))];
-    let interest = || {
-        let i = &params.interest;
+    // Of vectors: they are projected by it.
+    let seed = || vec![("graph.seed", params.seed.to_string())];
+    // When a row leaves a window, and whether it is in one when it is taken back.
+    let windows = || {
+        let interest = &params.interest;
         vec![
-            ("interest.mid_window", i.mid_window.to_string()),
-            ("interest.long_window", i.long_window.to_string()),
-            ("interest.like_weight", i.like_weight.to_string()),
-            ("interest.session_gap", i.session_gap.to_string()),
+            ("interest.mid_window", interest.mid_window.to_string()),
+            ("interest.long_window", interest.long_window.to_string()),
         ]
     };
+    // Which terms a row had.
+    let decay = || vec![("score.popularity_half_life", params.score.popularity_half_life.to_string())];
     let pairs = || {
-        let c = &params.coengagement;
+        let pairs = &params.coengagement;
         vec![
-            ("coengagement.window", c.window.to_string()),
-            ("coengagement.min_weight", c.min_weight.to_string()),
-            ("coengagement.half_life", c.half_life.to_string()),
+            ("coengagement.window", pairs.window.to_string()),
+            ("coengagement.min_weight", pairs.min_weight.to_string()),
+            ("coengagement.half_life", pairs.half_life.to_string()),
         ]
     };
-    let learning = || {
-        let l = &params.learning;
-        vec![
-            ("learning.enabled", l.enabled.to_string()),
-            ("learning.window", l.window.to_string()),
-            ("learning.negatives", l.negatives.to_string()),
-        ]
-    };
-    let published = || {
-        let s = &params.score;
-        vec![
-            ("score.publish_every", s.publish_every.to_string()),
-            ("score.skip_share", s.skip_share.to_string()),
-        ]
-    };
-    let half_life = || vec![("score.popularity_half_life", params.score.popularity_half_life.to_string())];
-    let rows = || [interest(), published(), half_life()].concat();
-    let pools = || vec![("feed.pools_every", params.feed.pools_every.to_string())];
-    let lists = || vec![("feed.enabled", params.feed.enabled.to_string())];
-    let index = || {
-        let i = &params.index;
-        vec![
-            ("index.dims", i.dims.to_string()),
-            ("index.train_at", i.train_at.to_string()),
-            ("index.sample", i.sample.to_string()),
-            ("index.iterations", i.iterations.to_string()),
-        ]
-    };
+    // Which examples were let go of.
+    let learned = || vec![("learning.window", params.learning.window.to_string())];
+    // What a version's number counts.
+    let versions = || vec![("score.publish_every", params.score.publish_every.to_string())];
+    let publications = || vec![("feed.pools_every", params.feed.pools_every.to_string())];
+    let nothing = Vec::new;
     let mut all = vec![
         (CONTENTS, 1, seed()),
         ("videos", 1, seed()),
-        ("users", 1, [seed(), rows(), pairs(), learning(), lists()].concat()),
-        ("windows", 1, rows()),
-        ("recent_sums", 1, rows()),
-        ("video_sums", 1, rows()),
-        ("popularity", 1, rows()),
-        ("creator_sums", 1, rows()),
-        ("cohort_sums", 1, rows()),
-        ("watched_parts", 1, rows()),
-        ("published", 1, [rows(), learning()].concat()),
-        ("shelf", 1, [rows(), pairs()].concat()),
-        ("groups", 1, lists()),
-        ("pools", 1, [pools(), vec![("feed.pool_length", params.feed.pool_length.to_string())]].concat()),
-        ("listed", 1, lists()),
-        ("groups_listed", 1, lists()),
-        ("related_records", 1, Vec::new()),
+        ("users", 1, [seed(), windows(), pairs(), learned()].concat()),
+        ("windows", 1, decay()),
+        ("recent_sums", 1, nothing()),
+        ("video_sums", 1, nothing()),
+        ("popularity", 1, decay()),
+        ("creator_sums", 1, nothing()),
+        ("cohort_sums", 1, nothing()),
+        ("watched_parts", 1, nothing()),
+        ("published", 1, [versions(), learned()].concat()),
+        ("shelf", 1, [decay(), pairs()].concat()),
+        ("groups", 1, nothing()),
+        ("pools", 1, nothing()),
+        ("listed", 1, nothing()),
+        ("groups_listed", 1, nothing()),
+        ("related_records", 1, nothing()),
     ];
     if params.candidates.similar > 0 {
-        all.push(("neighbours", 1, [seed(), index(), published()].concat()));
+        let dims = ("index.dims", params.index.dims.to_string());
+        all.push(("neighbours", 1, [seed(), vec![dims]].concat()));
     }
     if params.relates() {
-        all.push(("related", 1, [pools(), pairs()].concat()));
-        all.push(("related_written", 1, Vec::new()));
+        all.push(("related", 1, [publications(), pairs()].concat()));
+        all.push(("related_written", 1, nothing()));
     }
     all.sort_by_key(|(name, ..)| *name);
     let texts = |pairs: Vec<(&str, String)>| pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use freshet_schema::hash;
 use freshet_schema::hash::shard;
-use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 
 use super::{FollowOrder, Person, Users};
@@ -63,14 +62,15 @@ pub(super) fn take(users: &Users) -> Rows {
     let learned: Vec<(u64, learn::Sums)> =
         users.unpublished.iter().map(|(hour, sums)| (hour, sums.clone())).collect();
     // Each row has its hash there; there are more only where rows were forgotten.
-    let seen = (users.seen.len() as u64 > users.rows).then(|| {
-        let rows = people.iter().flat_map(|(user, p)| p.history.rows().iter().map(|row| (*user, row.id)));
-        let known: FxHashSet<u64> = rows.map(|(user, id)| hash::mix(user, &[id])).collect();
-        users.seen.difference(&known).copied().collect::<Vec<u64>>()
-    });
+    let mut seen = (users.seen.len() as u64 > users.rows).then(|| users.seen.clone());
     Box::new(move |to| {
         type Row<'a> = Saved<SavedPerson<'a, &'a [u64], &'a Examples>>;
         for (user, person) in people {
+            if let Some(seen) = &mut seen {
+                for row in person.history.rows() {
+                    seen.remove(&hash::mix(user, &[row.id]));
+                }
+            }
             let rows = SavedRow::of(person.history.rows(), to);
             let (mid_from, long_from) = person.history.edges();
             let profile = person.profile.as_ref();

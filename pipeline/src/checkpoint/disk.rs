@@ -112,11 +112,12 @@ impl Disk for LocalDisk {
     fn sync_folder(&self, folder: &str) -> io::Result<()> {
         let path = self.root.join(folder);
         File::open(&path)?.sync_all()?;
-        // Its own name, and that of what it is in: both may be new.
-        let mut above = path.parent();
-        while let Some(folder) = above.filter(|folder| folder.starts_with(&self.root)) {
+        // Its own name, and that of what it is in up to the root's: all may be new.
+        let mut above = path.as_path();
+        while above.starts_with(&self.root) {
+            let Some(folder) = above.parent().filter(|folder| !folder.as_os_str().is_empty()) else { break };
             File::open(folder)?.sync_all()?;
-            above = folder.parent();
+            above = folder;
         }
         Ok(())
     }
