@@ -43,6 +43,7 @@ pub mod scorer;
 pub mod sessions;
 pub mod shelf;
 pub mod sums;
+pub mod topics;
 pub mod totals;
 pub mod users;
 pub mod windows;

@@ -15,4 +15,5 @@ mod metamorphic;
 mod restart;
 mod service;
 mod shortvideo;
+mod topics;
 mod world;

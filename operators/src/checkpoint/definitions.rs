@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use freshet_schema::hash;
+
 use super::CONTENTS;
 use crate::params::Params;
 
@@ -24,8 +26,12 @@ pub struct Definition {
 /// All cuts of a graph with these parameters, by name.
 #[must_use]
 pub fn definitions(params: &Params) -> Vec<Definition> {
-    // Of vectors: they are projected by it.
-    let seed = || vec![("graph.seed", params.seed.to_string())];
+    // Of vectors, which are projected by the one and counted under the others.
+    let seed = || {
+        let topics = params.interest.topics.as_ref().map(|topics| hash::text(&topics.to_json()));
+        let topics = topics.map_or("none".to_owned(), |print| format!("{print:016x}"));
+        vec![("graph.seed", params.seed.to_string()), ("interest.topics", topics)]
+    };
     // When a row leaves a window, and whether it is in one when it is taken back.
     let windows = || {
         let interest = &params.interest;

@@ -159,21 +159,34 @@ struct Known {
     facets: Vec<(Facet, Arc<str>)>,
     space: u64,
     vector: freshet_learning::Quantised,
+    topic: Option<Facet>,
     twin: u64,
 }
 
 impl SavedContent {
     fn of(content: &Content) -> Self {
         let Content { video, known, ready, creator, created_at, duration_ms, .. } = *content;
-        let Content { category, space, twin, .. } = *content;
+        let Content { category, space, topic, twin, .. } = *content;
         let (facets, vector) = (content.facets.clone(), content.vector.clone());
-        let all = || Known { ready, creator, created_at, duration_ms, category, facets, space, vector, twin };
+        let all = || Known {
+            ready,
+            creator,
+            created_at,
+            duration_ms,
+            category,
+            facets,
+            space,
+            vector,
+            topic,
+            twin,
+        };
         Self { video, known: known.then(|| Box::new(all())) }
     }
 
     pub(super) fn content(self) -> Content {
         let Some(known) = self.known else { return Content::unknown(self.video) };
-        let Known { ready, creator, created_at, duration_ms, category, facets, space, vector, twin } = *known;
+        let Known { ready, creator, created_at, duration_ms, category, facets, space, vector, topic, twin } =
+            *known;
         Content {
             video: self.video,
             known: true,
@@ -185,6 +198,7 @@ impl SavedContent {
             facets,
             space,
             vector,
+            topic,
             twin,
         }
     }

@@ -1,4 +1,5 @@
-//! What a checkpoint keeps of the catalogue: all of it. Versions are shared with the rows that name them.
+//! What a checkpoint keeps of the catalogue: all but the sums by category, which follow from the videos. Versions are shared
+//! with the rows that name them.
 
 use std::sync::Arc;
 
@@ -6,6 +7,7 @@ use freshet_schema::hash::shard;
 use serde::{Deserialize, Serialize};
 
 use super::{Enrich, HeldKey, UploadOrder, Video};
+use crate::boundary::Boundary;
 use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::content::Content;
 use crate::row::View;
@@ -42,12 +44,14 @@ pub(super) fn take(enrich: &Enrich) -> Rows {
 
 pub(super) fn restore(enrich: &mut Enrich, from: &Restoring) -> Result<(), RestoreError> {
     enrich.now = from.now();
+    enrich.publication = Boundary::after(from.now(), enrich.params.score.publish_every);
     let mut held = Vec::new();
     from.own(CUT, |row| {
         match row {
             Saved::Video(order, number) => {
                 let content = from.content(CUT, number)?;
                 enrich.bytes += content.bytes();
+                enrich.themes.count(&content, 1);
                 enrich.videos.insert(content.video, Video { order, content });
             }
             Saved::Tombstone(video, time) => drop(enrich.tombstones.insert(video, time)),

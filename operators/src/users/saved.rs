@@ -120,6 +120,7 @@ pub(super) fn restore(users: &mut Users, from: &Restoring) -> Result<(), Restore
     if let Some(published) = publish::saved::last(from)? {
         // Published at the checkpoint's epoch, it would be heard with the first message of the next: before anything is done.
         users.skip_below = published.skip_below;
+        users.topics = published.topics;
     }
     let first = from.is_first();
     let mut take = |row: Owned| {

@@ -8,6 +8,7 @@ mod heads;
 mod import;
 mod read;
 mod run;
+mod train;
 mod why;
 
 use std::path::PathBuf;
@@ -52,6 +53,7 @@ enum Command {
     Import(import::Import),
     Generate(generate::Generate),
     Eval(eval::Eval),
+    Train(train::Train),
     Feed(read::Feed),
     Why(why::Why),
     Related(read::Related),
@@ -72,6 +74,7 @@ impl Cli {
             Command::Import(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Eval(command) => command.run(),
+            Command::Train(command) => command.run(),
             Command::Feed(command) => command.run(),
             Command::Why(command) => command.run(),
             Command::Related(command) => command.run(),
