@@ -6,7 +6,7 @@ use std::process::Stdio;
 use serde_json::Value as Json;
 
 use crate::harness::{dump, freshet, number, ok, ok_json, replay, run, same, wait_for};
-use crate::service::Guard;
+use crate::service::{Guard, Service};
 use crate::world::{add_deletes, add_records, in_order, read, world};
 
 /// Checkpoints as often as can be.
@@ -183,4 +183,27 @@ fn a_run_that_was_taken_over_writes_nothing_more() {
         .collect();
     assert!(generations.iter().all(|generation| *generation == 2), "{generations:?}");
     drop(new);
+}
+
+#[test]
+fn a_checkpoint_can_be_had_at_any_time() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    world(dir, 35, 200);
+    let service = Service::start(dir);
+    let said = ok(dir, &["checkpoint", "now", "--store", "store"]);
+    assert!(said.starts_with("a checkpoint of epoch "), "{said}");
+    let shown = ok(dir, &["checkpoint", "show", "--store", "store"]);
+    for part in ["generation 1", "users", "contents", "MB on disk"] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    let stats = ok_json(dir, &["stats", "--json", "--store", "store"]);
+    assert_eq!(number(&stats["checkpoint"]["last"]["epoch"]), checkpoints(dir, "store")[0], "{stats}");
+    service.stop();
+    let last = number(&ok_json(dir, &["stats", "--json", "--store", "store"])["epoch"]);
+    assert!(checkpoints(dir, "store")[0] >= last, "the clean end makes one more");
+    let (code, _, err) = run(dir, &["checkpoint", "now", "--store", "store"]);
+    assert!(code == Some(1) && err.contains("freshet run"), "{err}");
+    let (code, _, err) = run(dir, &["checkpoint", "show", "99999", "--store", "store"]);
+    assert!(code == Some(1) && err.contains("there is no checkpoint of epoch 99999"), "{err}");
 }
