@@ -2,7 +2,7 @@
 //!
 //! The world of the features, with learning, co-engagement and the index, without lists: a list adds its items' numbers to a
 //! person. The same replay runs with and without checkpoints every other second; what one costs is the difference by their
-//! number, and its share at one a minute is that of a minute of one core. The workers' longest pause is that of the last
+//! number (they grow with the state, so it is that of one half as large), and its share at one a minute is that of a minute of one core. The workers' longest pause is that of the last
 //! and largest.
 
 use std::fs;
@@ -19,7 +19,7 @@ use crate::report::{Figure, Target};
 use crate::service::Service;
 use crate::state::link;
 
-const GROUP: &str = "checkpoint";
+const GROUP: &str = "restart";
 const SETTINGS: &str = "[clock]\nreplay_epoch_ms = \"20m\"\n\n[feed]\nenabled = false\n\n[log]\nfilter = \"warn\"\n\n[checkpoint]\n";
 
 fn json(command: &mut Command) -> anyhow::Result<Json> {
