@@ -2,8 +2,9 @@
 //!
 //! The calling thread reads epochs and hands them to the workers; a second thread takes what comes out, commits each closed
 //! epoch to the store as one batch, and says how far it is. The source never runs more than `in_flight` epochs ahead of what
-//! is committed: that is all the back-pressure there is. A restart replays the journal from its start; the store skips
-//! the epochs it has, so nothing is written twice or left out.
+//! is committed: that is all the back-pressure there is. A restart begins with the newest checkpoint, where there is one
+//! ([`crate::keeper`]), and replays the journal from there; the store skips the epochs it has, so nothing is written twice
+//! or left out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +25,9 @@ use freshet_sinks::{Claim, Commit, DeadLetterFile, FeedStore};
 use freshet_sources::epochs::{self, Batch, EpochSource, SourceConfig, Step};
 use freshet_sources::validate::Limits;
 
+use crate::checkpoint::crash_point;
 use crate::config::{Config, StoreKind};
+use crate::keeper::{Fence, Keeper, Start};
 use crate::meters;
 use crate::progress::{Phase, Progress, RunOptions};
 use crate::remake::{Amount, Remake};
@@ -70,7 +73,15 @@ pub fn run(
     let progress = Arc::clone(&options.progress);
     let dead_letters = DeadLetterFile::open(&config.store.dead_letters_file())
         .with_context(|| format!("{}", config.store.dead_letters_file().display()))?;
-    let mut source = EpochSource::open(source_config(config, options.once)).context("the input")?;
+    // What a store on another machine has lost is written again; an embedded one must be the one of the checkpoint.
+    let reaches = match config.store.kind {
+        StoreKind::Embedded => store.marker()?,
+        StoreKind::Redis => Some(Epoch(u64::MAX)),
+    };
+    let start = Start::look(config, reaches)?;
+    let begun = start.epoch();
+    let reached = start.store_marker();
+    let mut source = start.open(source_config(config, options.once))?;
     let bound_before = source.last_bound().unwrap_or_default();
     if store.newest()? > source.last_bound() {
         let place = match config.store.kind {
@@ -83,14 +94,19 @@ pub fn run(
             config.journal.file().display().to_string()
         );
     }
-    // The lock on the journal is held: no other run of this job is alive.
-    let generation = store.claim(&Claim::default()).context("the store")?;
+    let status = Arc::clone(&progress.checkpoints);
+    let mut taken_over = start.take_over(config, &status).context("the checkpoints")?;
+    let generation =
+        store.claim(&claim(reached.unwrap_or(begun), taken_over.fence())).context("the store")?;
     tracing::info!(%generation, "the store is claimed");
-    let (graph, outputs) = runtime::start(config.graph.workers, &config.params, false)
+    let durable = std::mem::take(&mut taken_over.durable);
+    let (graph, outputs) = runtime::start_durable(config.graph.workers, &config.params, false, durable)
         .map_err(|e| anyhow!("the dataflow: {e}"))?;
 
-    let committed = Arc::new(AtomicU64::new(0));
+    let committed = Arc::new(AtomicU64::new(begun.0));
+    progress.last_epoch.store(begun.0, Relaxed);
     let remake = Arc::new(Remake::default());
+    let (durable, durables) = channel();
     let (announce, announced) = channel();
     let sink = {
         let sink = Sink {
@@ -106,23 +122,40 @@ pub fn run(
             sizes: vec![Vec::new(); config.graph.workers],
             synced: Instant::now(),
             remake: Arc::clone(&remake),
+            taken: BTreeMap::new(),
+            durable,
+            fence: taken_over.fence(),
         };
         std::thread::Builder::new().name("sink".to_owned()).spawn(move || sink.run(&outputs, announced))?
     };
     let ahead = Ahead { in_flight: config.graph.in_flight, committed: &committed, sink: &sink };
+    let mut keeper = taken_over.start(config, status, &mut source, durables)?;
     let feeding = Feeding { graph: &graph, ahead, announce: &announce, progress: &progress, remake: &remake };
-    let fed = feeding.run(&mut source, bound_before, &stop);
+    let fed = feeding.run(&mut source, &mut keeper, bound_before, &stop);
+    let kept = keeper.map_or(Ok(()), |keeper| {
+        keeper.end(&mut source, &graph, fed.is_ok(), || sink.is_finished()).context("the checkpoints")
+    });
     drop(announce);
     let ended = graph.finish();
     let written = sink.join().map_err(|_| anyhow!("the sink panicked"))?;
     // The sink's own failure is the cause of the others, where there is one.
     let last_epoch = written?;
+    kept?;
     fed?;
     ended?;
     if !stop.load(Relaxed) {
         progress.set_phase(Phase::Drained);
     }
     Ok(Summary { last_epoch })
+}
+
+/// What the store is told. `reached` is how far it was at the checkpoint: what it lacks up to there is lost, as the replay begins
+/// after it. The store hands out its own generations, so that a new folder of checkpoints can go with an old store; while
+/// this run lives, the lock on the journal and the checkpoints' owner say whose it is.
+fn claim(reached: Epoch, fence: Option<Fence>) -> Claim {
+    let still_mine =
+        move || fence.as_ref().map_or(Ok(()), |fence| fence.look().map_err(|error| error.to_string()));
+    Claim { generation: None, resumed: reached, still_mine: Arc::new(still_mine) }
 }
 
 fn source_config(config: &Config, once: bool) -> SourceConfig {
@@ -178,7 +211,13 @@ struct Feeding<'a> {
 impl Feeding<'_> {
     /// Hands epochs to the workers until there are no more or somebody says stop. Epochs up to `bound_before` stand in the journal of
     /// earlier runs.
-    fn run(&self, source: &mut EpochSource, bound_before: Epoch, stop: &AtomicBool) -> anyhow::Result<()> {
+    fn run(
+        &self,
+        source: &mut EpochSource,
+        keeper: &mut Option<Keeper>,
+        bound_before: Epoch,
+        stop: &AtomicBool,
+    ) -> anyhow::Result<()> {
         let Self { graph, ahead, announce, progress, remake } = self;
         // The last epoch of the past: until it is in the store, the job has not caught up.
         let mut past = Epoch(0);
@@ -196,6 +235,9 @@ impl Feeding<'_> {
                 }
                 Step::Drained => break,
                 Step::Idle => {
+                    if let Some(keeper) = keeper {
+                        keeper.turn(source, graph)?;
+                    }
                     std::thread::sleep(source.idle_for());
                     continue;
                 }
@@ -219,6 +261,10 @@ impl Feeding<'_> {
             }
             graph.send(input)?;
             sent = epoch;
+            if let Some(keeper) = keeper {
+                keeper.sent(epoch);
+                keeper.turn(source, graph)?;
+            }
             let bytes = progress.in_flight_bytes.load(Relaxed);
             meters::InFlight { epochs: epoch.0 - ahead.committed.load(Relaxed).min(epoch.0), bytes }.emit();
         }
@@ -274,6 +320,12 @@ struct Sink {
     sizes: Vec<Vec<meters::Size>>,
     synced: Instant,
     remake: Arc<Remake>,
+    /// How many workers have taken their state as of an epoch.
+    taken: BTreeMap<u64, usize>,
+    /// Who waits for the store to be durable up to a checkpoint's epoch.
+    durable: Sender<(Epoch, Option<Epoch>)>,
+    /// Older runs write nothing.
+    fence: Option<Fence>,
 }
 
 impl Sink {
@@ -299,12 +351,30 @@ impl Sink {
                     self.sizes[worker] = sizes;
                     meters::State { workers: &self.sizes }.emit();
                 }
+                Output::Taken(_, epoch) => self.taken(epoch)?,
                 Output::Taps(..) | Output::Answers(..) | Output::Probed(..) => {}
             }
         }
         self.store.sync().context("the store")?;
         self.dead_letters.sync().context("the dead letters")?;
         Ok(Epoch(self.committed.load(Relaxed)))
+    }
+
+    /// A worker says nothing more of the epochs up to a checkpoint's. When the last one has said so, all of them are committed.
+    fn taken(&mut self, epoch: Epoch) -> anyhow::Result<()> {
+        let taken = self.taken.entry(epoch.0).or_default();
+        *taken += 1;
+        if *taken < self.workers.len() {
+            return Ok(());
+        }
+        self.taken.remove(&epoch.0);
+        crash_point("before-store-sync").context("the store")?;
+        self.store.sync().context("the store")?;
+        self.dead_letters.sync().context("the dead letters")?;
+        self.synced = Instant::now();
+        // Who ordered it may have given up.
+        let _ = self.durable.send((epoch, self.store.marker()?));
+        Ok(())
     }
 
     fn commit_closed(&mut self) -> anyhow::Result<()> {
@@ -346,6 +416,9 @@ impl Sink {
 
     fn commit(&mut self, announced: &Announced, mut changes: Vec<Change>) -> anyhow::Result<()> {
         let epoch = announced.epoch;
+        if let Some(fence) = &mut self.fence {
+            fence.check()?;
+        }
         self.dead_letters.append(epoch, &announced.dead_letters).context("the dead letters")?;
         let lists =
             changes.iter().filter(|(key, value)| matches!(key, Key::Feed(_)) && value.is_some()).count()
@@ -354,6 +427,7 @@ impl Sink {
             changes.sort_by_cached_key(|(key, _)| key.to_string());
             self.store.commit(&Commit { epoch, changes }).context("the store")?;
         }
+        crash_point("after-commit").context("the store")?;
         self.committed.store(epoch.0, Relaxed);
         if !announced.remade.is_empty() {
             let whole = self.remake.committed(epoch, &announced.remade);

@@ -5,12 +5,14 @@
 //! goes through the control socket of a running service or opens the store itself. [`eval`] measures the lists on a log,
 //! with the graph and without a store.
 
+pub mod checkpoint;
 pub mod commands;
 pub mod config;
 pub mod control;
 pub mod eval;
 mod interrupt;
 pub mod job;
+mod keeper;
 mod meters;
 mod metrics_text;
 mod open_store;

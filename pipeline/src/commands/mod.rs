@@ -1,6 +1,7 @@
 //! The command line. Each command is a struct of its arguments with a `run`; what its `--help` says stands at its fields.
 
 mod check;
+mod checkpoint;
 mod eval;
 mod generate;
 mod heads;
@@ -52,6 +53,7 @@ enum Command {
     Run(run::Run),
     Serve(serve::Serve),
     Check(check::Check),
+    Checkpoint(checkpoint::Checkpoint),
     Import(import::Import),
     Generate(generate::Generate),
     Eval(eval::Eval),
@@ -75,6 +77,7 @@ impl Cli {
             Command::Run(command) => command.run(),
             Command::Serve(command) => command.run(),
             Command::Check(command) => command.run(),
+            Command::Checkpoint(command) => command.run(),
             Command::Import(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Eval(command) => command.run(),

@@ -10,7 +10,7 @@ use super::document::{Located, Raw};
 use super::units::{
     datetime_to_millis, format_duration, format_size, format_time, parse_duration, parse_size,
 };
-use super::{Config, LogFormat, StoreKind};
+use super::{Config, LogFormat, OnMismatch, StoreKind};
 
 /// What is wrong with a value, and the remedy.
 pub type Refusal = (String, String);
@@ -53,6 +53,8 @@ pub enum Field<'a> {
     Listen(&'a mut SocketAddr),
     /// A log format.
     LogFormat(&'a mut LogFormat),
+    /// What to do with a checkpoint that does not fit.
+    Mismatch(&'a mut OnMismatch),
 }
 
 /// One key.
@@ -114,6 +116,12 @@ keys! {
     "redis.batch", "an epoch up to this size appears at once, a larger one shard by shard", |c| Size(&mut c.redis.batch_bytes, 64 << 10, 256 * MIB);
 
     "journal.dir", "folder of the journal of bindings; unset: journal in store.dir", |c| Path(&mut c.journal.dir);
+
+    "checkpoint.dir", "folder of the checkpoints; unset: checkpoints in store.dir", |c| Path(&mut c.checkpoint.dir);
+    "checkpoint.every", "time between two checkpoints; 0s makes none", |c| Duration(&mut c.checkpoint.every_ms, 0, DAY);
+    "checkpoint.keep", "checkpoints that are kept", |c| Count(&mut c.checkpoint.keep, 1, 1_000);
+    "checkpoint.at_end", "make one more when the service ends, so that the next start replays nothing", |c| Flag(&mut c.checkpoint.at_end);
+    "checkpoint.on_mismatch", "where parameters of the state have changed since the checkpoint: reject, drop-cut or rebuild", |c| Mismatch(&mut c.checkpoint.on_mismatch);
 
     "server.listen", "address and port of the feed server", |c| Listen(&mut c.server.listen);
     "server.token", "what POST must present as a bearer token", |c| Secret(&mut c.server.token);
@@ -356,6 +364,14 @@ impl Field<'_> {
                     _ => return Err(refuse()),
                 }
             }
+            Self::Mismatch(place) => {
+                *place = match text(raw) {
+                    Some("reject") => OnMismatch::Reject,
+                    Some("drop-cut") => OnMismatch::DropCut,
+                    Some("rebuild") => OnMismatch::Rebuild,
+                    _ => return Err(refuse()),
+                }
+            }
         }
         Ok(())
     }
@@ -398,6 +414,7 @@ impl Field<'_> {
                     .to_owned()
             }
             Self::LogFormat(_) => "\"text\" or \"json\"".to_owned(),
+            Self::Mismatch(_) => "\"reject\", \"drop-cut\" or \"rebuild\"".to_owned(),
         }
     }
 
@@ -425,6 +442,9 @@ impl Field<'_> {
             Self::Listen(address) => quoted(&address.to_string()),
             Self::LogFormat(LogFormat::Text) => quoted("text"),
             Self::LogFormat(LogFormat::Json) => quoted("json"),
+            Self::Mismatch(OnMismatch::Reject) => quoted("reject"),
+            Self::Mismatch(OnMismatch::DropCut) => quoted("drop-cut"),
+            Self::Mismatch(OnMismatch::Rebuild) => quoted("rebuild"),
         })
     }
 }

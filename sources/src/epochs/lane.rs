@@ -6,7 +6,7 @@ use freshet_schema::dead_letter::Stage;
 use freshet_schema::{Millis, dead_letter::DeadLetter};
 
 use super::{Position, Record, SourceError};
-use crate::journal::Moved;
+use crate::journal::{At, Moved};
 use crate::log::{Extent, Item, LogError, Partition, PartitionReader, dead_letter};
 use crate::validate::{ClockRule, Limits, check_clock};
 
@@ -52,6 +52,26 @@ impl Lane {
         let length = reader.length()?;
         let extent = Extent { length: 0, ends: false };
         Ok(Self { name, number, reader, extent, head: None, greatest: None, offset: 0, checksum: 0, length })
+    }
+
+    /// Goes to where a checkpoint left the partition, and checks that what lies before is what it was.
+    pub(super) fn resume(&mut self, at: &At) -> Result<(), SourceError> {
+        if at.next_offset > 0 {
+            let (offset, checksum) = self.reader.skip(at.next_offset)?;
+            if (offset, checksum) != (at.next_offset, at.checksum) {
+                return Err(SourceError::PrefixChanged {
+                    path: self.reader.partition().path.clone(),
+                    offset: at.next_offset,
+                    what: if offset < at.next_offset {
+                        "it is shorter than it was"
+                    } else {
+                        "its checksum differs"
+                    },
+                });
+            }
+        }
+        (self.offset, self.checksum, self.greatest) = (at.next_offset, at.checksum, at.greatest);
+        Ok(())
     }
 
     /// Looks at the file again and makes visible what it holds now. A file that may grow ends nowhere while it is
@@ -169,6 +189,7 @@ impl Lane {
             name: Arc::clone(&self.name),
             next_offset: self.offset,
             checksum: self.checksum,
+            greatest: self.greatest,
         }
     }
 
