@@ -2,10 +2,10 @@
 //!
 //! The calling thread reads epochs and hands them to the workers; a second thread takes what comes out, commits each closed
 //! epoch to the store as one batch, and says how far it is. The source never runs more than `in_flight` epochs ahead of what
-//! is committed: that is all the back-pressure there is. A restart replays the journal from its start; the store skips
+//! is committed, nor more than `in_flight_bytes` of input: that is all the back-pressure there is. A restart replays the journal from its start; the store skips
 //! the epochs it has, so nothing is written twice or left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -19,11 +19,12 @@ use freshet_operators::runtime::{self, EpochInput, Output};
 use freshet_schema::dead_letter::DeadLetter;
 use freshet_schema::store::Key;
 use freshet_schema::{Epoch, EventKind, Millis};
-use freshet_sinks::{Commit, DeadLetterFile, FeedStore};
-use freshet_sources::epochs::{self, Batch, EpochSource, SourceConfig, Step};
-use freshet_sources::validate::Limits;
+use freshet_sinks::{Commit, FeedStore};
+use freshet_sources::epochs::{self, Batch, EpochSource, Step};
 
 use crate::config::Config;
+use crate::dead_letters::DeadLetters;
+use crate::input;
 use crate::meters;
 use crate::progress::{Phase, Progress, RunOptions};
 
@@ -33,6 +34,8 @@ const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// The sink wakes the source when it has committed an epoch. A source that waits looks up this often to see whether it was
 /// told to stop, or whether the sink has ended.
 const WAIT: Duration = Duration::from_millis(20);
+/// How often the metrics of the input's partitions are brought up to date.
+const METER_EVERY: Duration = Duration::from_secs(1);
 
 /// What a job did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,9 +64,11 @@ pub fn run(
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<Summary> {
     let progress = options.progress;
-    let dead_letters = DeadLetterFile::open(&config.store.dead_letters_file())
-        .with_context(|| format!("{}", config.store.dead_letters_file().display()))?;
-    let mut source = EpochSource::open(source_config(config, options.once)).context("the input")?;
+    let dead_letters = DeadLetters::open(config)?;
+    let mut source = match EpochSource::open(input::source_config(config, options.once, &stop)) {
+        Err(error) if error.is_stop() => return Ok(Summary::default()),
+        opened => opened.context("the input")?,
+    };
     if store.marker()? > source.last_bound() {
         anyhow::bail!(
             "store.dir = {:?} holds epochs that the journal {:?} does not know: they belong to different runs; name the \
@@ -83,6 +88,7 @@ pub fn run(
             dead_letters,
             progress: Arc::clone(&progress),
             committed: Arc::clone(&committed),
+            stop: Arc::clone(&stop),
             source: std::thread::current(),
             workers: vec![0; config.graph.workers],
             closed: BTreeMap::new(),
@@ -93,8 +99,14 @@ pub fn run(
         };
         std::thread::Builder::new().name("sink".to_owned()).spawn(move || sink.run(&outputs, announced))?
     };
-    let ahead = Ahead { in_flight: config.graph.in_flight, committed: &committed, sink: &sink };
-    let fed = feed(&mut source, &graph, &ahead, &announce, &progress, &stop);
+    let mut ahead = Ahead {
+        in_flight: config.graph.in_flight,
+        in_flight_bytes: config.graph.in_flight_bytes,
+        sent: VecDeque::new(),
+        committed: &committed,
+        sink: &sink,
+    };
+    let fed = feed(&mut source, &graph, &mut ahead, &announce, &progress, &stop);
     drop(announce);
     let ended = graph.finish();
     let written = sink.join().map_err(|_| anyhow!("the sink panicked"))?;
@@ -108,27 +120,12 @@ pub fn run(
     Ok(Summary { last_epoch })
 }
 
-fn source_config(config: &Config, once: bool) -> SourceConfig {
-    let clock = &config.clock;
-    SourceConfig {
-        dir: config.input.dir.clone(),
-        journal: config.journal.file(),
-        follow: config.input.follow && !once,
-        replay_epoch_ms: clock.replay_epoch_ms,
-        epoch_ms: clock.epoch_ms,
-        tick_ms: clock.tick_ms,
-        max_epoch_records: clock.max_epoch_records,
-        limits: Limits::default(),
-        min_event_time: clock.min_event_time,
-        max_event_time: clock.max_event_time,
-        max_future_skew_ms: clock.max_future_skew_ms,
-        max_now_step_ms: clock.max_now_step_ms,
-    }
-}
-
 /// How far the source may run ahead.
 struct Ahead<'a> {
     in_flight: usize,
+    in_flight_bytes: u64,
+    /// Epochs that were sent and not known to be committed, with the bytes of each.
+    sent: VecDeque<(u64, u64)>,
     committed: &'a AtomicU64,
     sink: &'a JoinHandle<anyhow::Result<Epoch>>,
 }
@@ -138,9 +135,20 @@ impl Ahead<'_> {
         epoch.0 <= self.committed.load(Relaxed)
     }
 
-    /// Whether `epoch` must wait. A sink that has ended, by an error or a panic, is waited for no longer.
-    fn too_far(&self, epoch: Epoch) -> bool {
-        epoch.0 > self.committed.load(Relaxed) + self.in_flight as u64 && !self.sink.is_finished()
+    /// Epochs and bytes on their way.
+    fn load(&mut self) -> (usize, u64) {
+        let committed = self.committed.load(Relaxed);
+        while self.sent.front().is_some_and(|(epoch, _)| *epoch <= committed) {
+            self.sent.pop_front();
+        }
+        (self.sent.len(), self.sent.iter().map(|(_, bytes)| bytes).sum())
+    }
+
+    /// Whether one more epoch of this size must wait. A sink that has ended, by an error or a panic, is waited for no longer.
+    fn too_far(&mut self, bytes: u64) -> bool {
+        let (epochs, held) = self.load();
+        let full = epochs >= self.in_flight || (epochs > 0 && held + bytes > self.in_flight_bytes);
+        full && !self.sink.is_finished()
     }
 }
 
@@ -148,16 +156,24 @@ impl Ahead<'_> {
 fn feed(
     source: &mut EpochSource,
     graph: &runtime::Job,
-    ahead: &Ahead<'_>,
+    ahead: &mut Ahead<'_>,
     announce: &Sender<Announced>,
     progress: &Progress,
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {
     // The last epoch of the past: until it is in the store, the job has not caught up.
     let mut past = Epoch(0);
+    let mut shown = Instant::now();
     while !stop.load(Relaxed) {
         let step = source.next().context("the input")?;
         show(source, progress, ahead.is_committed(past));
+        source.committed(Epoch(ahead.committed.load(Relaxed)));
+        if shown.elapsed() > METER_EVERY {
+            meters::Partitions { partitions: &source.status() }.emit();
+            let (epochs, bytes) = ahead.load();
+            meters::InFlight { epochs, bytes }.emit();
+            shown = Instant::now();
+        }
         let batch = match step {
             Step::Batch(batch) => batch,
             Step::Drained => break,
@@ -167,9 +183,10 @@ fn feed(
             }
         };
         let epoch = batch.binding.epoch;
-        while ahead.too_far(epoch) && !stop.load(Relaxed) {
+        while ahead.too_far(batch.bytes) && !stop.load(Relaxed) {
             std::thread::park_timeout(WAIT);
         }
+        ahead.sent.push_back((epoch.0, batch.bytes));
         progress.events.fetch_add(batch.records.len() as u64, Relaxed);
         progress.dead_letters.fetch_add(batch.dead_letters.len() as u64, Relaxed);
         progress.set_now(batch.binding.now);
@@ -214,9 +231,11 @@ fn show(source: &EpochSource, progress: &Progress, caught_up: bool) {
 /// Takes what the workers say and commits closed epochs in order.
 struct Sink {
     store: Arc<dyn FeedStore>,
-    dead_letters: DeadLetterFile,
+    dead_letters: DeadLetters,
     progress: Arc<Progress>,
     committed: Arc<AtomicU64>,
+    /// Told to end: what waits for brokers does so no longer.
+    stop: Arc<AtomicBool>,
     /// Waits for epochs to be committed.
     source: Thread,
     /// For each worker, the first epoch that is not closed there.
@@ -231,6 +250,7 @@ struct Sink {
 
 impl Sink {
     fn run(mut self, outputs: &Receiver<Output>, announced: Receiver<Announced>) -> anyhow::Result<Epoch> {
+        let mut going = true;
         for output in outputs {
             match output {
                 Output::Changes(_, epoch, changes) => {
@@ -240,7 +260,8 @@ impl Sink {
                     self.workers[worker] = epoch.0;
                     // Every epoch was announced before it was sent.
                     self.announced.extend(announced.try_iter().map(|a| (a.epoch.0, a)));
-                    self.commit_closed()?;
+                    // Once told to end in the middle, the rest is only taken off the workers' hands.
+                    going = going && self.commit_closed()?;
                 }
                 Output::Waiting(worker, held, gave_way) => {
                     self.waiting[worker] = held;
@@ -260,7 +281,8 @@ impl Sink {
         Ok(Epoch(self.committed.load(Relaxed)))
     }
 
-    fn commit_closed(&mut self) -> anyhow::Result<()> {
+    /// `false`: told to end while an epoch waited for brokers; neither it nor a later one is committed.
+    fn commit_closed(&mut self) -> anyhow::Result<bool> {
         let open = self.workers.iter().copied().min().unwrap_or(0);
         while let Some(entry) = self.announced.first_entry() {
             if *entry.key() >= open {
@@ -268,18 +290,23 @@ impl Sink {
             }
             let announced = entry.remove();
             let changes = self.closed.remove(&announced.epoch.0).unwrap_or_default();
-            self.commit(&announced, changes)?;
+            if !self.commit(&announced, changes)? {
+                return Ok(false);
+            }
         }
         if self.synced.elapsed() > SYNC_EVERY {
             self.store.sync().context("the store")?;
             self.synced = Instant::now();
         }
-        Ok(())
+        Ok(true)
     }
 
-    fn commit(&mut self, announced: &Announced, mut changes: Vec<Change>) -> anyhow::Result<()> {
+    fn commit(&mut self, announced: &Announced, mut changes: Vec<Change>) -> anyhow::Result<bool> {
         let epoch = announced.epoch;
-        self.dead_letters.append(epoch, &announced.dead_letters).context("the dead letters")?;
+        let letters = &announced.dead_letters;
+        if !self.dead_letters.write(epoch, letters, &self.stop).context("the dead letters")? {
+            return Ok(false);
+        }
         let lists =
             changes.iter().filter(|(key, value)| matches!(key, Key::Feed(_)) && value.is_some()).count()
                 as u64;
@@ -299,6 +326,6 @@ impl Sink {
                 meters::Freshness { ms: now.since(*time) }.emit();
             }
         }
-        Ok(())
+        Ok(true)
     }
 }

@@ -8,7 +8,9 @@
 pub mod commands;
 pub mod config;
 pub mod control;
+mod dead_letters;
 pub mod eval;
+mod input;
 mod interrupt;
 pub mod job;
 mod meters;

@@ -8,7 +8,7 @@ use freshet_operators::cut::StateSize;
 use freshet_operators::neighbours::IndexReport;
 use freshet_operators::yields::Yields;
 use freshet_schema::Epoch;
-use freshet_sources::epochs::Batch;
+use freshet_sources::epochs::{Batch, PartitionStatus};
 use metrics::{counter, gauge, histogram};
 
 /// Name and size of a piece of state on one worker.
@@ -40,6 +40,41 @@ impl<'a> Read<'a> {
         gauge!("freshet_now_seconds").set(binding.now.0 as f64 / 1e3);
         gauge!("freshet_watermark_lag_seconds").set(binding.now.since(binding.watermark) as f64 / 1e3);
         gauge!("freshet_input_bytes_in_last_epoch").set(self.0.bytes as f64);
+    }
+}
+
+/// How the input's partitions are doing.
+pub struct Partitions<'a> {
+    /// All of them.
+    pub partitions: &'a [PartitionStatus],
+}
+
+impl Partitions<'_> {
+    /// Shows it. Files have no lag: how much of them was read is in the progress.
+    pub fn emit(self) {
+        for partition in self.partitions {
+            let name = partition.name.to_string();
+            if let Some(lag) = partition.lag {
+                gauge!("freshet_input_lag_records", "partition" => name.clone()).set(lag as f64);
+            }
+            gauge!("freshet_input_holds_frontier", "partition" => name).set(f64::from(u8::from(partition.holds)));
+        }
+    }
+}
+
+/// What is on its way through the dataflow.
+pub struct InFlight {
+    /// Epochs.
+    pub epochs: usize,
+    /// Bytes of their records as they were read.
+    pub bytes: u64,
+}
+
+impl InFlight {
+    /// Shows it.
+    pub fn emit(self) {
+        gauge!("freshet_in_flight_epochs").set(self.epochs as f64);
+        gauge!("freshet_in_flight_bytes").set(self.bytes as f64);
     }
 }
 
