@@ -14,6 +14,7 @@ mod input;
 mod interrupt;
 pub mod job;
 mod meters;
+mod produce;
 pub mod progress;
 mod progress_display;
 pub mod service;

@@ -5,6 +5,7 @@ mod eval;
 mod generate;
 mod heads;
 mod import;
+mod produce;
 mod read;
 mod run;
 mod why;
@@ -49,6 +50,7 @@ enum Command {
     Check(check::Check),
     Import(import::Import),
     Generate(generate::Generate),
+    Produce(produce::Produce),
     Eval(eval::Eval),
     Feed(read::Feed),
     Why(why::Why),
@@ -68,6 +70,7 @@ impl Cli {
             Command::Check(command) => command.run(),
             Command::Import(command) => command.run(),
             Command::Generate(command) => command.run(),
+            Command::Produce(command) => command.run(),
             Command::Eval(command) => command.run(),
             Command::Feed(command) => command.run(),
             Command::Why(command) => command.run(),
