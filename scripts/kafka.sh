@@ -5,7 +5,8 @@
 #   kafka.sh run DIR PORT CPORT   format DIR where it is new, then become the broker; CPORT is its controller's port
 #   kafka.sh leash DIR PORT CPORT the same, but end it when standard input ends: it does not outlive who started it
 #
-# KAFKA_JARS names the jars' folder (target/kafka), KAFKA_HEAP the JVM's heap (256m). The broker's process id is in DIR/pid.
+# KAFKA_JARS names the jars' folder (target/kafka), KAFKA_HEAP the JVM's heap (256m). With KAFKA_EPHEMERAL a leashed broker
+# takes DIR with it. The broker's process id is in DIR/pid.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 jars=${KAFKA_JARS:-${CARGO_TARGET_DIR:-$root/target}/kafka}
@@ -79,9 +80,10 @@ leash)
     cat >/dev/null
     kill "$broker" 2>/dev/null || true
     wait "$broker" || true
+    [ -z "${KAFKA_EPHEMERAL:-}" ] || rm -rf "$2"
     ;;
 *)
-    sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

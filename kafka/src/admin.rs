@@ -42,12 +42,14 @@ pub fn create_topics<'a>(
     partitions: i32,
 ) -> Result<(), AdminError> {
     let request = |what: String| AdminError::Request { brokers: connection.brokers.clone(), what };
-    let admin: AdminClient<Ears> = connection.client(&[], Ears::new(&connection.brokers))?;
+    let admin: AdminClient<Ears> = connection.client(&[], Ears::new("topics", &connection.brokers))?;
     let topics: Vec<NewTopic<'_>> =
         topics.into_iter().map(|name| NewTopic::new(name, partitions, TopicReplication::Fixed(-1))).collect();
     let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(20)));
-    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|e| request(e.to_string()))?;
-    let made = runtime.block_on(admin.create_topics(&topics, &options)).map_err(|e| request(e.to_string()))?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().build().map_err(|e| request(e.to_string()))?;
+    let made =
+        runtime.block_on(admin.create_topics(&topics, &options)).map_err(|e| request(e.to_string()))?;
     for result in made {
         match result {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}

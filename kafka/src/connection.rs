@@ -96,9 +96,11 @@ impl Connection {
             config.set(key, value);
         }
         config.create_with_context(context).map_err(|error| match error {
-            KafkaError::ClientConfig(_, what, key, value) => {
-                ConnectError::Option { value: if is_secret(&key) { "...".to_owned() } else { value }, key, what }
-            }
+            KafkaError::ClientConfig(_, what, key, value) => ConnectError::Option {
+                value: if is_secret(&key) { "...".to_owned() } else { value },
+                key,
+                what,
+            },
             other => ConnectError::Create(other.to_string()),
         })
     }
@@ -121,7 +123,7 @@ mod tests {
             brokers: "127.0.0.1:1".to_owned(),
             options: [(key.to_owned(), value.to_owned())].into(),
         };
-        let made: Result<BaseConsumer<Ears>, _> = connection.client(&[], Ears::new("127.0.0.1:1"));
+        let made: Result<BaseConsumer<Ears>, _> = connection.client(&[], Ears::new("test", "127.0.0.1:1"));
         made.map(drop).map_err(|e| e.to_string())
     }
 

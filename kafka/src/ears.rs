@@ -14,6 +14,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 /// Listens to one client.
 #[derive(Debug)]
 pub struct Ears {
+    client: &'static str,
     brokers: String,
     state: Mutex<State>,
 }
@@ -27,10 +28,10 @@ struct State {
 }
 
 impl Ears {
-    /// For a client of these brokers.
+    /// For a client of these brokers; `client` is what it is for, in the log.
     #[must_use]
-    pub fn new(brokers: &str) -> Self {
-        Self { brokers: brokers.to_owned(), state: Mutex::default() }
+    pub fn new(client: &'static str, brokers: &str) -> Self {
+        Self { client, brokers: brokers.to_owned(), state: Mutex::default() }
     }
 
     /// No broker can be reached: said once.
@@ -39,6 +40,7 @@ impl Ears {
         if state.down_since.is_none() {
             state.down_since = Some(Instant::now());
             tracing::warn!(
+                client = self.client,
                 brokers = self.brokers,
                 reason,
                 "no broker answers; it is tried again with growing pauses, and nothing is lost meanwhile (kafka.brokers)"
@@ -50,7 +52,7 @@ impl Ears {
     pub fn reachable(&self) {
         if let Some(since) = self.state().down_since.take() {
             let seconds = since.elapsed().as_secs();
-            tracing::info!(brokers = self.brokers, seconds, "the brokers answer again");
+            tracing::info!(client = self.client, brokers = self.brokers, seconds, "the brokers answer again");
         }
     }
 
@@ -87,6 +89,16 @@ impl ClientContext for Ears {
         use RDKafkaErrorCode as Code;
         match error.rdkafka_error_code() {
             Some(Code::AllBrokersDown) => self.unreachable(reason),
+            // Of one partition: whoever reads it hears of it too, and knows what it means.
+            Some(
+                Code::PartitionEOF
+                | Code::AutoOffsetReset
+                | Code::OffsetOutOfRange
+                | Code::UnknownTopicOrPartition
+                | Code::UnknownTopicId
+                | Code::UnknownPartition
+                | Code::TopicAuthorizationFailed,
+            ) => {}
             // One broker of several, or an idle connection that was closed: the client opens it again.
             Some(Code::BrokerTransportFailure | Code::Resolve | Code::OperationTimedOut) => {
                 tracing::debug!(target: "librdkafka", brokers = self.brokers, reason);
@@ -100,14 +112,19 @@ impl ClientContext for Ears {
             ) => {
                 let mut state = self.state();
                 if state.denied.is_none() {
-                    tracing::warn!(brokers = self.brokers, reason, "the brokers do not let us in (kafka.options)");
+                    tracing::warn!(
+                        client = self.client,
+                        brokers = self.brokers,
+                        reason,
+                        "the brokers do not let us in (kafka.options)"
+                    );
                     state.denied = Some(reason.to_owned());
                 }
             }
             _ => {
                 let mut state = self.state();
                 if state.last.as_deref() != Some(reason) {
-                    tracing::warn!(brokers = self.brokers, %error, reason, "the Kafka client has a complaint");
+                    tracing::warn!(client = self.client, brokers = self.brokers, %error, reason, "the Kafka client has a complaint");
                     state.last = Some(reason.to_owned());
                 }
             }

@@ -60,10 +60,7 @@ impl std::fmt::Debug for Ticket {
 
 impl Ticket {
     /// For `records` records, at least one; `done` is called once, on the producer's thread, with the first failure.
-    pub fn new(
-        records: usize,
-        done: impl FnOnce(Result<(), DeliveryError>) + Send + 'static,
-    ) -> Arc<Self> {
+    pub fn new(records: usize, done: impl FnOnce(Result<(), DeliveryError>) + Send + 'static) -> Arc<Self> {
         debug_assert!(records > 0, "a ticket without records would never be answered");
         Arc::new(Self {
             left: AtomicUsize::new(records),
@@ -130,11 +127,16 @@ impl std::fmt::Debug for Publisher {
 }
 
 impl Publisher {
-    /// Makes a publisher; it connects in the background. A record is given up after `patience`; never where that is `None`.
+    /// Makes a publisher; it connects in the background. `client` is what it is for, in the log. A record is given up after
+    /// `patience`; never where that is `None`.
     ///
     /// # Errors
     /// [`ConnectError`].
-    pub fn new(connection: &Connection, patience: Option<Duration>) -> Result<Self, ConnectError> {
+    pub fn new(
+        client: &'static str,
+        connection: &Connection,
+        patience: Option<Duration>,
+    ) -> Result<Self, ConnectError> {
         let timeout = patience.map_or(0, |p| p.as_millis()).to_string();
         let own = [
             ("acks", "all"),
@@ -146,7 +148,7 @@ impl Publisher {
             ("statistics.interval.ms", "1000"),
             ("reconnect.backoff.max.ms", "2000"),
         ];
-        Ok(Self(connection.client(&own, Deliveries(Ears::new(&connection.brokers)))?))
+        Ok(Self(connection.client(&own, Deliveries(Ears::new(client, &connection.brokers)))?))
     }
 
     /// Sends a record. It is on its way when this returns, and the ticket hears of its end.

@@ -57,7 +57,8 @@ impl Partitions<'_> {
             if let Some(lag) = partition.lag {
                 gauge!("freshet_input_lag_records", "partition" => name.clone()).set(lag as f64);
             }
-            gauge!("freshet_input_holds_frontier", "partition" => name).set(f64::from(u8::from(partition.holds)));
+            gauge!("freshet_input_holds_frontier", "partition" => name)
+                .set(f64::from(u8::from(partition.holds)));
         }
     }
 }

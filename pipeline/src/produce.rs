@@ -76,7 +76,7 @@ pub fn produce(
         true => wall() - last_time(log, options)?,
         false => 0,
     };
-    let publisher = Publisher::new(&connection, Some(PATIENCE))?;
+    let publisher = Publisher::new("produce", &connection, Some(PATIENCE))?;
     let acknowledged = Acknowledged::default();
     let mut report = Report::default();
     let started = Instant::now();
@@ -108,7 +108,9 @@ pub fn produce(
                 // As it stands in the log, with the fields that we do not know.
                 let value = match (kafka.payload, by) {
                     (Payload::Json, 0) => item.raw,
-                    (payload, by) => payload.encode(&moved(event, by)).context("a record has no JSON form")?,
+                    (payload, by) => {
+                        payload.encode(&moved(event, by)).context("a record has no JSON form")?
+                    }
                 };
                 (key, value)
             }
@@ -309,7 +311,9 @@ mod tests {
             created_at: Millis(400),
             ..Upload::default()
         };
-        let Event::Upload(later) = moved(Event::Upload(upload.clone()), 50) else { panic!("still an upload") };
+        let Event::Upload(later) = moved(Event::Upload(upload.clone()), 50) else {
+            panic!("still an upload")
+        };
         assert_eq!((later.event_time, later.created_at), (Millis(1_050), Millis(450)));
         let Event::Upload(earlier) = moved(Event::Upload(upload), -500) else { panic!("still an upload") };
         assert_eq!((earlier.event_time, earlier.created_at), (Millis(500), Millis(0)));

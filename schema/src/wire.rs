@@ -246,9 +246,7 @@ fn delete(m: proto::Delete) -> Result<Delete, WireError> {
                 user_id: UserId(need(t.user_id, "target.interaction.user_id")?),
                 target_event_id: EventId(need(t.target_event_id, "target.interaction.target_event_id")?),
             },
-            Wire::Video(t) => {
-                Target::Video { video_id: VideoId(need(t.video_id, "target.video.video_id")?) }
-            }
+            Wire::Video(t) => Target::Video { video_id: VideoId(need(t.video_id, "target.video.video_id")?) },
             Wire::User(t) => Target::User { user_id: UserId(need(t.user_id, "target.user.user_id")?) },
         },
     })

@@ -46,10 +46,14 @@ pub struct Service {
 impl Service {
     /// Starts it and waits until it is ready.
     pub fn start(dir: &Path) -> Self {
-        let args = ["run", "--input", "log", "--store", "store", "--listen", "127.0.0.1:0", "--quiet"];
+        Self::launch(dir, &["--input", "log"], Stdio::inherit())
+    }
+
+    /// Starts it with an input of its own and waits until it is ready.
+    pub fn launch(dir: &Path, input: &[&str], stderr: Stdio) -> Self {
+        let args = [&["run", "--store", "store", "--listen", "127.0.0.1:0", "--quiet"], input].concat();
         let mut command = freshet(dir, &args);
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("the binary runs");
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("the binary runs");
         let out = child.stdout.take().expect("piped");
         let process = Guard(child);
         let mut lines = BufReader::new(out).lines();
@@ -69,6 +73,13 @@ impl Service {
         self.process.signal("TERM");
         assert_eq!(self.process.wait().code(), Some(0), "a clean end");
         assert!(!self.dir.join("store/control.sock").exists(), "the control socket is taken away");
+    }
+
+    /// Ends it as a power cut does.
+    #[track_caller]
+    pub fn kill(mut self) {
+        self.process.signal("KILL");
+        assert_eq!(self.process.wait().code(), None, "it ended before it was killed");
     }
 
     /// The names of its threads, as Linux shows them.
@@ -101,14 +112,19 @@ impl Service {
     /// Posts an event, which must be taken.
     #[track_caller]
     pub fn post(&self, event: &Json) {
+        let (status, answer) = self.try_post(event);
+        assert_eq!(status, 202, "{event}: {answer}");
+        assert_eq!(answer["accepted"], 1);
+    }
+
+    /// Posts an event: status and body.
+    pub fn try_post(&self, event: &Json) -> (u16, Json) {
         let body = event.to_string();
-        let (status, answer) = self.ask(&format!(
+        self.ask(&format!(
             "POST /v1/events HTTP/1.1\r\nhost: e2e\r\nconnection: close\r\ncontent-type: application/json\r\n\
              content-length: {}\r\n\r\n{body}",
             body.len()
-        ));
-        assert_eq!(status, 202, "{event}: {answer}");
-        assert_eq!(answer["accepted"], 1);
+        ))
     }
 
     /// Posts an event and waits until the user's list is one of a later epoch.

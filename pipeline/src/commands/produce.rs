@@ -89,10 +89,16 @@ impl Produce {
             if streams.is_empty() { "none".to_owned() } else { streams.join(", ") }
         );
         if report.as_they_are > 0 {
-            text.push_str(&format!("\n{} of them are no events and were sent as they are", count(report.as_they_are)));
+            text.push_str(&format!(
+                "\n{} of them are no events and were sent as they are",
+                count(report.as_they_are)
+            ));
         }
         if report.without_topic > 0 {
-            text.push_str(&format!("\n{} were left out: their streams have no topic", count(report.without_topic)));
+            text.push_str(&format!(
+                "\n{} were left out: their streams have no topic",
+                count(report.without_topic)
+            ));
         }
         Ok(writeln!(stdout(), "{text}")?)
     }

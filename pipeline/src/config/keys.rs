@@ -423,7 +423,8 @@ impl Field<'_> {
             }
             Self::Topic(_) => "a topic's name in quotes, or \"\" for none".to_owned(),
             Self::Options(_) => {
-                "a table such as { \"security.protocol\" = \"SASL_SSL\" }; the names are librdkafka's".to_owned()
+                "a table such as { \"security.protocol\" = \"SASL_SSL\" }; the names are librdkafka's"
+                    .to_owned()
             }
         }
     }

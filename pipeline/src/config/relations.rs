@@ -2,10 +2,10 @@
 
 use freshet_schema::EventKind;
 
-use super::{Config, InputSource};
 use super::document::Document;
 use super::mistake::Mistake;
 use super::units::{format_duration, format_time};
+use super::{Config, InputSource};
 
 /// Reads the token's environment variable and checks the values against each other.
 pub fn check(
@@ -163,7 +163,9 @@ fn kafka(
     }
     if let Some(brokers) = &kafka.brokers {
         let address = |one: &str| {
-            one.trim().rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+            one.trim()
+                .rsplit_once(':')
+                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
         };
         if !brokers.split(',').all(address) {
             wrong(

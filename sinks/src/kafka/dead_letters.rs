@@ -45,7 +45,7 @@ impl DeadLetterTopic {
     /// # Errors
     /// [`ConnectError`].
     pub fn open(connection: &Connection, topic: &str) -> Result<Self, ConnectError> {
-        Ok(Self { publisher: Publisher::new(connection, None)?, topic: topic.to_owned() })
+        Ok(Self { publisher: Publisher::new("dead letters", connection, None)?, topic: topic.to_owned() })
     }
 
     /// Writes an epoch's dead letters and waits until all in-sync replicas have them, however long the brokers are away.
@@ -67,7 +67,8 @@ impl DeadLetterTopic {
         for letter in letters {
             let record = Record::of(epoch, letter);
             loop {
-                match self.publisher.send(&self.topic, &record.id, &record.value, &record.headers(), &ticket) {
+                match self.publisher.send(&self.topic, &record.id, &record.value, &record.headers(), &ticket)
+                {
                     Ok(()) => break,
                     Err(SendError::Full) if stop.load(Ordering::Relaxed) => return Ok(false),
                     Err(SendError::Full) => std::thread::sleep(LOOK),
@@ -114,7 +115,8 @@ impl Record {
             ("freshet-epoch", epoch.to_string()),
             ("freshet-bytes", raw.len().to_string()),
         ];
-        if let Some((topic, partition)) = letter.file.strip_prefix("kafka:").and_then(|n| n.rsplit_once('/')) {
+        if let Some((topic, partition)) = letter.file.strip_prefix("kafka:").and_then(|n| n.rsplit_once('/'))
+        {
             fields.push(("freshet-topic", topic.to_owned()));
             fields.push(("freshet-partition", partition.to_owned()));
         }
@@ -152,7 +154,10 @@ mod tests {
     #[test]
     fn the_value_is_the_records_own_bytes_and_the_headers_say_where_it_was() {
         let record = Record::of(Epoch(5), &letter("kafka:freshet.users/3", b"\xff\x00{"));
-        assert_eq!((record.id.as_str(), record.value.as_slice()), ("kafka:freshet.users/3@17", &b"\xff\x00{"[..]));
+        assert_eq!(
+            (record.id.as_str(), record.value.as_slice()),
+            ("kafka:freshet.users/3@17", &b"\xff\x00{"[..])
+        );
         let headers = record.headers();
         for expected in [
             ("freshet-topic", "freshet.users"),

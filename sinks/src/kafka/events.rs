@@ -3,7 +3,9 @@
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use freshet_kafka::{ConnectError, Connection, DeliveryError, Payload, Publisher, SendError, Ticket, Topics, key};
+use freshet_kafka::{
+    ConnectError, Connection, DeliveryError, Payload, Publisher, SendError, Ticket, Topics, key,
+};
 use freshet_schema::Event;
 
 use crate::event_log::{EventLogError, EventSink, Receipt};
@@ -30,7 +32,7 @@ impl KafkaEventLog {
         payload: Payload,
         patience: Duration,
     ) -> Result<Self, ConnectError> {
-        let publisher = RwLock::new(Some(Publisher::new(connection, Some(patience))?));
+        let publisher = RwLock::new(Some(Publisher::new("posted events", connection, Some(patience))?));
         Ok(Self { publisher, topics, payload, patience })
     }
 
@@ -97,7 +99,10 @@ impl EventSink for KafkaEventLog {
         if let Some(publisher) = publisher
             && !publisher.flush(self.patience)
         {
-            tracing::warn!(records = publisher.in_flight(), "the brokers did not acknowledge the last records");
+            tracing::warn!(
+                records = publisher.in_flight(),
+                "the brokers did not acknowledge the last records"
+            );
         }
     }
 }

@@ -12,8 +12,8 @@ use super::clock::{shift_between, shifted};
 use super::cut::{LiveNow, next_bucket, upper_boundary};
 use super::lane::{Content, Head, Lane};
 use super::{
-    Batch, Binding, Clock, ClockShift, LiveClock, PartitionStatus, Phase, Progress, SourceConfig, SourceError, Step,
-    SystemClock,
+    Batch, Binding, Clock, ClockShift, LiveClock, PartitionStatus, Phase, Progress, SourceConfig,
+    SourceError, Step, SystemClock,
 };
 use crate::journal::{Bound, Entry, Journal, Moved, Parameters};
 use crate::kafka::{Cluster, KafkaError, KafkaPartition, PREFIX};
@@ -222,7 +222,9 @@ impl EpochSource {
         self.told_at = now;
         let offsets: Vec<(&KafkaPartition, u64)> = std::mem::take(&mut self.confirmed)
             .into_iter()
-            .filter_map(|(number, next)| Some((self.lanes.get(number as usize)?.kafka_reader()?.partition(), next)))
+            .filter_map(|(number, next)| {
+                Some((self.lanes.get(number as usize)?.kafka_reader()?.partition(), next))
+            })
             .collect();
         cluster.commit(&offsets);
     }
@@ -282,12 +284,7 @@ impl EpochSource {
             (read.saturating_add(own.0), total.saturating_add(own.1))
         };
         let (bytes_read, bytes_total) = self.lanes.iter().fold((0, 0), add);
-        Progress {
-            bytes_read,
-            bytes_total,
-            records: self.records,
-            phase: self.phase,
-        }
+        Progress { bytes_read, bytes_total, records: self.records, phase: self.phase }
     }
 
     /// How the pipeline's clock relates to the wall clock.
@@ -417,8 +414,9 @@ impl EpochSource {
             self.open = Some(open);
             return Ok(Err(Group::Waits));
         }
-        let moved: Vec<usize> =
-            (0..self.lanes.len()).filter(|number| self.lanes[*number].offset() != open.before[*number]).collect();
+        let moved: Vec<usize> = (0..self.lanes.len())
+            .filter(|number| self.lanes[*number].offset() != open.before[*number])
+            .collect();
         let content = open.into_content();
         let reading = self.lanes.iter().filter(|lane| lane.waits());
         let watermark = reading.filter_map(|lane| lane.greatest).min();
@@ -652,14 +650,18 @@ fn kafka_lanes(
         let (limits, skew) = (config.limits.clone(), config.max_future_skew_ms);
         Lane::kafka(cluster, partition.clone(), number, limits, skew, None)
     };
-    let mut lanes = Vec::new();
+    // What is there at all comes first: a topic with fewer partitions than before says more than one with fewer records.
+    let mut known = Vec::new();
     for name in &past.partitions {
         if !name.starts_with(PREFIX) {
             let (journal, then) = (config.journal.clone(), name.clone());
             return Err(SourceError::OtherInput { journal, then, now: "kafka" });
         }
         let partition = cluster.partitions().iter().find(|p| p.name == *name);
-        let partition = partition.ok_or_else(|| KafkaError::NoPartition { name: name.clone() })?;
+        known.push(partition.ok_or_else(|| KafkaError::NoPartition { name: name.clone() })?);
+    }
+    let mut lanes = Vec::new();
+    for partition in known {
         let lane = open(partition, lanes.len())?;
         if let (Some(reader), Some((first, last))) = (lane.kafka_reader(), consumed.get(&lane.number())) {
             reader.check(*first, *last)?;

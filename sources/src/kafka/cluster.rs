@@ -72,7 +72,7 @@ impl Cluster {
             ("reconnect.backoff.max.ms", "2000"),
         ];
         let consumer: BaseConsumer<Ears> =
-            config.connection.client(&own, Ears::new(&config.connection.brokers))?;
+            config.connection.client(&own, Ears::new("input", &config.connection.brokers))?;
         let consumer = Arc::new(consumer);
         let mut pause = FIRST_PAUSE;
         let partitions = loop {
@@ -105,7 +105,10 @@ impl Cluster {
                         }
                     }
                 })
-                .map_err(|e| KafkaError::Read { name: "the thread \"kafka\"".to_owned(), what: e.to_string() })?
+                .map_err(|e| KafkaError::Read {
+                    name: "the thread \"kafka\"".to_owned(),
+                    what: e.to_string(),
+                })?
         };
         Ok(Self { config: config.clone(), consumer, partitions, ended, server: Some(server) })
     }
@@ -126,7 +129,10 @@ impl Cluster {
     /// The queue of one partition. To be asked for before [`Cluster::assign`].
     pub(super) fn queue(&self, partition: &KafkaPartition) -> Result<PartitionQueue<Ears>, KafkaError> {
         self.consumer.split_partition_queue(&partition.topic, partition.partition).ok_or_else(|| {
-            KafkaError::Read { name: partition.name.clone(), what: "the client has no queue for it".to_owned() }
+            KafkaError::Read {
+                name: partition.name.clone(),
+                what: "the client has no queue for it".to_owned(),
+            }
         })
     }
 

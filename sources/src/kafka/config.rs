@@ -39,7 +39,8 @@ impl KafkaConfig {
 
 impl PartialEq for KafkaConfig {
     fn eq(&self, other: &Self) -> bool {
-        let of = |c: &Self| (c.connection.clone(), c.topics.clone(), c.payload, c.group.clone(), c.fetch_ahead);
+        let of =
+            |c: &Self| (c.connection.clone(), c.topics.clone(), c.payload, c.group.clone(), c.fetch_ahead);
         of(self) == of(other)
     }
 }

@@ -12,7 +12,9 @@ pub enum KafkaError {
     #[error("stopped while waiting for the brokers at {0}")]
     Stopped(String),
     /// The brokers do not let us in.
-    #[error("{brokers}: the brokers do not let us in: {what}; check security.protocol and sasl.* in kafka.options")]
+    #[error(
+        "{brokers}: the brokers do not let us in: {what}; check security.protocol and sasl.* in kafka.options"
+    )]
     Denied {
         /// Which brokers.
         brokers: String,

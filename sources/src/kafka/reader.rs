@@ -184,7 +184,9 @@ impl KafkaReader {
                 wanted,
                 begins: u64::try_from(low).unwrap_or(wanted),
             },
-            Ok((_, high)) => self.recreated(format!("it ends at offset {high}, and it was read up to {wanted}")),
+            Ok((_, high)) => {
+                self.recreated(format!("it ends at offset {high}, and it was read up to {wanted}"))
+            }
             Err(_) => self.recreated(format!("there is no offset {wanted} any more")),
         }
     }
@@ -194,7 +196,9 @@ impl KafkaReader {
         let low = self.partition.low;
         self.recreated(match low {
             0 => format!("before offset {offset}, {what}"),
-            low => format!("before offset {offset}, {what} (retention has moved its beginning to offset {low})"),
+            low => {
+                format!("before offset {offset}, {what} (retention has moved its beginning to offset {low})")
+            }
         })
     }
 
@@ -211,9 +215,13 @@ impl KafkaReader {
         }
         match error.rdkafka_error_code()? {
             Code::AutoOffsetReset | Code::OffsetOutOfRange => Some(self.out_of_range()),
-            Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId => {
-                Some(KafkaError::Recreated { name, what: "the topic was deleted while it was read".to_owned() })
-            }
+            Code::UnknownTopicOrPartition
+            | Code::UnknownTopic
+            | Code::UnknownPartition
+            | Code::UnknownTopicId => Some(KafkaError::Recreated {
+                name,
+                what: "the topic was deleted while it was read".to_owned(),
+            }),
             Code::TopicAuthorizationFailed => Some(KafkaError::Refused {
                 key: kind.folder(),
                 topic: self.partition.topic.clone(),
@@ -238,7 +246,10 @@ fn holds(partition: &KafkaPartition, consumed: u64) -> Result<(), KafkaError> {
 
 enum Read {
     /// A record from before the place where reading goes on.
-    Before { offset: u64, hash: u32 },
+    Before {
+        offset: u64,
+        hash: u32,
+    },
     Item(Item),
 }
 

@@ -183,7 +183,9 @@ impl PartitionReader {
         let origin = Origin { partition: self.judge.number, offset };
         let (decoded, raw) = match read {
             Content::Record(raw) => (self.judge.decide(offset, &raw, decode_json), raw),
-            Content::TooLong { prefix, length } => (Err(self.judge.too_long(offset, length, &prefix)), prefix),
+            Content::TooLong { prefix, length } => {
+                (Err(self.judge.too_long(offset, length, &prefix)), prefix)
+            }
             Content::Broken { message, raw } => {
                 let detail = format!("{} records were read, then: {message}", self.records.saturating_sub(1));
                 (Err(self.judge.refuse(offset, Stage::Decode, Reason::BrokenFile, detail, &raw)), raw)
