@@ -29,6 +29,12 @@ pub trait Stage: 'static {
     type Out: Outputs;
     /// Applies all of `batch`, which is everything that this worker gets for `epoch`.
     fn step(&mut self, epoch: u64, batch: Vec<Self::In>, out: &mut Self::Out);
+    /// Says a piece of what [`Stage::step`] left unsaid of its epoch; whether there is more. Asked until there is not, before the
+    /// next epoch. Between two pieces whoever listens takes the first one in: an epoch that says much is never in memory
+    /// as a whole.
+    fn more(&mut self, _out: &mut Self::Out) -> bool {
+        false
+    }
     /// Entries and bytes held. Asked for after each epoch, so it must not walk the state.
     fn size(&self) -> StateSize;
 }
@@ -126,11 +132,14 @@ pub fn per_epoch<'s, S: Stage>(
     let size = Rc::new(Cell::new(StateSize::default()));
     let shown = Rc::clone(&size);
     cuts.register(name, move || shown.get());
-    let mut builder = OperatorBuilder::new(name.to_owned(), input.scope());
+    let scope = input.scope();
+    let mut builder = OperatorBuilder::new(name.to_owned(), scope);
     let mut input = builder.new_input(input, Pipeline);
     let (mut ports, streams) = S::Out::attach(&mut builder);
+    let again = scope.activator_for(builder.operator_info().address);
     builder.build(move |_initial| {
         let mut waiting: BTreeMap<u64, Gathered<S::In>> = BTreeMap::new();
+        let mut unsaid: Option<Vec<Capability<u64>>> = None;
         let mut out = S::Out::default();
         move |frontiers| {
             input.for_each_time(|time, data| {
@@ -148,15 +157,63 @@ pub fn per_epoch<'s, S: Stage>(
                     }
                 }
             });
-            while let Some(entry) = waiting.first_entry() {
-                if frontiers[0].less_equal(entry.key()) {
+            loop {
+                let capabilities = match unsaid.take() {
+                    Some(capabilities) => capabilities,
+                    None => {
+                        let Some(entry) = waiting.first_entry() else { break };
+                        if frontiers[0].less_equal(entry.key()) {
+                            break;
+                        }
+                        let (epoch, (capabilities, batch)) = entry.remove_entry();
+                        stage.step(epoch, batch, &mut out);
+                        size.set(stage.size());
+                        capabilities
+                    }
+                };
+                let more = stage.more(&mut out);
+                out.send(&mut ports, &capabilities);
+                if more {
+                    unsaid = Some(capabilities);
+                    again.activate();
                     break;
                 }
-                let (epoch, (capabilities, batch)) = entry.remove_entry();
-                stage.step(epoch, batch, &mut out);
-                size.set(stage.size());
-                out.send(&mut ports, &capabilities);
             }
+        }
+    });
+    streams
+}
+
+/// A stage that keeps nothing between epochs and answers as soon as it has all it needs: what it gets and says need not be
+/// in memory for an epoch as a whole.
+pub trait Arrivals: 'static {
+    /// What comes in.
+    type In: Clone + 'static;
+    /// What goes out, at the same epoch.
+    type Out: Outputs;
+    /// Takes one message of `epoch`.
+    fn take(&mut self, epoch: u64, message: Self::In, out: &mut Self::Out);
+}
+
+/// Hands each message to `stage` when it arrives.
+pub fn on_arrival<'s, S: Arrivals>(
+    input: StreamVec<'s, u64, S::In>,
+    name: &'static str,
+    mut stage: S,
+) -> <S::Out as Outputs>::Streams<'s> {
+    let mut builder = OperatorBuilder::new(name.to_owned(), input.scope());
+    let mut input = builder.new_input(input, Pipeline);
+    let (mut ports, streams) = S::Out::attach(&mut builder);
+    builder.build(move |_initial| {
+        let mut out = S::Out::default();
+        move |_frontiers| {
+            input.for_each_time(|time, data| {
+                for message in data.flat_map(|container| container.drain(..)) {
+                    stage.take(*time.time(), message, &mut out);
+                }
+                let capabilities: Vec<_> = (0..S::Out::KINDS).map(|kind| time.retain(kind)).collect();
+                out.send(&mut ports, &capabilities);
+            });
         }
     });
     streams

@@ -20,9 +20,9 @@ use crate::coengage::Pair;
 use crate::content::Facet;
 use crate::cut::Cuts;
 use crate::enrich::{Enrich, VideoIn};
-use crate::epoch::per_epoch;
+use crate::epoch::{on_arrival, per_epoch};
 use crate::groups::{GroupIn, Groups};
-use crate::lists::{Answer, ListIn, Lists};
+use crate::lists::{Answer, Lists};
 use crate::neighbours::{IndexReport, NeighbourIn, Neighbours};
 use crate::params::Params;
 use crate::pools::{Change, PoolIn, Pools};
@@ -272,7 +272,7 @@ pub fn build<'s>(
                     ],
                 )
                 .broadcast(),
-                published.clone().map(ShelfIn::Published),
+                published.map(ShelfIn::Published),
                 clock.clone().map(ShelfIn::Clock),
             ],
         ),
@@ -306,12 +306,7 @@ pub fn build<'s>(
         Subject::User(user) => route(*user),
         Subject::Group(group) => hash::text(group),
     });
-    let lists = per_epoch(
-        merge(scope, [replies.map(ListIn::Reply), published.map(ListIn::Published)]),
-        "lists",
-        cuts,
-        Lists::new(params.clone()),
-    );
+    let lists = on_arrival(replies, "lists", Lists::new(params.clone(), scope.peers()));
     let listed = lists.users.map(|(user, videos)| UserIn::Listed(user, videos));
     let described = lists.described.map(UserIn::Described);
     merge(scope, [listed, described]).connect_loop(listed_loop);

@@ -156,14 +156,30 @@ fn mean_similarity(rows: &[&Row]) -> f64 {
     if pairs == 0 { 0.0 } else { sum / f64::from(pairs) }
 }
 
-/// Similarity of a query and a video in millionths: (1 + cosine) / 2, and a half where they cannot be compared.
-#[must_use]
-pub fn similarity(query: Option<&Query>, query_norm: f64, content: &Content, content_norm: f64) -> u32 {
-    let cosine = match query {
-        Some(query) if query.space == content.space && query_norm * content_norm > 0.0 => {
-            f64::from(query.vector.dot(&content.vector, LONG_DIMS)) / (query_norm * content_norm)
-        }
-        _ => 0.0,
-    };
-    ((1.0 + cosine) * 500_000.0).round() as u32
+/// What videos are compared with, over the first `dims` dimensions.
+pub struct Likeness<'a> {
+    query: Option<&'a Query>,
+    norm: f64,
+    dims: usize,
+}
+
+impl<'a> Likeness<'a> {
+    /// To a query over the first `dims` dimensions.
+    #[must_use]
+    pub fn new(query: Option<&'a Query>, dims: usize) -> Self {
+        Self { query, norm: query.map_or(0.0, |query| query.vector.norm(dims)), dims }
+    }
+
+    /// Similarity of a video in millionths: (1 + cosine) / 2, and a half where they cannot be compared. `norm` is that of the
+    /// video's vector over the same dimensions.
+    #[must_use]
+    pub fn of(&self, content: &Content, norm: f64) -> u32 {
+        let cosine = match self.query {
+            Some(query) if query.space == content.space && self.norm * norm > 0.0 => {
+                f64::from(query.vector.dot(&content.vector, self.dims)) / (self.norm * norm)
+            }
+            _ => 0.0,
+        };
+        ((1.0 + cosine) * 500_000.0).round() as u32
+    }
 }

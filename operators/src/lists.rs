@@ -1,26 +1,24 @@
 //! Requests and answers meet, and a list becomes records of the store.
 //!
-//! Comes in, at the subject's worker: every worker's answer of the epoch. Goes out: the feed record, the dropped
-//! candidates' record, and (for the next epoch) which videos the list holds. A list that was only asked for goes out as an
-//! answer and nowhere else. Nothing is kept between epochs.
+//! Comes in, at the subject's worker: every worker's answer. Goes out, as soon as the last one is there: the feed record, the
+//! dropped candidates' record, and (for the next epoch) which videos the list holds. A list that was only asked for goes
+//! out as an answer and nowhere else. Nothing is kept between epochs.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use freshet_schema::UserId;
 use freshet_schema::feed::{Dropped, DroppedRecord, FeedItem, FeedRecord, ScoreParts, SlotPolicy};
 use freshet_schema::store::{Key, Value};
-use serde::{Deserialize, Serialize};
 
 use crate::account;
-use crate::cut::StateSize;
-use crate::epoch::{Stage, outputs};
+use crate::epoch::{Arrivals, outputs};
 use crate::examples::Described;
 use crate::params::Params;
 use crate::pools::Change;
 use crate::probe::{self, Probed};
-use crate::publish::Published;
 use crate::rank::{self, List, Placed, Scales, Scored};
 use crate::request::{Candidate, Parts, Purpose, Reply, Request, Subject};
 use crate::rerank::Policy;
@@ -47,7 +45,7 @@ outputs! {
         answers: Answer,
         /// What is expected of videos that somebody asked about.
         probed: Probed,
-        /// What the sources brought in the epoch.
+        /// What the sources brought for a list.
         yields: Yields,
         /// What the heads see of a row.
         described: Described,
@@ -68,102 +66,97 @@ pub struct Answer {
     pub new_user: bool,
 }
 
-/// What the lists hear.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum ListIn {
-    /// A worker's answer.
-    Reply(Reply),
-    /// A publication.
-    Published(Arc<Published>),
-}
-
 /// See the module.
 pub struct Lists {
     params: Params,
-    heads: Arc<Heads>,
+    /// Number of workers, each of which answers each request.
+    peers: usize,
+    /// Answers to requests that not all workers have answered yet. A dirty user may be asked about in the same epoch.
+    waiting: BTreeMap<(u64, Subject, Purpose), Vec<Reply>>,
 }
 
 impl Lists {
-    /// A stage without state.
+    /// Lists from the answers of `peers` workers.
     #[must_use]
-    pub fn new(params: Params) -> Self {
-        Self { params, heads: Arc::default() }
+    pub fn new(params: Params, peers: usize) -> Self {
+        Self { params, peers, waiting: BTreeMap::new() }
     }
 }
 
-impl Stage for Lists {
-    type In = ListIn;
+impl Arrivals for Lists {
+    type In = Reply;
     type Out = ListsOut;
 
-    fn step(&mut self, epoch: u64, batch: Vec<ListIn>, out: &mut ListsOut) {
-        // A dirty user may be asked about in the same epoch.
-        let mut subjects: BTreeMap<(Subject, Purpose), Vec<Reply>> = BTreeMap::new();
-        for message in batch {
-            match message {
-                ListIn::Reply(reply) => {
-                    let request = &reply.request;
-                    subjects.entry((request.subject.clone(), request.purpose)).or_default().push(reply);
+    fn take(&mut self, epoch: u64, reply: Reply, out: &mut ListsOut) {
+        let request = Arc::clone(&reply.request);
+        let replies = if self.peers == 1 {
+            vec![reply]
+        } else {
+            let mut replies = match self.waiting.entry((epoch, request.subject.clone(), request.purpose)) {
+                Entry::Occupied(waiting) if waiting.get().len() + 1 == self.peers => waiting.remove(),
+                waiting => {
+                    waiting.or_default().push(reply);
+                    return;
                 }
-                ListIn::Published(version) => self.heads = Arc::clone(&version.heads),
-            }
-        }
-        let mut yields = Yields::default();
-        for ((subject, purpose), replies) in subjects {
-            let Some(request) = replies.first().map(|r| Arc::clone(&r.request)) else { continue };
-            let scales = Scales::new(&self.heads, &self.params, &request, &replies);
-            match (&subject, purpose) {
-                (Subject::User(user), Purpose::Ask { offered }) => {
-                    let scored = rank::score(&scales, replies);
-                    let answer = answer(*user, scored, &request, &scales);
-                    if offered {
-                        out.users.push((*user, answer.listed.as_slice().into()));
-                    }
-                    out.answers.push(answer);
-                    continue;
-                }
-                (Subject::User(user), Purpose::Learn(event, stands_for)) => {
-                    let features =
-                        described(&scales, &request, &replies).into_iter().map(|(_, x)| x).collect();
-                    out.described.push(Described { user: *user, event, stands_for, features });
-                    continue;
-                }
-                (Subject::User(user), Purpose::Probe) => {
-                    let predicted = |(video, x)| (video, predicted(&self.heads, &x));
-                    let videos = described(&scales, &request, &replies).into_iter().map(predicted);
-                    out.probed.push(Probed { user: *user, videos: videos.collect() });
-                    continue;
-                }
-                (Subject::User(_), Purpose::List) | (Subject::Group(_), _) => {}
-            }
+            };
+            replies.push(reply);
+            replies
+        };
+        answered(epoch, &request, replies, &self.params, out);
+    }
+}
+
+/// All workers have answered.
+fn answered(epoch: u64, request: &Request, replies: Vec<Reply>, params: &Params, out: &mut ListsOut) {
+    let Some(heads) = replies.first().map(|reply| Arc::clone(&reply.heads)) else { return };
+    let scales = Scales::new(&heads, params, request, &replies);
+    match (&request.subject, request.purpose) {
+        (Subject::User(user), Purpose::Ask { offered }) => {
             let scored = rank::score(&scales, replies);
-            yields.candidates(&request, scored.pool());
-            let list = rank::place(scored, &scales);
-            yields.places(&request, &list.items);
-            let record = Value::Feed(feed(epoch, &request, &list, &self.heads)).encode();
-            let videos = list.items.iter().map(|p| p.chosen.candidate.video()).collect();
-            match subject {
-                Subject::Group(group) => {
-                    out.changes.push((Key::NewUser(group.as_str().to_owned()), Some(record)));
-                    out.groups.push((group, videos));
-                }
-                Subject::User(user) => {
-                    let dropped = (!list.dropped.is_empty())
-                        .then(|| Value::Dropped(dropped(epoch, user, &list)).encode());
-                    out.changes.push((Key::Feed(UserId(user)), Some(record)));
-                    out.changes.push((Key::Dropped(UserId(user)), dropped));
-                    let count = self.params.feed.explained;
-                    out.changes.push(account::record(user, epoch, &self.heads, &list, count));
-                    out.users.push((user, videos));
-                }
+            let answer = answer(*user, scored, request, &scales);
+            if offered {
+                out.users.push((*user, answer.listed.as_slice().into()));
             }
+            out.answers.push(answer);
         }
-        if !yields.sources.is_empty() {
+        (Subject::User(user), Purpose::Learn(event, stands_for)) => {
+            let features = described(&scales, request, &replies).into_iter().map(|(_, x)| x).collect();
+            out.described.push(Described { user: *user, event, stands_for, features });
+        }
+        (Subject::User(user), Purpose::Probe) => {
+            let predicted = |(video, x)| (video, predicted(&heads, &x));
+            let videos = described(&scales, request, &replies).into_iter().map(predicted);
+            out.probed.push(Probed { user: *user, videos: videos.collect() });
+        }
+        (Subject::User(_), Purpose::List) | (Subject::Group(_), _) => {
+            let scored = rank::score(&scales, replies);
+            let mut yields = Yields::default();
+            yields.candidates(request, scored.pool());
+            let list = rank::place(scored, &scales);
+            yields.places(request, &list.items);
             out.yields.push(yields);
+            write(epoch, request, &list, &scales, out);
         }
     }
+}
 
-    fn size(&self) -> StateSize {
-        StateSize::default()
+/// Encodes the records of a list.
+fn write(epoch: u64, request: &Request, list: &List, scales: &Scales, out: &mut ListsOut) {
+    let record = Value::Feed(feed(epoch, request, list, scales.heads)).encode();
+    let videos = list.items.iter().map(|p| p.chosen.candidate.video()).collect();
+    match &request.subject {
+        Subject::Group(group) => {
+            out.changes.push((Key::NewUser(group.as_str().to_owned()), Some(record)));
+            out.groups.push((Arc::clone(group), videos));
+        }
+        Subject::User(user) => {
+            let dropped =
+                (!list.dropped.is_empty()).then(|| Value::Dropped(dropped(epoch, *user, list)).encode());
+            out.changes.push((Key::Feed(UserId(*user)), Some(record)));
+            out.changes.push((Key::Dropped(UserId(*user)), dropped));
+            out.changes.push(account::record(*user, epoch, scales.heads, list, scales.params.feed.explained));
+            out.users.push((*user, videos));
+        }
     }
 }
 

@@ -5,9 +5,11 @@
 
 use std::cmp::Reverse;
 
+use freshet_learning::LONG_DIMS;
 use freshet_schema::feed::{Source, Stage as Dropped};
 use freshet_schema::hash;
 
+use crate::interest::Likeness;
 use crate::params::Params;
 use crate::popularity::{STEP, add_term, decayed, log_sum};
 use crate::request::{ABSENT, Candidate, MAX_ASKS, Reply, Request, SourceId, Subject};
@@ -97,8 +99,10 @@ fn ordered(value: f32) -> u64 {
 
 /// Weighs candidates for a request.
 pub struct Scales<'a> {
-    heads: &'a Heads,
-    params: &'a Params,
+    /// What weighs.
+    pub heads: &'a Heads,
+    /// The configuration.
+    pub params: &'a Params,
     request: &'a Request,
     followed: f64,
     fatigue: Fatigue,
@@ -139,21 +143,22 @@ impl<'a> Scales<'a> {
 }
 
 /// Keeps each source's quota of all workers' answers, and orders what is left: all by the light rank, which leaves the
-/// user's affinities out, and the best `ranking.light` of them by everything. (Somebody new has no affinities, and draws
-/// from all videos: theirs are all weighed.)
+/// user's affinities out and compares the vectors' prefixes, and the best `ranking.light` of them by everything. (Somebody
+/// new has no affinities, and draws from all videos: theirs are all weighed.)
 #[must_use]
 pub fn score(scales: &Scales, replies: Vec<Reply>) -> Scored {
     let Scales { heads, params, request, fatigue, .. } = scales;
-    let (mut pool, watched) = quotas(request, replies);
-    pool.retain(|(candidate, _)| !request.last_watched.contains(&candidate.video()));
-    let featuring = scales.featuring();
-    let mut order: Vec<(Reverse<u64>, u64, u32)> = Vec::with_capacity(pool.len());
-    let mut lights: Vec<[f32; FEATURES]> = Vec::with_capacity(pool.len());
-    for (n, (candidate, _)) in pool.iter().enumerate() {
+    let Offered { candidates, asks, watched } = quotas(request, replies);
+    let mut featuring = scales.featuring();
+    let mut order: Vec<(Reverse<u64>, u64, u32)> = Vec::with_capacity(candidates.len());
+    let mut lights: Vec<[f32; FEATURES]> = Vec::with_capacity(candidates.len());
+    for (n, candidate) in candidates.iter().enumerate() {
         let x = featuring.light(candidate);
-        let value = heads::value(&heads.of(x), 0.0, &params.ranking);
-        order.push((Reverse(ordered(value)), candidate.video(), n as u32));
         lights.push(x);
+        if asks[n] != 0 {
+            let value = heads::value(&heads.of(x), 0.0, &params.ranking);
+            order.push((Reverse(ordered(value)), candidate.video(), n as u32));
+        }
     }
     let kept = if request.new_user { order.len() } else { params.ranking.light.min(order.len()) };
     if kept < order.len() {
@@ -161,23 +166,21 @@ pub fn score(scales: &Scales, replies: Vec<Reply>) -> Scored {
     }
     let mut rest: Vec<(Reverse<u64>, u64, u32)> = order.split_off(kept);
     rest.sort_unstable();
-    let mut weighed: Vec<(Reverse<u64>, u64, u32, Features, f32, f32)> = order
+    featuring.weigh_many();
+    let likeness = Likeness::new(request.query.as_ref(), LONG_DIMS);
+    let mut pool: Vec<Weighed> = order
         .into_iter()
-        .map(|(_, video, n)| {
-            let candidate = &pool[n as usize].0;
-            let x = featuring.full(candidate, lights[n as usize]);
-            let tired = fatigue.penalty(&candidate.content);
-            let value = heads.value(&x, tired, &params.ranking);
-            (Reverse(ordered(value)), video, n, x, tired, value)
+        .map(|(_, _, n)| {
+            let mut candidate = candidates[n as usize].clone();
+            candidate.parts.similarity = likeness.of(&candidate.content, candidate.norm);
+            let x = featuring.full(&candidate, lights[n as usize]);
+            let fatigue = fatigue.penalty(&candidate.content);
+            let value = heads.value(&x, fatigue, &params.ranking);
+            Weighed { candidate, asks: asks[n as usize], x, fatigue, value }
         })
         .collect();
-    weighed.sort_unstable_by_key(|(value, video, ..)| (*value, *video));
-    let mut pool: Vec<Option<(Candidate, u8)>> = pool.into_iter().map(Some).collect();
-    let pool = weighed.into_iter().filter_map(|(_, _, n, x, fatigue, value)| {
-        let (candidate, asks) = pool[n as usize].take()?;
-        Some(Weighed { candidate, asks, x, fatigue, value })
-    });
-    Scored { pool: pool.collect(), rest: rest.into_iter().map(|(_, video, _)| video).collect(), watched }
+    pool.sort_by_cached_key(|c| (Reverse(ordered(c.value)), c.candidate.video()));
+    Scored { pool, rest: rest.into_iter().map(|(_, video, _)| video).collect(), watched }
 }
 
 /// Makes the list of what was scored, by the rules.
@@ -243,21 +246,35 @@ fn dropped_by(rule: Rule) -> Dropped {
     }
 }
 
-/// The candidates that are within the quota of at least one source, with those sources and only their rank values there,
-/// and the best watched videos above the quotas' ends. A source's quota goes to the best of all workers by rank value, then
-/// by number; what a worker offers beyond that leaves no trace.
-fn quotas(request: &Request, replies: Vec<Reply>) -> (Vec<(Candidate, u8)>, Vec<u64>) {
+/// All workers' candidates.
+struct Offered {
+    candidates: Vec<Candidate>,
+    /// The asks in whose quota each is, as bits by their number; none for those that are no candidates after all.
+    asks: Vec<u8>,
+    /// The best watched videos above the quotas' ends.
+    watched: Vec<u64>,
+}
+
+/// Which candidates are within the quota of at least one source, with only their rank values there. A source's quota goes to
+/// the best of all workers by rank value, then by number; what a worker offers beyond that leaves no trace. Nor does what was
+/// just watched.
+fn quotas(request: &Request, replies: Vec<Reply>) -> Offered {
     let mut offered_watched = Vec::new();
-    let mut all: Vec<(Candidate, u8)> = Vec::with_capacity(replies.iter().map(|r| r.candidates.len()).sum());
-    for reply in replies {
-        all.extend(reply.candidates.into_iter().map(|candidate| (candidate, 0)));
+    let mut all: Vec<Candidate> = Vec::new();
+    for mut reply in replies {
+        if all.is_empty() {
+            all = reply.candidates;
+        } else {
+            all.append(&mut reply.candidates);
+        }
         offered_watched.extend(reply.watched);
     }
+    let mut asks: Vec<u8> = vec![0; all.len()];
     let mut watched = Vec::new();
     let mut ranked: Vec<(Reverse<i64>, u64, usize)> = Vec::with_capacity(all.len());
     for (n, ask) in request.asks.iter().enumerate().take(MAX_ASKS) {
         ranked.clear();
-        for (at, (candidate, _)) in all.iter_mut().enumerate() {
+        for (at, candidate) in all.iter_mut().enumerate() {
             let rank = std::mem::replace(&mut candidate.ranks[n], ABSENT);
             if rank != ABSENT {
                 ranked.push((Reverse(rank), candidate.video(), at));
@@ -270,9 +287,8 @@ fn quotas(request: &Request, replies: Vec<Reply>) -> (Vec<(Candidate, u8)>, Vec<
         }
         ranked.truncate(ask.quota);
         for (rank, _, at) in &ranked {
-            let (candidate, asks) = &mut all[*at];
-            candidate.ranks[n] = rank.0;
-            *asks |= 1 << n;
+            all[*at].ranks[n] = rank.0;
+            asks[*at] |= 1 << n;
         }
         let mut passed: Vec<(Reverse<i64>, u64)> = offered_watched
             .iter()
@@ -283,10 +299,14 @@ fn quotas(request: &Request, replies: Vec<Reply>) -> (Vec<(Candidate, u8)>, Vec<
         passed.sort_unstable();
         watched.extend(passed.into_iter().take(WATCHED_NAMED).map(|(_, video)| video));
     }
-    all.retain(|(_, asks)| *asks != 0);
+    for (candidate, asks) in all.iter().zip(&mut asks) {
+        if request.last_watched.contains(&candidate.video()) {
+            *asks = 0;
+        }
+    }
     watched.sort_unstable();
     watched.dedup();
-    (all, watched)
+    Offered { candidates: all, asks, watched }
 }
 
 #[cfg(test)]
@@ -343,9 +363,11 @@ mod tests {
             candidates: scores.iter().map(|(v, s)| candidate(*v, *s, 0).candidate).collect(),
             watched: Vec::new(),
             followed: Vec::new(),
+            heads: Arc::default(),
         };
-        let (together, _) = quotas(&request, vec![reply(&[(1, 10), (2, 30)]), reply(&[(3, 20), (4, 30)])]);
-        let mut kept: Vec<u64> = together.iter().map(|(c, _)| c.video()).collect();
+        let offered = quotas(&request, vec![reply(&[(1, 10), (2, 30)]), reply(&[(3, 20), (4, 30)])]);
+        let within = offered.candidates.iter().zip(offered.asks).filter(|(_, asks)| *asks == 1);
+        let mut kept: Vec<u64> = within.map(|(c, _)| c.video()).collect();
         kept.sort_unstable();
         assert_eq!(kept, [2, 4]);
     }

@@ -10,6 +10,7 @@ use crate::interest::Query;
 use crate::row::{Group, Row};
 use crate::score::ONE;
 use crate::scorer::features::{Stats, Taste};
+use crate::scorer::heads::Heads;
 use crate::sessions::Session;
 
 /// Whose list.
@@ -128,8 +129,11 @@ pub struct Candidate {
     pub content: Arc<Content>,
     /// For each ask of the request, the video's rank value in that source's pools; [`ABSENT`] where it is in none of them.
     pub ranks: [i64; MAX_ASKS],
-    /// What speaks for it.
+    /// What speaks for it. Where a list is chosen, the similarity is over the prefix that the light rank goes by:
+    /// [`crate::rank::score`] compares what is left over all dimensions.
     pub parts: Parts,
+    /// The norm of the content's vector.
+    pub norm: f64,
     /// The video's side of the features.
     pub stats: Stats,
 }
@@ -155,6 +159,7 @@ impl Candidate {
             content: Arc::new(Content::unknown(video)),
             ranks: [ABSENT; MAX_ASKS],
             parts: Parts { similarity: ONE / 2, quality: ONE, creator: ONE, freshness: ONE },
+            norm: 0.0,
             stats: Stats::default(),
         }
     }
@@ -177,4 +182,6 @@ pub struct Reply {
     pub watched: Vec<(u8, i64, u64)>,
     /// What was watched next after the request's seed, as far as the worker keeps it: decayed sums by landmark period.
     pub followed: Vec<(u32, i64)>,
+    /// The heads that hold at the epoch; the same in all replies to a request.
+    pub heads: Arc<Heads>,
 }

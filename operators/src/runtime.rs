@@ -220,7 +220,7 @@ fn work(
 }
 
 /// What an epoch says outside.
-type Said = (Vec<Change>, Vec<Tap>, Vec<Answer>, Vec<Probed>);
+type Said = (Vec<Change>, Vec<Tap>, Vec<Answer>, Vec<Probed>, Yields);
 
 /// Sends what leaves the graph outside, and word of closed epochs. Outside may have stopped listening: then there is nobody
 /// to tell.
@@ -237,16 +237,14 @@ fn leave<'s>(
             let mut closed = 0;
             move |(input, frontier), _output| {
                 input.for_each_time(|time, data| {
-                    let (changes, taps, answers, probed) = waiting.entry(*time.time()).or_default();
+                    let (changes, taps, answers, probed, brought) = waiting.entry(*time.time()).or_default();
                     for leaving in data.flat_map(|container| container.drain(..)) {
                         match leaving {
                             Leaving::Change(change) => changes.push(change),
                             Leaving::Tap(tap) => taps.push(tap),
                             Leaving::Answer(answer) => answers.push(answer),
                             Leaving::Probed(heads) => probed.push(heads),
-                            Leaving::Yields(yields) => {
-                                let _ = outside.send(Output::Yields(yields));
-                            }
+                            Leaving::Yields(yields) => brought.plus(&yields),
                             Leaving::Index(report) => drop(outside.send(Output::Index(report))),
                             Leaving::Waiting(held, gave_way) => {
                                 let _ = outside.send(Output::Waiting(index, held, gave_way));
@@ -259,7 +257,10 @@ fn leave<'s>(
                     if upper.is_some_and(|upper| *entry.key() >= upper) {
                         break;
                     }
-                    let (epoch, (changes, taps, answers, probed)) = entry.remove_entry();
+                    let (epoch, (changes, taps, answers, probed, brought)) = entry.remove_entry();
+                    if !brought.sources.is_empty() {
+                        let _ = outside.send(Output::Yields(brought));
+                    }
                     if !answers.is_empty() {
                         let _ = outside.send(Output::Answers(index, Epoch(epoch), answers));
                     }

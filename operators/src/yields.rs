@@ -20,6 +20,14 @@ pub struct Yield {
     pub top: u64,
 }
 
+impl Yield {
+    fn plus(&mut self, other: Self) {
+        self.candidates += other.candidates;
+        self.alone += other.alone;
+        self.top += other.top;
+    }
+}
+
 /// Counts by source over some lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Yields {
@@ -41,7 +49,7 @@ impl Yields {
                 asks &= asks - 1;
             }
         }
-        self.plus(request, counts);
+        self.count(request, counts);
     }
 
     /// Counts the places of a list.
@@ -54,15 +62,19 @@ impl Yields {
                 asks &= asks - 1;
             }
         }
-        self.plus(request, counts);
+        self.count(request, counts);
     }
 
-    fn plus(&mut self, request: &Request, counts: [Yield; u8::BITS as usize]) {
+    fn count(&mut self, request: &Request, counts: [Yield; u8::BITS as usize]) {
         for (ask, count) in request.asks.iter().zip(counts) {
-            let sum = self.sources.entry(ask.source).or_default();
-            sum.candidates += count.candidates;
-            sum.alone += count.alone;
-            sum.top += count.top;
+            self.sources.entry(ask.source).or_default().plus(count);
+        }
+    }
+
+    /// Adds the counts of other lists.
+    pub fn plus(&mut self, other: &Self) {
+        for (source, counts) in &other.sources {
+            self.sources.entry(*source).or_default().plus(*counts);
         }
     }
 }

@@ -11,6 +11,7 @@
 
 use freshet_schema::feed::Source;
 use freshet_schema::fixed::{OCTAVE, exp2, log2};
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::content::{Content, Facet};
@@ -101,7 +102,7 @@ impl Taste {
     /// Affinity to a facet, within [-1, 1].
     fn affinity(&self, facet: Facet) -> f32 {
         let known = self.affinities.binary_search_by_key(&facet, |(facet, _)| *facet);
-        known.map_or(0.0, |at| f32::from(self.affinities[at].1) / 1000.0)
+        known.map_or(0.0, |at| per_mille(self.affinities[at].1))
     }
 }
 
@@ -138,6 +139,8 @@ pub struct Featuring<'a, P, C> {
     /// The numbers of the asks for [`Source::Next`], [`Source::CoEngaged`], [`Source::Demographic`] and
     /// [`Source::Followed`].
     asks: [Option<usize>; 4],
+    /// The user's affinities, where many candidates ask for them.
+    affinities: Option<FxHashMap<Facet, f32>>,
 }
 
 impl<'a, P: Fn(i64) -> f64, C: Fn(i64) -> f64> Featuring<'a, P, C> {
@@ -151,6 +154,7 @@ impl<'a, P: Fn(i64) -> f64, C: Fn(i64) -> f64> Featuring<'a, P, C> {
             followed,
             unfollowed: exp2(-followed / 10.0),
             asks: [Source::Next, Source::CoEngaged, Source::Demographic, Source::Followed].map(ask),
+            affinities: None,
         }
     }
 
@@ -186,7 +190,7 @@ impl<'a, P: Fn(i64) -> f64, C: Fn(i64) -> f64> Featuring<'a, P, C> {
         }
         x[at::FOLLOWED] = if self.rank(candidate, 3).is_some() { 1.0 } else { 0.0 };
         let part = |millionths: u32| millionths as f32 / 1e6;
-        x[at::SIMILARITY] = part(candidate.parts.similarity) * 2.0 - 1.0;
+        x[at::SIMILARITY] = likeness(candidate);
         x[14] = stats.attention[0].map_or(0.0, |log| 1.0 + log as f32 / OCTAVE as f32 / 16.0);
         x[at::FRESHNESS] = part(candidate.parts.freshness);
         x[16] = stats.unseen;
@@ -204,10 +208,24 @@ impl<'a, P: Fn(i64) -> f64, C: Fn(i64) -> f64> Featuring<'a, P, C> {
         x
     }
 
-    /// All features of a candidate, from those that [`Featuring::light`] gave.
+    /// Prepares for many calls of [`Featuring::full`].
+    pub fn weigh_many(&mut self) {
+        let affinities = self.request.taste.affinities.iter();
+        self.affinities = Some(affinities.map(|(facet, affinity)| (*facet, per_mille(*affinity))).collect());
+    }
+
+    /// All features of a candidate, from those that [`Featuring::light`] gave. The similarity is taken again, as the light one may
+    /// be over a prefix.
     #[must_use]
     pub fn full(&self, candidate: &Candidate, mut x: [f32; FEATURES]) -> Features {
-        affinities(&candidate.content, self.request, &mut x);
+        x[at::SIMILARITY] = likeness(candidate);
+        let taste = &self.request.taste;
+        match &self.affinities {
+            Some(known) => {
+                affinities(&candidate.content, |facet| known.get(&facet).copied().unwrap_or(0.0), &mut x);
+            }
+            None => affinities(&candidate.content, |facet| taste.affinity(facet), &mut x),
+        }
         let mut quantised = [0; FEATURES];
         for (quantised, x) in quantised.iter_mut().zip(x) {
             // To the nearest; a half goes up. (`f32::round` is a call into the mathematics library.)
@@ -235,9 +253,18 @@ pub fn unseen(views: i64) -> f32 {
     exp2(-(views.max(0) as f64) / 8.0) as f32
 }
 
-fn affinities(content: &Content, request: &Request, x: &mut [f32; FEATURES]) {
+/// The cosine with the user's interest.
+fn likeness(candidate: &Candidate) -> f32 {
+    candidate.parts.similarity as f32 / 1e6 * 2.0 - 1.0
+}
+
+fn per_mille(affinity: i16) -> f32 {
+    f32::from(affinity) / 1000.0
+}
+
+fn affinities(content: &Content, affinity: impl Fn(Facet) -> f32, x: &mut [f32; FEATURES]) {
     for (facet, _) in &content.facets {
-        let affinity = request.taste.affinity(*facet);
+        let affinity = affinity(*facet);
         match facet {
             Facet::Category(_) => x[at::CATEGORY] = affinity,
             Facet::Creator(_) => x[at::CREATOR] = affinity,

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use freshet_learning::LONG_DIMS;
+use freshet_learning::{LONG_DIMS, SHORT_DIMS};
 use freshet_schema::hash;
 use freshet_schema::hash::shard as route;
 
@@ -12,7 +12,7 @@ use super::Shelf;
 use super::slot::Slot;
 use crate::coengage::Relation;
 use crate::content::Facet;
-use crate::interest;
+use crate::interest::Likeness;
 use crate::order::Order;
 use crate::rank::WATCHED_NAMED;
 use crate::request::{ABSENT, Ask, Candidate, MAX_ASKS, Parts, Reply, Request, Subject};
@@ -20,11 +20,11 @@ use crate::score;
 use crate::scorer::features::Stats;
 
 impl Shelf {
-    fn parts(&self, slot: &Slot, request: &Request, query_norm: f64) -> Parts {
+    fn parts(&self, slot: &Slot, request: &Request, similarity: u32) -> Parts {
         Parts {
-            similarity: interest::similarity(request.query.as_ref(), query_norm, &slot.content, slot.norm),
+            similarity,
             quality: slot.quality,
-            creator: self.creators.get(&slot.content.creator).copied().unwrap_or(score::ONE),
+            creator: slot.creator,
             // What nobody has announced yet is as new as can be.
             freshness: if slot.content.known {
                 let half_life = self.params.score.freshness_half_life;
@@ -77,17 +77,33 @@ impl Shelf {
         for (at, _) in &found {
             self.judge(*at);
         }
-        let query_norm = request.query.as_ref().map_or(0.0, |q| q.vector.norm(LONG_DIMS));
-        let candidates = found
-            .into_iter()
-            .map(|(at, ranks)| self.candidate(&self.slots[at as usize], ranks, request, query_norm))
-            .collect();
-        Reply { request: Arc::clone(request), candidates, watched, followed: self.followed(request) }
+        let likeness = Likeness::new(request.query.as_ref(), SHORT_DIMS);
+        let candidate = |(at, ranks): (u32, _)| {
+            let slot = &self.slots[at as usize];
+            self.candidate(slot, ranks, request, likeness.of(&slot.content, slot.short_norm))
+        };
+        let candidates = found.into_iter().map(candidate).collect();
+        self.reply(request, candidates, watched)
+    }
+
+    fn reply(
+        &self,
+        request: &Arc<Request>,
+        candidates: Vec<Candidate>,
+        watched: Vec<(u8, i64, u64)>,
+    ) -> Reply {
+        Reply {
+            request: Arc::clone(request),
+            candidates,
+            watched,
+            followed: request.seed.map_or_else(Vec::new, |seed| self.pairs.followed(seed).to_vec()),
+            heads: Arc::clone(&self.heads),
+        }
     }
 
     /// What is known of the wanted videos, where they are this worker's.
     pub(super) fn describe(&mut self, request: &Arc<Request>) -> Reply {
-        let query_norm = request.query.as_ref().map_or(0.0, |q| q.vector.norm(LONG_DIMS));
+        let likeness = Likeness::new(request.query.as_ref(), LONG_DIMS);
         let mut candidates = Vec::with_capacity(request.wanted.len());
         for video in &request.wanted {
             let Some(at) = self.index.get(video).copied() else {
@@ -96,7 +112,7 @@ impl Shelf {
                     let mut slot = Slot::new(*video);
                     let prior = self.params.score.shrinkage_views;
                     slot.rates = score::video_rates(&slot.all, self.baseline(&slot.content), prior);
-                    candidates.push(self.candidate(&slot, [ABSENT; MAX_ASKS], request, query_norm));
+                    candidates.push(self.candidate(&slot, [ABSENT; MAX_ASKS], request, score::ONE / 2));
                 }
                 continue;
             };
@@ -107,10 +123,10 @@ impl Shelf {
                 let best = ask.pools.iter().filter_map(|pool| self.rank_in(*pool, at)).max();
                 *rank = found.max(best).unwrap_or(ABSENT);
             }
-            candidates.push(self.candidate(&self.slots[at as usize], ranks, request, query_norm));
+            let slot = &self.slots[at as usize];
+            candidates.push(self.candidate(slot, ranks, request, likeness.of(&slot.content, slot.norm)));
         }
-        let followed = self.followed(request);
-        Reply { request: Arc::clone(request), candidates, watched: Vec::new(), followed }
+        self.reply(request, candidates, Vec::new())
     }
 
     /// The rank value that a video has, or would have could it be shown, in a pool; `None` where it is not in it.
@@ -127,16 +143,12 @@ impl Shelf {
         }
     }
 
-    fn followed(&self, request: &Request) -> Vec<(u32, i64)> {
-        request.seed.map_or_else(Vec::new, |seed| self.pairs.followed(seed).to_vec())
-    }
-
     fn candidate(
         &self,
         slot: &Slot,
         ranks: [i64; MAX_ASKS],
         request: &Request,
-        query_norm: f64,
+        similarity: u32,
     ) -> Candidate {
         let share = |pace: usize| {
             let log = slot.attention[pace]? - self.attention_log[pace]?;
@@ -145,7 +157,8 @@ impl Shelf {
         Candidate {
             content: Arc::clone(&slot.content),
             ranks,
-            parts: self.parts(slot, request, query_norm),
+            parts: self.parts(slot, request, similarity),
+            norm: slot.norm,
             stats: Stats {
                 attention: [share(0), share(1)],
                 rates: slot.rates,

@@ -16,7 +16,7 @@ mod slot;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use freshet_learning::LONG_DIMS;
+use freshet_learning::{LONG_DIMS, SHORT_DIMS};
 use freshet_schema::hash;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,7 @@ use crate::request::{Purpose, Reply, Request};
 use crate::row::Group;
 use crate::score::{self, Rates};
 use crate::scorer::features::{length, unseen};
+use crate::scorer::heads::Heads;
 use crate::sums::WindowSums;
 use crate::windows::{Attention, Pace};
 use slot::Slot;
@@ -64,6 +65,10 @@ pub enum ShelfIn {
     /// A record of what goes with this video is to be made.
     Related(u64),
 }
+
+/// So many requests are answered before the answers go on: each is some hundred kilobytes, and what is used while it is in the
+/// processor's cache costs less.
+const REPLIES: usize = 8;
 
 outputs! {
     /// What the shelves say.
@@ -124,6 +129,9 @@ pub struct Shelf {
     creators: FxHashMap<u64, u32>,
     cohorts: BTreeMap<Cohort, Rates>,
     everyone: Rates,
+    heads: Arc<Heads>,
+    /// Requests of the epoch that are not answered yet, the next one last.
+    asked: Vec<Arc<Request>>,
     /// Everybody's attention by landmark period, at both paces.
     attention: [Vec<(u32, i64)>; 2],
     /// Its logarithms.
@@ -162,6 +170,8 @@ impl Shelf {
             creators: FxHashMap::default(),
             cohorts: BTreeMap::new(),
             everyone: Rates::default(),
+            heads: Arc::default(),
+            asked: Vec::new(),
             attention: [const { Vec::new() }; 2],
             oldest_quick: 0,
             attention_log: [None; 2],
@@ -200,6 +210,7 @@ impl Shelf {
         let prior = (score.prior_popularity * 1000.0) as u64;
         slot.prior = contribution(prior, content.created_at, score.popularity_half_life);
         slot.norm = content.vector.norm(LONG_DIMS);
+        slot.short_norm = content.vector.norm(SHORT_DIMS);
         slot.content = content;
         slot.judged = 0;
         (at, old)
@@ -322,8 +333,10 @@ impl Shelf {
         let sums = if slot.week.views > 0 { &slot.week } else { &slot.all };
         let quality = score::quality(sums, baseline, &self.params.score);
         let rates = score::video_rates(&slot.all, baseline, self.params.score.shrinkage_views);
+        let creator = self.creators.get(&slot.content.creator).copied().unwrap_or(score::ONE);
         let slot = &mut self.slots[at as usize];
         slot.quality = quality;
+        slot.creator = creator;
         slot.rates = rates;
         slot.unseen = unseen(slot.all.views);
         slot.length = length(slot.content.duration_ms);
@@ -333,6 +346,7 @@ impl Shelf {
     fn published(&mut self, published: &Published) {
         self.publications += 1;
         self.everyone = published.everyone;
+        self.heads = Arc::clone(&published.heads);
         self.cohorts.clone_from(&published.cohorts);
         self.creators.extend(published.creators.iter().map(|(creator, score)| (*creator, *score)));
     }
@@ -450,10 +464,17 @@ impl Stage for Shelf {
         for video in related {
             out.related.push((video, self.related(video)));
         }
-        for request in &requests {
-            let reply = if request.wanted.is_empty() { self.answer(request) } else { self.describe(request) };
+        self.asked = requests;
+    }
+
+    fn more(&mut self, out: &mut ShelfOut) -> bool {
+        for _ in 0..REPLIES {
+            let Some(request) = self.asked.pop() else { break };
+            let reply =
+                if request.wanted.is_empty() { self.answer(&request) } else { self.describe(&request) };
             out.replies.push(reply);
         }
+        !self.asked.is_empty()
     }
 
     fn size(&self) -> StateSize {

@@ -9,12 +9,16 @@ use crate::sums::Sums;
 
 pub(super) struct Slot {
     pub(super) content: Arc<Content>,
+    /// Norms of the vector, whole and of the prefix that short-term interest lives in.
     pub(super) norm: f64,
+    pub(super) short_norm: f64,
     /// What a new video has to begin with: a contribution at its publication.
     pub(super) prior: (u32, i64),
     pub(super) week: Sums,
     pub(super) all: Sums,
     pub(super) quality: u32,
+    /// The creator's score, as of `judged`.
+    pub(super) creator: u32,
     /// The publication that the quality was measured with; 0 where it must be measured again.
     pub(super) judged: u64,
     /// Decayed popularity with everyone, by period.
@@ -42,10 +46,12 @@ impl Slot {
         Self {
             content: Arc::new(Content::unknown(video)),
             norm: 0.0,
+            short_norm: 0.0,
             prior: (0, 0),
             week: Sums::default(),
             all: Sums::default(),
             quality: score::ONE,
+            creator: score::ONE,
             judged: 0,
             popularity: Vec::new(),
             quick: Vec::new(),

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use freshet_operators::coengage::Pair;
 use freshet_operators::content::Facet;
-use freshet_operators::epoch::Stage;
+use freshet_operators::epoch::{Arrivals, Stage};
 use freshet_operators::examples::Described;
 use freshet_operators::graph::Tap;
 use freshet_operators::history::History;
-use freshet_operators::lists::{ListIn, Lists, ListsOut};
+use freshet_operators::lists::{Lists, ListsOut};
 use freshet_operators::params::Params;
 use freshet_operators::profile::{self, Profile};
 use freshet_operators::publish::Published;
@@ -244,8 +244,8 @@ fn check_against_batch(epochs: &[EpochInput], params: &Params, outputs: &BTreeMa
                 let mut answer = ShelfOut::default();
                 earlier.step(epoch, vec![ShelfIn::Request(Arc::clone(request))], &mut answer);
                 let mut lists = ListsOut::default();
-                let replies = answer.replies.into_iter().map(ListIn::Reply).collect();
-                Lists::new(params.clone()).step(epoch, replies, &mut lists);
+                let reply = answer.replies.pop().expect("a reply");
+                Lists::new(params.clone(), 1).take(epoch, reply, &mut lists);
                 let Subject::User(user) = request.subject else { panic!("a group learns nothing") };
                 let said = lists.described.pop().expect("an answer");
                 assert_eq!((said.event, said.stands_for), (event, stands_for));
@@ -263,10 +263,11 @@ fn check_against_batch(epochs: &[EpochInput], params: &Params, outputs: &BTreeMa
             }
             let mut answer = ShelfOut::default();
             shelf.step(epoch, vec![ShelfIn::Request(Arc::clone(request))], &mut answer);
+            assert!(!shelf.more(&mut answer), "one request is answered at once");
+            let mut reply = answer.replies.pop().expect("a reply");
+            reply.heads = heads.as_ref().map(|published| Arc::clone(&published.heads)).unwrap_or_default();
             let mut lists = ListsOut::default();
-            let mut batch: Vec<ListIn> = heads.iter().cloned().map(ListIn::Published).collect();
-            batch.extend(answer.replies.into_iter().map(ListIn::Reply));
-            Lists::new(params.clone()).step(epoch, batch, &mut lists);
+            Lists::new(params.clone(), 1).take(epoch, reply, &mut lists);
             for (key, value) in lists.changes {
                 let written = output.changes.get(&key.to_string());
                 assert_eq!(written, Some(&value), "{key} at {epoch}");
