@@ -20,6 +20,10 @@ use crate::log::{Fault, Item, Judge, decode_json};
 use crate::validate::Limits;
 
 /// What a partition has now.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "taken apart where it is made; a box would cost each record an allocation"
+)]
 pub(crate) enum Next {
     /// A record.
     Item(Item),
@@ -244,6 +248,7 @@ fn holds(partition: &KafkaPartition, consumed: u64) -> Result<(), KafkaError> {
     Err(KafkaError::Recreated { name: partition.name.clone(), what })
 }
 
+#[allow(clippy::large_enum_variant, reason = "as above")]
 enum Read {
     /// A record from before the place where reading goes on.
     Before {
