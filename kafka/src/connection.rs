@@ -139,6 +139,17 @@ mod tests {
     }
 
     #[test]
+    fn tls_is_there_where_it_was_built_in_and_named_where_not() {
+        let made = made("security.protocol", "ssl");
+        if cfg!(feature = "tls") {
+            assert_eq!(made, Ok(()));
+        } else {
+            let error = made.unwrap_err();
+            assert!(error.contains("kafka-tls") && error.contains("security.protocol"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_secret_is_not_shown() {
         assert!(is_secret("sasl.password") && is_secret("ssl.key.pem") && !is_secret("sasl.username"));
     }

@@ -64,9 +64,9 @@ fn users(from: u64, to: u64) -> Vec<(u64, String)> {
 fn views(from: u64, to: u64) -> Vec<(u64, String)> {
     // Every seventh is late, every eleventh no event.
     let record = |id: u64| match id {
-        _ if id % 11 == 0 => "poison".to_owned(),
+        _ if id.is_multiple_of(11) => "poison".to_owned(),
         _ => {
-            let at = T0 + if id % 7 == 0 { 0 } else { id * 310 };
+            let at = T0 + if id.is_multiple_of(7) { 0 } else { id * 310 };
             format!(r#"{{"event_id":{id},"event_time":{at},"user_id":{},"video_id":1}}"#, id % 5)
         }
     };
