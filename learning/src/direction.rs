@@ -58,8 +58,9 @@ impl Direction {
         Self::of_sum(&wide)
     }
 
-    /// The direction of a sum of directions or vectors.
-    pub(crate) fn of_sum(sum: &[i64]) -> Option<Self> {
+    /// The direction of a sum of directions or vectors; none of zero, or of more than [`LONG_DIMS`] entries.
+    #[must_use]
+    pub fn of_sum(sum: &[i64]) -> Option<Self> {
         // The square is exact; then the root, the product, the quotient and the entry are rounded once each: the same on every machine.
         let norm = (square(sum.iter().copied()) as f64).sqrt();
         let scaled = sum.iter().map(|x| (*x as f64 * f64::from(NORM) / norm).round() as i16);

@@ -4,9 +4,11 @@ pub mod content;
 pub mod direction;
 pub mod kmeans;
 pub mod ridge;
+pub mod topics;
 pub mod vector;
 
 pub use content::{CONTENT_DIMS, embed};
 pub use direction::Direction;
 pub use kmeans::Centroids;
+pub use topics::Topics;
 pub use vector::{LONG_DIMS, MID_DIMS, Quantised, SHORT_DIMS};

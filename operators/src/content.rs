@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use freshet_learning::content::SPACE;
 use freshet_learning::vector::Projection;
-use freshet_learning::{CONTENT_DIMS, Quantised, embed};
+use freshet_learning::{CONTENT_DIMS, Quantised, Topics, embed};
 use freshet_schema::event::Status;
 use freshet_schema::{Upload, hash};
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,8 @@ pub enum Facet {
     Next(u64),
     /// What was liked together with a video.
     With(u64),
+    /// A trained topic: its number, mixed with the embedding space.
+    Topic(u64),
 }
 
 /// One version of a video.
@@ -54,6 +56,8 @@ pub struct Content {
     pub space: u64,
     /// The content vector.
     pub vector: Quantised,
+    /// What long-term interest counts the video under: its trained topic or, where its space has none, its category.
+    pub topic: Option<Facet>,
     /// Alike for videos with the same sound and the same caption ([`twin`]); 0 where either is missing.
     pub twin: u64,
 }
@@ -73,6 +77,7 @@ impl Content {
             facets: Vec::new(),
             space: 0,
             vector: Quantised::zero(),
+            topic: None,
             twin: 0,
         }
     }
@@ -115,29 +120,27 @@ pub fn duration_class(duration_ms: u64) -> u8 {
 /// Makes contents out of uploads: embeds, projects, names the facets.
 pub struct Embedder {
     seed: u64,
+    topics: Option<Arc<Topics>>,
     projections: HashMap<usize, Projection>,
 }
 
 impl Embedder {
-    /// An embedder whose projections follow from `seed`.
+    /// An embedder whose projections follow from `seed`, with trained topics.
     #[must_use]
-    pub fn new(seed: u64) -> Self {
-        Self { seed, projections: HashMap::new() }
+    pub fn new(seed: u64, topics: Option<Arc<Topics>>) -> Self {
+        Self { seed, topics, projections: HashMap::new() }
     }
 
     /// The content of an upload.
     pub fn content(&mut self, upload: &Upload) -> Content {
-        let (given, space) = match (&upload.content_embedding, &upload.embedding_space) {
-            (Some(vector), space) => (Some(vector), space.as_deref().unwrap_or("unnamed")),
-            (None, _) => (None, SPACE),
-        };
+        let space = hash::text(space(upload));
         let seed = self.seed;
         let mut project = |content: &[f32]| {
             let projection =
                 self.projections.entry(content.len()).or_insert_with(|| Projection::new(content.len(), seed));
             projection.apply(content)
         };
-        let vector = match given {
+        let vector = match &upload.content_embedding {
             Some(vector) => project(vector),
             None => {
                 let embedded = embed(upload, seed);
@@ -160,6 +163,11 @@ impl Embedder {
         if let Some(name) = &upload.category {
             facets.push((Facet::Category(category), name.as_str().into()));
         }
+        let trained = self.topics.as_ref().and_then(|topics| topics.of(space, &vector));
+        let topic = match trained {
+            Some(number) => Some(topic(space, number)),
+            None => (category != 0).then_some(Facet::Category(category)),
+        };
         Content {
             video: upload.video_id.0,
             known: true,
@@ -169,11 +177,27 @@ impl Embedder {
             duration_ms: upload.duration_ms,
             category,
             facets,
-            space: hash::text(space),
+            space,
             vector,
+            topic,
             twin: twin(upload),
         }
     }
+}
+
+/// The name of the embedding space that an upload's vector is in.
+#[must_use]
+pub fn space(upload: &Upload) -> &str {
+    match (&upload.content_embedding, &upload.embedding_space) {
+        (Some(_), space) => space.as_deref().unwrap_or("unnamed"),
+        (None, _) => SPACE,
+    }
+}
+
+/// A space's trained topic.
+#[must_use]
+pub fn topic(space: u64, number: usize) -> Facet {
+    Facet::Topic(hash::mix(space, &[number as u64]))
 }
 
 /// The hash of an upload's sound and caption, by which near-duplicates are known; 0 where there is no sound or the caption
@@ -208,7 +232,7 @@ mod tests {
         assert_ne!(twin(&upload(Some(7), "my cats again")), first);
         assert_eq!(twin(&upload(None, "my cat again")), 0);
         assert_eq!(twin(&upload(Some(7), "!!! ...")), 0);
-        let made = Embedder::new(1).content(&upload(Some(7), "my cat again"));
+        let made = Embedder::new(1, None).content(&upload(Some(7), "my cat again"));
         assert_eq!(made.twin, first);
     }
 }

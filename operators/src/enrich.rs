@@ -18,12 +18,14 @@ use freshet_schema::{Upload, VideoId, hash};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
+use crate::boundary::Boundary;
 use crate::content::{Content, Embedder};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
-use crate::params::Early;
+use crate::params::Params;
 use crate::pools::Change;
 use crate::row::View;
+use crate::topics::{Place, Sum, Themes};
 use crate::wire::Json;
 
 /// What the video side of the graph hears.
@@ -50,6 +52,8 @@ outputs! {
         gone: u64,
         /// A card to store or, for a deleted video, to remove.
         cards: Change,
+        /// At a publication, the sums of this worker's videos by category.
+        themes: (Place, Sum),
         /// So many interactions wait on this worker, and so many gave way because too many would.
         waiting: (u64, u64),
     }
@@ -72,8 +76,10 @@ struct Shard {
 
 /// See the module.
 pub struct Enrich {
-    early: Early,
+    params: Params,
     embedder: Embedder,
+    themes: Themes,
+    publication: Boundary,
     videos: FxHashMap<u64, Video>,
     unknown: FxHashMap<u64, Arc<Content>>,
     tombstones: FxHashMap<u64, u64>,
@@ -91,10 +97,12 @@ pub struct Enrich {
 impl Enrich {
     /// An empty catalogue.
     #[must_use]
-    pub fn new(early: Early, seed: u64) -> Self {
+    pub fn new(params: Params) -> Self {
         Self {
-            early,
-            embedder: Embedder::new(seed),
+            embedder: Embedder::new(params.seed, params.interest.topics.clone()),
+            params,
+            themes: Themes::default(),
+            publication: Boundary::default(),
             videos: FxHashMap::default(),
             unknown: FxHashMap::default(),
             tombstones: FxHashMap::default(),
@@ -119,10 +127,12 @@ impl Enrich {
         }
         let content = Arc::new(self.embedder.content(upload));
         self.bytes += content.bytes();
+        self.themes.count(&content, 1);
         out.versions.push(Arc::clone(&content));
         self.cards.insert(video, Some(card(upload)));
         if let Some(old) = self.videos.insert(video, Video { order, content: Arc::clone(&content) }) {
             self.bytes -= old.content.bytes();
+            self.themes.count(&old.content, -1);
             if old.content.ready && !content.ready {
                 out.gone.push(video);
             }
@@ -149,6 +159,7 @@ impl Enrich {
             && known.order.0 <= time
         {
             self.bytes -= known.content.bytes();
+            self.themes.count(&known.content, -1);
             if known.content.ready {
                 out.gone.push(video);
             }
@@ -180,8 +191,8 @@ impl Enrich {
         for shard in self.shards.values_mut() {
             while let Some(entry) = shard.held.first_entry() {
                 let (arrived, view) = *entry.get();
-                let late = self.now > arrived.saturating_add(self.early.max_wait);
-                if !late && shard.held.len() <= self.early.max_held_per_shard {
+                let late = self.now > arrived.saturating_add(self.params.early.max_wait);
+                if !late && shard.held.len() <= self.params.early.max_held_per_shard {
                     break;
                 }
                 let Some((key, _)) = shard.held.pop_first() else { break };
@@ -235,6 +246,9 @@ impl Stage for Enrich {
         if self.held != before || gave_way > 0 {
             out.waiting.push((self.held as u64, gave_way));
         }
+        if self.publication.pass(self.now, self.params.score.publish_every).is_some() {
+            out.themes.extend(self.themes.sums().map(|(place, sum)| (place, sum.clone())));
+        }
         let cards = std::mem::take(&mut self.cards);
         out.cards.extend(cards.into_iter().map(|(video, card)| (Key::Video(VideoId(video)), card)));
     }
@@ -244,7 +258,7 @@ impl Stage for Enrich {
         let held = self.held * (size_of::<View>() + 72);
         StateSize {
             entries: (self.videos.len() + self.held) as u64,
-            bytes: self.bytes + (videos + held + self.tombstones.len() * 18) as u64,
+            bytes: self.bytes + (self.themes.bytes() + videos + held + self.tombstones.len() * 18) as u64,
         }
     }
 }
@@ -282,6 +296,7 @@ pub fn of_event(event: &Event, origin: Origin) -> Option<VideoIn> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::params::Early;
     use freshet_schema::{EventId, Interaction, Millis, UserId};
 
     fn view(id: u64, video: u64) -> VideoIn {
@@ -300,6 +315,10 @@ mod tests {
         VideoIn::Upload(Json(upload), Origin::default())
     }
 
+    fn patient(max_wait: u64, max_held_per_shard: usize) -> Enrich {
+        Enrich::new(Params { early: Early { max_wait, max_held_per_shard }, ..Params::default() })
+    }
+
     fn known(out: &EnrichOut) -> Vec<(u64, bool)> {
         out.views.iter().map(|(view, content)| (view.id, content.known)).collect()
     }
@@ -313,7 +332,7 @@ mod tests {
 
     #[test]
     fn an_early_view_counts_at_once_and_again_when_its_upload_comes() {
-        let mut enrich = Enrich::new(Early { max_wait: 100, max_held_per_shard: 10 }, 1);
+        let mut enrich = patient(100, 10);
         assert_eq!(known(&step(&mut enrich, 1, 10, vec![view(1, 7)])), [(1, false)]);
         assert_eq!(known(&step(&mut enrich, 2, 110, vec![upload(7)])), [(1, true)]);
         assert_eq!(enrich.held, 0);
@@ -322,7 +341,7 @@ mod tests {
 
     #[test]
     fn after_max_wait_it_stays_unknown_for_good() {
-        let mut enrich = Enrich::new(Early { max_wait: 100, max_held_per_shard: 10 }, 1);
+        let mut enrich = patient(100, 10);
         step(&mut enrich, 1, 10, vec![view(1, 7)]);
         assert_eq!(known(&step(&mut enrich, 2, 111, vec![upload(7)])), []);
         assert_eq!(enrich.held, 0);
@@ -330,7 +349,7 @@ mod tests {
 
     #[test]
     fn the_oldest_give_way_and_are_metered() {
-        let mut enrich = Enrich::new(Early { max_wait: 100, max_held_per_shard: 2 }, 1);
+        let mut enrich = patient(100, 2);
         let out = step(&mut enrich, 1, 10, vec![view(3, 7), view(1, 7), view(2, 7)]);
         assert_eq!(out.waiting, [(2, 1)]);
         assert_eq!(known(&step(&mut enrich, 2, 10, vec![upload(7)])), [(2, true), (3, true)]);
@@ -338,7 +357,7 @@ mod tests {
 
     #[test]
     fn in_one_epoch_the_upload_comes_first() {
-        let mut enrich = Enrich::new(Early { max_wait: 100, max_held_per_shard: 2 }, 1);
+        let mut enrich = patient(100, 2);
         assert_eq!(known(&step(&mut enrich, 1, 10, vec![view(1, 7), upload(7)])), [(1, true)]);
     }
 }

@@ -103,7 +103,7 @@ pub fn build<'s>(
     let clock = entering.clock;
     let (listed_loop, listed) = scope.feedback::<Vec<UserIn>>(1);
     let (group_lists_loop, group_lists) = scope.feedback::<Vec<GroupIn>>(1);
-    let (skips_loop, skips) = scope.feedback::<Vec<UserIn>>(1);
+    let (published_loop, published_before) = scope.feedback::<Vec<UserIn>>(1);
     let (written_loop, written) = scope.feedback::<Vec<RelatedIn>>(1);
 
     // Events meet their video as of now ...
@@ -112,7 +112,7 @@ pub fn build<'s>(
         merge(scope, [to_videos, clock.clone().map(VideoIn::Clock)]),
         "videos",
         cuts,
-        Enrich::new(params.early.clone(), params.seed),
+        Enrich::new(params.clone()),
     );
 
     // ... and are counted in their user's history.
@@ -125,7 +125,7 @@ pub fn build<'s>(
                 merge(scope, [views, to_one]).exchange(user_route),
                 merge(scope, [to_everyone, videos.gone.clone().map(UserIn::Gone)]).broadcast(),
                 listed,
-                skips,
+                published_before,
                 clock.clone().map(UserIn::Clock),
             ],
         ),
@@ -162,6 +162,7 @@ pub fn build<'s>(
             cohort_sums.map(|(cohort, sums)| PublishIn::Cohort(cohort, sums)),
             watched_parts.map(|(bin, count)| PublishIn::Watched(bin, count)),
             users.learned.map(|(hour, sums)| PublishIn::Learned(hour, sums)),
+            videos.themes.map(|(place, sum)| PublishIn::Theme(place, sum)),
         ],
     )
     .exchange(|_| 0);
@@ -173,10 +174,13 @@ pub fn build<'s>(
         ),
         "published",
         cuts,
-        Publish::new(params.score.clone(), params.learning.clone()),
+        Publish::new(params),
     )
     .broadcast();
-    published.clone().map(|p| UserIn::Skips(p.skip_below)).connect_loop(skips_loop);
+    published
+        .clone()
+        .map(|p| UserIn::Published(p.skip_below, Arc::clone(&p.topics)))
+        .connect_loop(published_loop);
     let ranking = params.ranking.clone();
     let heads = published
         .clone()
@@ -376,7 +380,7 @@ fn user_route(message: &UserIn) -> u64 {
         | UserIn::Probe(user, ..)
         | UserIn::Served(user, ..)
         | UserIn::Listed(user, _) => route(*user),
-        UserIn::Clock(_) | UserIn::ForgetVideo(..) | UserIn::Gone(_) | UserIn::Skips(_) => 0,
+        UserIn::Clock(_) | UserIn::ForgetVideo(..) | UserIn::Gone(_) | UserIn::Published(..) => 0,
     }
 }
 

@@ -67,13 +67,15 @@ impl Interests {
             self.spaces.len() - 1
         });
         self.spaces[at].add(row, mid, long);
-        for (facet, _) in &row.content.facets {
-            let affinity = self.facets.entry(*facet).or_default();
+        // A category is among the facets already.
+        let topic = row.content.topic.filter(|topic| matches!(topic, Facet::Topic(_)));
+        for facet in row.content.facets.iter().map(|(facet, _)| *facet).chain(topic) {
+            let affinity = self.facets.entry(facet).or_default();
             affinity.mid += i32::from(row.weight) * mid;
             affinity.long += i32::from(row.weight) * long;
             affinity.rows = affinity.rows.wrapping_add_signed(long);
             if long < 0 && affinity.rows == 0 {
-                self.facets.remove(facet);
+                self.facets.remove(&facet);
             }
         }
         if long < 0 {

@@ -1,8 +1,10 @@
 //! Interest vectors.
 //!
-//! Mid- and long-term vectors are sums of whole numbers, weight x video vector, kept in place where a history is long: one
+//! The mid-term vector is a sum of whole numbers, weight x video vector, kept in place where a history is long: one
 //! addition when an interaction is counted and one subtraction when it expires or is deleted, exact in any order. (As a difference type in
-//! an arrangement a 3 KB vector would be copied at every merge.) The short-term vector depends on *which* interactions are
+//! an arrangement it would be copied at every merge.) The long-term vector is a blend of topics: those with more than a tenth
+//! of what was counted over the long-term window, by their shares, each with its own direction ([`crate::topics`]). The
+//! short-term vector depends on *which* interactions are
 //! the last ones, so it is made from that set when a list is made; as a set ordered by (event time, event id) it does not
 //! depend on arrival order.
 //!
@@ -13,41 +15,38 @@
 use freshet_learning::{LONG_DIMS, MID_DIMS, Quantised, SHORT_DIMS};
 use serde::{Deserialize, Serialize};
 
-use crate::content::Content;
+use crate::content::{Content, Facet};
+use crate::history::{Affinity, Interests};
 use crate::params::Interest;
 use crate::row::Row;
+use crate::topics::TopicTable;
 
 /// Sums of one user in one embedding space; vectors of different spaces are never added or compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpaceSums {
     /// Hash of the space's name.
     pub space: u64,
-    /// Rows in the long window.
+    /// Rows in the long-term window.
     pub rows: u32,
     /// Sum over the mid-term window.
     pub mid: Box<[i32; MID_DIMS]>,
-    /// Sum over the long-term window.
-    pub long: Box<[i32; LONG_DIMS]>,
 }
 
 impl SpaceSums {
     /// Nothing yet.
     #[must_use]
     pub fn new(space: u64) -> Self {
-        Self { space, rows: 0, mid: Box::new([0; MID_DIMS]), long: Box::new([0; LONG_DIMS]) }
+        Self { space, rows: 0, mid: Box::new([0; MID_DIMS]) }
     }
 
     /// Bytes of the vectors.
-    pub const HEAP: usize = (MID_DIMS + LONG_DIMS) * size_of::<i32>();
+    pub const HEAP: usize = MID_DIMS * size_of::<i32>();
 
-    /// Adds `mid` times the row to the mid-term and `long` times to the long-term sum; each is 1, 0 or -1.
+    /// Adds `mid` times the row to the sum and counts it `long` times; each is 1, 0 or -1.
     pub fn add(&mut self, row: &Row, mid: i32, long: i32) {
         self.rows = self.rows.wrapping_add_signed(long);
         if mid != 0 {
             add(&mut self.mid[..], &row.content.vector.0[..MID_DIMS], coarse(row) * mid);
-        }
-        if long != 0 {
-            add(&mut self.long[..], &row.content.vector.0[..], coarse(row) * long);
         }
     }
 }
@@ -87,7 +86,7 @@ pub struct Reading {
 /// Reads the interest from the last rows (`last` in order of time, the latest at the end) and the sums. The space is that
 /// of the latest row that has one.
 #[must_use]
-pub fn read(last: &[Row], spaces: &[SpaceSums], interest: &Interest) -> Reading {
+pub fn read(last: &[Row], interests: &Interests, topics: &TopicTable, interest: &Interest) -> Reading {
     let Some(space) = last.iter().rev().find(|row| row.content.known).map(|row| row.content.space) else {
         return Reading { query: None, drift: false, obsession: false };
     };
@@ -98,9 +97,9 @@ pub fn read(last: &[Row], spaces: &[SpaceSums], interest: &Interest) -> Reading 
         .take(interest.short_last)
         .collect();
     let short = short(&recent, interest.short_decay);
-    let sums = spaces.iter().find(|s| s.space == space);
+    let sums = interests.spaces.iter().find(|s| s.space == space);
     let mid = sums.map_or([0.0; MID_DIMS], |s| unit(&s.mid.map(f64::from)));
-    let long = sums.map_or([0.0; LONG_DIMS], |s| unit(&s.long.map(f64::from)));
+    let long = long(space, interests, topics, interest.topic_share);
 
     let mut blend = [0.0; LONG_DIMS];
     for (part, share) in [(&short[..], 0), (&mid[..], 1), (&long[..], 2)] {
@@ -133,6 +132,26 @@ fn short(recent: &[&Row], decay: f64) -> [f64; SHORT_DIMS] {
             }
         }
         factor *= decay;
+    }
+    unit(&sum)
+}
+
+/// The directions of the topics with more than `least` of the user's lasting interest, by their shares, normalised.
+fn long(space: u64, interests: &Interests, topics: &TopicTable, least: f64) -> [f64; LONG_DIMS] {
+    let weighed = |(facet, affinity): (&Facet, &Affinity)| {
+        let direction = topics.direction((space, *facet)).filter(|_| affinity.long > 0)?;
+        Some((*facet, affinity.long, direction))
+    };
+    let mut weighed: Vec<_> = interests.facets.iter().filter_map(weighed).collect();
+    let whole: i64 = weighed.iter().map(|(_, weight, _)| i64::from(*weight)).sum();
+    weighed.retain(|(_, weight, _)| f64::from(*weight) > least * whole as f64);
+    // In one order: the sum is of floats.
+    weighed.sort_unstable_by_key(|(facet, ..)| *facet);
+    let mut sum = [0.0; LONG_DIMS];
+    for (_, weight, direction) in weighed {
+        for (entry, x) in sum.iter_mut().zip(direction.entries()) {
+            *entry += f64::from(weight) * f64::from(*x);
+        }
     }
     unit(&sum)
 }

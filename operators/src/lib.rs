@@ -42,6 +42,7 @@ pub mod scorer;
 pub mod sessions;
 pub mod shelf;
 pub mod sums;
+pub mod topics;
 pub mod totals;
 pub mod users;
 pub mod windows;

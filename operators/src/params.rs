@@ -1,6 +1,12 @@
 //! What the stages need to know. Plain numbers with the defaults of the seed documents; the command line's configuration
 //! is translated into this, and nothing below it reads a file.
 
+use std::sync::Arc;
+
+use freshet_learning::Topics;
+
+use crate::topics::TopicTable;
+
 /// Milliseconds of a second, a minute, an hour and a day.
 pub const SECOND: u64 = 1_000;
 /// See [`SECOND`].
@@ -61,6 +67,10 @@ pub struct Interest {
     pub long_window: u64,
     /// Weight of a like beside the watched part, in the mid- and long-term vectors.
     pub like_weight: f64,
+    /// Trained topics, which the long-term vector is made of; categories stand in where there are none.
+    pub topics: Option<Arc<Topics>>,
+    /// Topics with no greater share of the user's interest are left out of the long-term vector.
+    pub topic_share: f64,
     /// Shares of the short-, mid- and long-term vector in the query that ranks candidates.
     pub blend: [f64; 3],
     /// Interest has drifted where the cosine of the short- and the mid-term vector is below this.
@@ -71,6 +81,14 @@ pub struct Interest {
     pub min_videos: usize,
     /// A session ends after this long without an interaction.
     pub session_gap: u64,
+}
+
+impl Interest {
+    /// The directions of the trained topics.
+    #[must_use]
+    pub fn trained(&self) -> TopicTable {
+        self.topics.as_deref().map(TopicTable::trained).unwrap_or_default()
+    }
 }
 
 /// Video scores.
@@ -315,6 +333,8 @@ impl Default for Params {
                 mid_window: 7 * DAY,
                 long_window: 56 * DAY,
                 like_weight: 0.5,
+                topics: None,
+                topic_share: 0.1,
                 blend: [0.4, 0.4, 0.2],
                 drift_below: 0.2,
                 obsession_above: 0.8,

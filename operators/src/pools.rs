@@ -34,6 +34,7 @@ pub fn group_name(facet: Facet, name: &str) -> String {
         Facet::Demographic(_) => format!("demographic:{name}"),
         Facet::Next(video) => format!("next:{video}"),
         Facet::With(video) => format!("with:{video}"),
+        Facet::Topic(topic) => format!("topic:{topic}"),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::request::{Ask, Purpose, Request, SourceId, Subject};
 use crate::row::{Group, Row};
 use crate::scorer::features::Taste;
 use crate::sessions;
+use crate::topics::TopicTable;
 use crate::users::FollowOrder;
 
 /// What a profile contributes.
@@ -33,6 +34,17 @@ pub fn preferences(user: &User) -> Vec<Facet> {
     user.preferences.iter().map(|tag| Facet::Hashtag(hash::text(&tag.to_lowercase()))).collect()
 }
 
+/// What a request needs that is not the user's.
+#[derive(Clone, Copy)]
+pub struct Shared<'a> {
+    /// The group of everybody.
+    pub everyone: &'a Group,
+    /// The topics as last published.
+    pub topics: &'a TopicTable,
+    /// The configuration.
+    pub params: &'a Params,
+}
+
 /// The request for a user's list as of now.
 #[must_use]
 pub fn request(
@@ -40,15 +52,16 @@ pub fn request(
     history: &History,
     profile: Option<&Profile>,
     follows: &BTreeMap<u64, (FollowOrder, bool)>,
-    everyone: &Group,
     now: u64,
-    params: &Params,
+    shared: &Shared,
 ) -> Request {
+    let Shared { everyone, topics, params } = *shared;
     let rows = history.rows();
     let interests = history.interests();
     let reading = interest::read(
         &rows[rows.len().saturating_sub(4 * params.interest.short_last)..],
-        &interests.spaces,
+        &interests,
+        topics,
         &params.interest,
     );
     let group = profile.map_or_else(|| Arc::clone(everyone), |p| Arc::clone(&p.group));
@@ -163,7 +176,8 @@ fn taste(rows: &[Row], interests: &Interests, preferences: &[Facet]) -> Taste {
         .map(|(facet, affinity)| {
             (*facet, (i64::from(affinity.long) * 1000 / whole).clamp(-1000, 1000) as i16)
         })
-        .filter(|(_, share)| *share != 0)
+        // No candidate has a topic among its facets.
+        .filter(|(facet, share)| *share != 0 && !matches!(facet, Facet::Topic(_)))
         .collect();
     // What the user asked for counts as much as a strong liking, until the history says more.
     for asked in preferences {

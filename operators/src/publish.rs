@@ -16,11 +16,12 @@ use crate::boundary::Boundary;
 use crate::content::{Cohort, DURATION_CLASSES};
 use crate::cut::StateSize;
 use crate::epoch::Stage;
-use crate::params::{Learning, Score};
+use crate::params::{Learning, Params, Score};
 use crate::score::{self, Rates};
 use crate::scorer::heads::Heads;
 use crate::scorer::learn::{self, Hours};
 use crate::sums::Sums;
+use crate::topics::{Place, Sum, TopicTable};
 use crate::users::{INITIAL_SKIP_BELOW, SkipThresholds};
 
 /// Heads of so many versions are kept for explanations.
@@ -42,6 +43,8 @@ pub enum PublishIn {
     Watched((u8, u8), i64),
     /// Terms of the sums that the heads learn from, by hour.
     Learned(u64, Box<learn::Sums>),
+    /// A worker's sum of a category's videos, in an epoch of a publication.
+    Theme(Place, Sum),
 }
 
 /// One publication.
@@ -57,6 +60,8 @@ pub struct Published {
     pub creators: BTreeMap<u64, u32>,
     /// Skip thresholds.
     pub skip_below: SkipThresholds,
+    /// Directions of topics.
+    pub topics: Arc<TopicTable>,
     /// Heads.
     pub heads: Arc<Heads>,
     /// The version whose heads are not kept any longer.
@@ -67,6 +72,7 @@ pub struct Published {
 pub struct Publish {
     score: Score,
     learning: Learning,
+    trained: TopicTable,
     hours: Hours,
     /// Versions whose heads the store has.
     kept: VecDeque<u64>,
@@ -81,10 +87,11 @@ pub struct Publish {
 impl Publish {
     /// Nothing published yet.
     #[must_use]
-    pub fn new(score: Score, learning: Learning) -> Self {
+    pub fn new(params: &Params) -> Self {
         Self {
-            score,
-            learning,
+            score: params.score.clone(),
+            learning: params.learning.clone(),
+            trained: params.interest.trained(),
             hours: Hours::default(),
             kept: VecDeque::new(),
             publication: Boundary::default(),
@@ -96,7 +103,7 @@ impl Publish {
         }
     }
 
-    fn publish(&mut self, version: u64) -> Published {
+    fn publish(&mut self, version: u64, themes: &BTreeMap<Place, Sum>) -> Published {
         let mut total = Sums::default();
         for sums in self.cohorts.values() {
             total.plus_equals(sums);
@@ -123,6 +130,7 @@ impl Publish {
                 .collect(),
             creators,
             skip_below: skip_thresholds(&self.watched, self.score.skip_share),
+            topics: Arc::new(self.trained.with(themes)),
             heads: Arc::new(self.hours.solve(version, self.now, &self.learning)),
             retired: None,
         }
@@ -157,8 +165,10 @@ impl Stage for Publish {
     type Out = Vec<Arc<Published>>;
 
     fn step(&mut self, _epoch: u64, batch: Vec<PublishIn>, out: &mut Vec<Arc<Published>>) {
+        let mut themes: BTreeMap<Place, Sum> = BTreeMap::new();
         for message in batch {
             match message {
+                PublishIn::Theme(place, sum) => themes.entry(place).or_default().plus(&sum),
                 PublishIn::Clock(now) => self.now = self.now.max(now),
                 PublishIn::Creator(creator, sums) if sums.is_zero() => drop(self.creators.remove(&creator)),
                 PublishIn::Creator(creator, sums) => drop(self.creators.insert(creator, sums)),
@@ -173,7 +183,7 @@ impl Stage for Publish {
             self.hours.age(self.now, &self.learning);
             let retired = if self.kept.len() < HEADS_KEPT { None } else { self.kept.pop_front() };
             self.kept.push_back(version);
-            out.push(Arc::new(Published { retired, ..self.publish(version) }));
+            out.push(Arc::new(Published { retired, ..self.publish(version, &themes) }));
         }
     }
 

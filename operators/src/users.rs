@@ -28,10 +28,11 @@ use crate::examples::{Described, Examples};
 use crate::history::{Counted, History};
 use crate::params::{CoEngaging, Params};
 use crate::pools::Change;
-use crate::profile::{self, Profile};
+use crate::profile::{self, Profile, Shared};
 use crate::request::{Purpose, Request};
 use crate::row::{Group, Row, View};
 use crate::scorer::learn::{self, Hours};
+use crate::topics::TopicTable;
 use crate::wire::Json;
 
 /// Watched parts, in per mille, under which the fastest fifth of each duration class lies.
@@ -69,8 +70,8 @@ pub enum UserIn {
     Served(u64, u64, Vec<u64>),
     /// From the epoch before, the answer to [`Purpose::Learn`].
     Described(Described),
-    /// Thresholds published in the epoch before. Heard by every worker.
-    Skips(SkipThresholds),
+    /// Skip thresholds and topics published in the epoch before. Heard by every worker.
+    Published(SkipThresholds, Arc<TopicTable>),
 }
 
 /// Which of two follows is the later one: (time, event, revision).
@@ -125,6 +126,7 @@ pub struct Users {
     expiries: BTreeMap<u64, Vec<u64>>,
     refreshes: BTreeMap<u64, Vec<u64>>,
     skip_below: SkipThresholds,
+    topics: Arc<TopicTable>,
     /// What was learned since the last publication.
     unpublished: Hours,
     publication: Boundary,
@@ -140,6 +142,7 @@ impl Users {
     #[must_use]
     pub fn new(params: Params) -> Self {
         Self {
+            topics: Arc::new(params.interest.trained()),
             params,
             people: FxHashMap::default(),
             groups: BTreeMap::new(),
@@ -193,8 +196,10 @@ impl Users {
             Row::new(view, content, group, |duration| skips[duration_class(duration) as usize], interest);
         person.history.expire(self.now, interest);
         // What the heads learn from is the user as they were before.
-        let learn = (!seen && self.params.learning.enabled)
-            .then(|| to_learn(person, view, &everyone, self.now, &self.params));
+        let learn = (!seen && self.params.learning.enabled).then(|| {
+            let shared = Shared { everyone: &everyone, topics: &self.topics, params: &self.params };
+            to_learn(person, view, self.now, &shared)
+        });
         if !self.params.feed.enabled {
             // What was offered was asked for, once.
             person.listed = Arc::default();
@@ -420,9 +425,8 @@ impl Users {
             &person.history,
             person.profile.as_ref().map(|(_, profile)| profile),
             &person.follows,
-            &everyone,
             self.now,
-            &self.params,
+            &Shared { everyone: &everyone, topics: &self.topics, params: &self.params },
         );
         let due = self.now.saturating_add(self.params.feed.refresh_after);
         person.refresh_at = due;
@@ -438,7 +442,8 @@ impl Users {
         let everyone = Arc::new(EVERYONE.to_owned());
         let profile = person.profile.as_ref().map(|(_, profile)| profile);
         let (history, follows) = (&person.history, &person.follows);
-        let request = profile::request(user, history, profile, follows, &everyone, self.now, &self.params);
+        let shared = Shared { everyone: &everyone, topics: &self.topics, params: &self.params };
+        let request = profile::request(user, history, profile, follows, self.now, &shared);
         Request { purpose, wanted, ..request }
     }
 }
@@ -471,7 +476,9 @@ impl Stage for Users {
                         person.listed = videos;
                     }
                 }
-                UserIn::Skips(thresholds) => self.skip_below = thresholds,
+                UserIn::Published(thresholds, topics) => {
+                    (self.skip_below, self.topics) = (thresholds, topics);
+                }
                 UserIn::Ask(user, offered) => *asks.entry(user).or_insert(false) |= offered,
                 UserIn::Probe(user, videos) => drop(probes.insert(user, videos)),
                 UserIn::Served(user, time, videos) => {
@@ -590,7 +597,8 @@ impl Stage for Users {
 }
 
 /// The question whose answer the row of `view` will be learned from.
-fn to_learn(person: &Person, view: &View, everyone: &Group, now: u64, params: &Params) -> Arc<Request> {
+fn to_learn(person: &Person, view: &View, now: u64, shared: &Shared) -> Arc<Request> {
+    let params = shared.params;
     let (passed, stands_for) = person.examples.passed_over(
         (view.video, view.time),
         &person.listed,
@@ -600,8 +608,7 @@ fn to_learn(person: &Person, view: &View, everyone: &Group, now: u64, params: &P
         params.learning.negatives,
     );
     let profile = person.profile.as_ref().map(|(_, profile)| profile);
-    let request =
-        profile::request(view.user, &person.history, profile, &person.follows, everyone, now, params);
+    let request = profile::request(view.user, &person.history, profile, &person.follows, now, shared);
     let wanted = std::iter::once(view.video).chain(passed).collect();
     // Re-ranking alone reads the recent rows.
     let recent = Vec::new();

@@ -21,4 +21,5 @@ pub mod service;
 pub mod store_gate;
 mod table;
 mod telemetry;
+mod train;
 pub mod view;

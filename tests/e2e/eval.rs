@@ -412,6 +412,25 @@ fn lists_are_held_against_the_truth_of_a_world() {
 }
 
 #[test]
+fn within_their_first_interactions_the_lists_of_new_users_turn_to_their_tastes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    let top_categories = |more: &[&str]| -> Vec<f64> {
+        let size = ["--users", "150", "--videos", "400", "--events", "3500", "--every", "1", "--seed", "3"];
+        let report = ok_json(dir, &[&["eval", "world", "--json", "--quiet"], &size[..], more].concat());
+        let groups = report["groups"].as_array().expect("groups");
+        let share = |group: &Json| group["kinds"]["on"]["top_categories"]["value"].as_f64().expect("a share");
+        groups.iter().take(3).map(share).collect()
+    };
+    // Shares of the first 20 places in the user's true favourites: before any interaction, after 1-2, after 3-5.
+    let turned = top_categories(&[]);
+    assert!(turned[0] + 0.02 < turned[1] && turned[1] < turned[2], "{turned:?}");
+    std::fs::write(dir.join("slow.toml"), "[rerank]\ntaste_boost = 1.0\n").expect("written");
+    let slow = top_categories(&["--config", "slow.toml"]);
+    assert!(turned[2] > slow[2] + 0.005, "{turned:?}, and without the boost {slow:?}");
+}
+
+#[test]
 fn mistakes_of_predictions_and_worlds_are_named_with_their_remedy() {
     let dir = tempfile::tempdir().expect("a folder");
     let dir = dir.path();

@@ -17,4 +17,5 @@ mod malformed;
 mod metamorphic;
 mod service;
 mod shortvideo;
+mod topics;
 mod world;

@@ -270,7 +270,7 @@ fn affinities(content: &Content, affinity: impl Fn(Facet) -> f32, x: &mut [f32; 
             Facet::Creator(_) => x[at::CREATOR] = affinity,
             Facet::Hashtag(_) => x[at::HASHTAG] += affinity,
             Facet::Sound(_) => x[at::SOUND] = affinity,
-            Facet::Everyone | Facet::Demographic(_) | Facet::Next(_) | Facet::With(_) => {}
+            Facet::Everyone | Facet::Demographic(_) | Facet::Next(_) | Facet::With(_) | Facet::Topic(_) => {}
         }
     }
 }

@@ -19,6 +19,7 @@ use freshet_operators::score;
 use freshet_operators::scorer::heads::Heads;
 use freshet_operators::scorer::learn::{self, Example, Hours, Labels};
 use freshet_operators::sums::{Span, Sums, WindowSums};
+use freshet_operators::topics::{Sum, Themes, TopicTable};
 use freshet_operators::users::INITIAL_SKIP_BELOW;
 use freshet_operators::windows::{ALL_TIME, Pace, WINDOWS};
 
@@ -96,7 +97,9 @@ impl Oracle<'_> {
 
     pub fn content(&self, video: u64, epoch: u64) -> Content {
         match self.upload(video, epoch) {
-            Some(upload) => Embedder::new(self.params.seed).content(upload),
+            Some(upload) => {
+                Embedder::new(self.params.seed, self.params.interest.topics.clone()).content(upload)
+            }
             None => Content::unknown(video),
         }
     }
@@ -375,8 +378,23 @@ impl Oracle<'_> {
         hours.solve(version, now, &self.params.learning)
     }
 
+    /// The directions of topics as of the end of an epoch: the trained ones, and the means of categories that stand in.
+    pub fn topics(&self, epoch: u64) -> TopicTable {
+        let mut sums: BTreeMap<(u64, Facet), Sum> = BTreeMap::new();
+        for video in 1..=world::VIDEOS {
+            let content = self.content(video, epoch);
+            let Some(category @ Facet::Category(_)) = content.topic else { continue };
+            let mut alone = Themes::default();
+            alone.count(&content, 1);
+            for (_, sum) in alone.sums() {
+                sums.entry((content.space, category)).or_default().plus(sum);
+            }
+        }
+        self.params.interest.trained().with(&sums)
+    }
+
     /// What a publication at these rows must say, but for which creators it names and for the heads.
-    pub fn publication(&self, rows: &[(u64, Row)]) -> (Published, BTreeMap<u64, u32>) {
+    pub fn publication(&self, epoch: u64, rows: &[(u64, Row)]) -> (Published, BTreeMap<u64, u32>) {
         let mut cohorts: BTreeMap<_, Sums> = BTreeMap::new();
         let mut creators: BTreeMap<u64, Sums> = BTreeMap::new();
         let mut total = Sums::default();
@@ -400,6 +418,7 @@ impl Oracle<'_> {
             cohorts: cohorts.iter().map(|(cohort, sums)| (*cohort, score::rates(sums).rounded())).collect(),
             creators: BTreeMap::new(),
             skip_below: skip_thresholds(&watched, self.params.score.skip_share),
+            topics: Arc::new(self.topics(epoch)),
             heads: Arc::default(),
             retired: None,
         };

@@ -11,7 +11,7 @@ use freshet_operators::graph::Tap;
 use freshet_operators::history::History;
 use freshet_operators::lists::{Lists, ListsOut};
 use freshet_operators::params::Params;
-use freshet_operators::profile::{self, Profile};
+use freshet_operators::profile::{self, Profile, Shared};
 use freshet_operators::publish::Published;
 use freshet_operators::request::{Ask, MAX_ASKS, Purpose, Request, Subject};
 use freshet_operators::row::Row;
@@ -153,8 +153,12 @@ fn expected_request(user: u64, epoch: u64, rows: &[(u64, Row)], oracle: &Oracle)
         }
     }
     let everyone = Arc::new("all".to_owned());
-    let mut request =
-        profile::request(user, &history, profile.as_ref(), &follows, &everyone, now, oracle.params);
+    // What was published in an earlier epoch.
+    let published = oracle.published.range(..epoch).next_back();
+    let topics =
+        published.map_or_else(|| oracle.params.interest.trained().into(), |(_, p)| Arc::clone(&p.topics));
+    let shared = Shared { everyone: &everyone, topics: &topics, params: oracle.params };
+    let mut request = profile::request(user, &history, profile.as_ref(), &follows, now, &shared);
     let found = oracle.similar(&request, epoch);
     if !found.is_empty() {
         let quota = oracle.params.candidates.similar;
@@ -215,10 +219,11 @@ fn check_against_batch(epochs: &[EpochInput], params: &Params, outputs: &BTreeMa
         assert_eq!(views.attention, attention, "everybody's attention at epoch {epoch}");
 
         if let Some(published) = views.published.get(&epoch) {
-            let (expected, scores) = oracle.publication(&rows);
+            let (expected, scores) = oracle.publication(epoch, &rows);
             assert_eq!(published.everyone, expected.everyone);
             assert_eq!(published.cohorts, expected.cohorts);
             assert_eq!(published.skip_below, expected.skip_below);
+            assert_eq!(published.topics, expected.topics, "topics at epoch {epoch}");
             creators.extend(&published.creators);
             creators.retain(|c, score| *score != 1_000_000 || scores.contains_key(c));
             assert_eq!(creators, scores, "creator scores at epoch {epoch}");
@@ -334,9 +339,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 300, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_view_equals_the_batch_computation_at_every_epoch(steps in world::steps()) {
-        let params = world::params();
+    fn every_view_equals_the_batch_computation_at_every_epoch(
+        steps in world::steps(),
+        trained in any::<bool>(),
+    ) {
+        let mut params = world::params();
         let epochs = world::epochs(&steps);
+        params.interest.topics = trained.then(|| world::topics(&epochs, params.seed));
         let one = run(&epochs, 1, &params);
         check_against_batch(&epochs, &params, &one);
         check_lists(&epochs, &params, &one);

@@ -1,6 +1,12 @@
 //! Random small worlds: hot keys, late and duplicate events, revisions, deletes of everything, uploads that come too late or
 //! change, profiles and follows. Small numbers of users and videos, so that everything meets everything.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use freshet_learning::topics::Training;
+use freshet_learning::{Quantised, Topics};
+use freshet_operators::content::{self, Embedder};
 use freshet_operators::params::{DAY, HOUR, MINUTE, Params};
 use freshet_operators::runtime::EpochInput;
 use freshet_schema::event::{Event, FollowAction, Origin, Status, Target};
@@ -113,6 +119,19 @@ pub fn params() -> Params {
     params.interest.min_videos = 2;
     params.score.shrinkage_views = 2;
     params
+}
+
+/// Topics trained on all uploads.
+pub fn topics(epochs: &[EpochInput], seed: u64) -> Arc<Topics> {
+    let mut embedder = Embedder::new(seed, None);
+    let mut vectors: BTreeMap<String, Vec<(VideoId, Quantised)>> = BTreeMap::new();
+    for (_, event) in epochs.iter().flat_map(|epoch| &epoch.records) {
+        if let Event::Upload(upload) = event {
+            let of = vectors.entry(content::space(upload).to_owned()).or_default();
+            of.push((upload.video_id, embedder.content(upload).vector));
+        }
+    }
+    Arc::new(Topics::train(vectors, &Training { topics: 3, sample: 100, iterations: 10, seed }))
 }
 
 /// The records of the steps.

@@ -8,6 +8,7 @@ mod import;
 mod produce;
 mod read;
 mod run;
+mod train;
 mod why;
 
 use std::path::PathBuf;
@@ -52,6 +53,7 @@ enum Command {
     Generate(generate::Generate),
     Produce(produce::Produce),
     Eval(eval::Eval),
+    Train(train::Train),
     Feed(read::Feed),
     Why(why::Why),
     Related(read::Related),
@@ -72,6 +74,7 @@ impl Cli {
             Command::Generate(command) => command.run(),
             Command::Produce(command) => command.run(),
             Command::Eval(command) => command.run(),
+            Command::Train(command) => command.run(),
             Command::Feed(command) => command.run(),
             Command::Why(command) => command.run(),
             Command::Related(command) => command.run(),

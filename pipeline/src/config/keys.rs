@@ -144,6 +144,8 @@ keys! {
     "interest.mid_window", "window of the mid-term vector and of recent facets", |c| Duration(&mut c.params.interest.mid_window, HOUR, 365 * DAY);
     "interest.long_window", "window of the long-term vector and of lasting facets", |c| Duration(&mut c.params.interest.long_window, HOUR, 3_650 * DAY);
     "interest.like_weight", "weight of a like beside the watched part, in the mid- and long-term vectors", |c| Real(&mut c.params.interest.like_weight, 0.0, 100.0);
+    "interest.topics", "file of `freshet train topics`, which the long-term vector is made of; unset: categories stand in", |c| MaybeText(&mut c.topics_file);
+    "interest.topic_share", "topics with no greater share of a user's interest are left out of the long-term vector", |c| Real(&mut c.params.interest.topic_share, 0.0, 0.999);
     "interest.blend", "shares of the short-, mid- and long-term vector in the query", |c| Three(&mut c.params.interest.blend, 0.0, 1.0);
     "interest.drift_below", "interest has drifted where the cosine of short- and mid-term is below this", |c| Real(&mut c.params.interest.drift_below, -1.0, 1.0);
     "interest.obsession_above", "a loop where the mean cosine among the last videos is above this", |c| Real(&mut c.params.interest.obsession_above, -1.0, 1.0);

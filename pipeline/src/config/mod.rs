@@ -12,6 +12,7 @@ mod keys;
 mod mistake;
 mod print;
 mod relations;
+mod topics;
 mod units;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -47,6 +48,8 @@ pub struct Config {
     /// `[early]`, `[interest]`, `[score]`, `[candidates]`, `[coengagement]`, `[ranking]`, `[learning]`, `[index]`,
     /// `[related]`, `[feed]`, `[rerank]` and `graph.seed`: what the stages need.
     pub params: Params,
+    /// `interest.topics`: the file that `params.interest.topics` was read from.
+    pub topics_file: Option<String>,
     /// The keys that a file or the command line has set, and where: for printing.
     origins: Vec<(&'static str, String)>,
 }
@@ -222,6 +225,7 @@ impl Default for Config {
             graph: Graph { workers: 1, in_flight: 8, in_flight_bytes: 256 << 20 },
             log: Log { format: LogFormat::Text, filter: DEFAULT_FILTER.to_owned() },
             params: Params::default(),
+            topics_file: None,
             origins: Vec::new(),
         }
     }
@@ -236,6 +240,34 @@ impl Config {
     /// # Errors
     /// All mistakes found, each with file, line, key, value and remedy.
     pub fn load(file: Option<&Path>, overrides: &[Override]) -> Result<Self, Mistakes> {
+        let mut config = Self::read(file, overrides)?;
+        if let Some(path) = config.topics_file.clone() {
+            match topics::read(&path, config.params.seed) {
+                Ok(topics) => config.params.interest.topics = Some(topics),
+                Err((what, remedy)) => {
+                    let origin = config.origins.iter().find(|(key, _)| *key == topics::KEY);
+                    return Err(Mistakes(vec![Mistake {
+                        place: origin.map_or_else(String::new, |(_, place)| place.clone()),
+                        key: topics::KEY.to_owned(),
+                        value: format!("{path:?}"),
+                        what,
+                        remedy,
+                    }]));
+                }
+            }
+        }
+        Ok(config)
+    }
+
+    /// As [`Config::load`], but the topics' file is not read: for whoever makes it.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_without_topics(file: Option<&Path>) -> Result<Self, Mistakes> {
+        Self::read(file, &[])
+    }
+
+    fn read(file: Option<&Path>, overrides: &[Override]) -> Result<Self, Mistakes> {
         let text = match file {
             None => String::new(),
             Some(path) => std::fs::read_to_string(path)

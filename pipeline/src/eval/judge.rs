@@ -60,7 +60,7 @@ impl Judge {
         Self {
             videos: FxHashMap::default(),
             interactions: 0,
-            embedder: Embedder::new(seed),
+            embedder: Embedder::new(seed, None),
             outcomes: Vec::new(),
             shown: Default::default(),
         }
