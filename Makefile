@@ -1,18 +1,22 @@
 # What one can do here. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench clean
+.PHONY: help demo demo-kafka test bench clean
 
 help:
 	@echo 'make demo    install what is missing, build, replay a stream, serve it on http://127.0.0.1:8080/'
 	@echo '             DATA=PATH    replay this event log instead of the sample and the generated world'
 	@echo '             LISTEN=A:P   another address (beyond loopback FRESHET_TOKEN must be set, and POST needs it)'
+	@echo 'make demo-kafka   the whole chain: a Kafka broker, a producer, the pipeline, the feed server'
 	@echo 'make test    install what is missing, check the format, lint, run all tests'
 	@echo 'make bench   measure, and print the conditions (some minutes); ARGS=--help says what can be measured'
 	@echo 'make clean   remove target/ and data/demo*'
 
 demo:
 	@sh scripts/demo.sh
+
+demo-kafka:
+	@sh scripts/demo-kafka.sh
 
 test:
 	@sh scripts/test.sh

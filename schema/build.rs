@@ -1,8 +1,7 @@
-//! Compiles `proto/feed.proto` with a Rust protobuf compiler, so that no `protoc` need be installed.
+//! Compiles the `.proto` files with a Rust protobuf compiler, so that no `protoc` need be installed.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("cargo::rerun-if-changed=proto/feed.proto");
-    let descriptors = protox::compile(["proto/feed.proto"], ["proto"])?;
+    println!("cargo::rerun-if-changed=proto");
     prost_build::Config::new()
         .type_attribute(".", "#[derive(serde::Serialize, serde::Deserialize)]")
         .message_attribute(".", "#[serde(default)]")
@@ -10,6 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .field_attribute("video_id", "#[serde(with = \"crate::ids::decimal\")]")
         .field_attribute("creator_id", "#[serde(with = \"crate::ids::decimal\")]")
         .field_attribute("sound_id", "#[serde(with = \"crate::ids::decimal\")]")
-        .compile_fds(descriptors)?;
+        .compile_fds(protox::compile(["proto/feed.proto"], ["proto"])?)?;
+    prost_build::Config::new().compile_fds(protox::compile(["proto/events.proto"], ["proto"])?)?;
     Ok(())
 }

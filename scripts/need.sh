@@ -56,7 +56,14 @@ links_blas() {
     echo 'int main(void) { return 0; }' | cc -x c - -lblas -llapack -lgomp -o /dev/null 2>/dev/null
 }
 
-# The C compiler builds zstd and links; cmake and the C++ compiler build FAISS.
+# The tests and the demo run a real Kafka broker: its jars come through Maven, as tests/kafka/pom.xml names them.
+must_have_kafka() {
+    must_have java openjdk-17-jre-headless
+    must_have mvn maven openjdk-17-jre-headless
+    sh scripts/kafka.sh jars
+}
+
+# The C compiler builds zstd, librdkafka and links; cmake and the C++ compiler build FAISS.
 must_have_build_tools() {
     must_have_rust
     must_have cc gcc libc6-dev

@@ -1,8 +1,8 @@
 //! `POST /v1/events`: one event, an array of them, or NDJSON.
 //!
 //! A request is taken whole or not at all: all its events are checked before the first is written. The answer comes after
-//! an fsync, so "202" means that the pipeline will see them, whatever happens to the machine. A caller that got no answer
-//! sends the same `event_id`s again; the pipeline counts them once.
+//! an fsync or, with Kafka, the brokers' acknowledgement, so "202" means that the pipeline will see them, whatever happens to
+//! the machine. A caller that got no answer sends the same `event_id`s again; the pipeline counts them once.
 
 use std::sync::Arc;
 
@@ -266,13 +266,16 @@ fn check(event: &Event) -> Result<(), String> {
 }
 
 fn unavailable(error: freshet_sinks::event_log::EventLogError) -> Problem {
+    if let freshet_sinks::event_log::EventLogError::NoTopic { .. } = error {
+        return unprocessable(error.to_string());
+    }
     tracing::warn!(%error, "posted events were not taken");
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "log-unavailable",
         "The events could not be stored",
         if error.may_retry() {
-            "too many events wait for the disk; send them again in a second"
+            "the log takes no more just now; send the same events again in a second"
         } else {
             "the event log failed; the server's log says how"
         },

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use freshet_schema::{Event, Millis};
-use freshet_sinks::{EventLog, FeedStore};
+use freshet_sinks::{EventSink, FeedStore};
 
 /// The pipeline's clock. After a replay it runs behind the wall clock, and events posted now belong to its time.
 pub trait Clock: Send + Sync {
@@ -84,7 +84,7 @@ pub struct ServerState {
     /// Where lists are read.
     pub store: Arc<dyn FeedStore>,
     /// Where posted events and handed-out pages go; `None` makes a read-only server.
-    pub events: Option<Arc<EventLog>>,
+    pub events: Option<Arc<dyn EventSink>>,
     /// The pipeline's clock.
     pub clock: Arc<dyn Clock>,
     /// Limits and the token.

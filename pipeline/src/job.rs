@@ -2,11 +2,11 @@
 //!
 //! The calling thread reads epochs and hands them to the workers; a second thread takes what comes out, commits each closed
 //! epoch to the store as one batch, and says how far it is. The source never runs more than `in_flight` epochs ahead of what
-//! is committed: that is all the back-pressure there is. A restart begins with the newest checkpoint, where there is one
-//! ([`crate::keeper`]), and replays the journal from there; the store skips the epochs it has, so nothing is written twice
-//! or left out.
+//! is committed, nor more than `in_flight_bytes` of input: that is all the back-pressure there is. A restart begins with the newest
+//! checkpoint, where there is one ([`crate::keeper`]), and replays the journal from there; the store skips the epochs it has,
+//! so nothing is written twice or left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -21,12 +21,13 @@ use freshet_schema::dead_letter::DeadLetter;
 use freshet_schema::hash::Slice;
 use freshet_schema::store::Key;
 use freshet_schema::{Epoch, EventKind, Millis};
-use freshet_sinks::{Claim, Commit, DeadLetterFile, FeedStore};
-use freshet_sources::epochs::{self, Batch, EpochSource, SourceConfig, Step};
-use freshet_sources::validate::Limits;
+use freshet_sinks::{Claim, Commit, FeedStore};
+use freshet_sources::epochs::{self, Batch, EpochSource, Step};
 
 use crate::checkpoint::crash_point;
 use crate::config::{Config, StoreKind};
+use crate::dead_letters::DeadLetters;
+use crate::input;
 use crate::keeper::{Fence, Keeper, Start};
 use crate::meters;
 use crate::progress::{Phase, Progress, RunOptions};
@@ -38,6 +39,8 @@ const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// The sink wakes the source when it has committed an epoch. A source that waits looks up this often to see whether it was
 /// told to stop, or whether the sink has ended.
 const WAIT: Duration = Duration::from_millis(20);
+/// How often the metrics of the input's partitions are brought up to date.
+const METER_EVERY: Duration = Duration::from_secs(1);
 
 /// What a job did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,8 +74,7 @@ pub fn run(
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<Summary> {
     let progress = Arc::clone(&options.progress);
-    let dead_letters = DeadLetterFile::open(&config.store.dead_letters_file())
-        .with_context(|| format!("{}", config.store.dead_letters_file().display()))?;
+    let dead_letters = DeadLetters::open(config)?;
     // What a store on another machine has lost is written again; an embedded one must be the one of the checkpoint.
     let reaches = match config.store.kind {
         StoreKind::Embedded => store.marker()?,
@@ -81,7 +83,9 @@ pub fn run(
     let start = Start::look(config, reaches)?;
     let begun = start.epoch();
     let reached = start.store_marker();
-    let mut source = start.open(source_config(config, options.once))?;
+    let Some(mut source) = start.open(input::source_config(config, options.once, &stop))? else {
+        return Ok(Summary::default());
+    };
     let bound_before = source.last_bound().unwrap_or_default();
     if store.newest()? > source.last_bound() {
         let place = match config.store.kind {
@@ -114,6 +118,7 @@ pub fn run(
             dead_letters,
             progress: Arc::clone(&progress),
             committed: Arc::clone(&committed),
+            stop: Arc::clone(&stop),
             source: std::thread::current(),
             workers: vec![0; config.graph.workers],
             closed: BTreeMap::new(),
@@ -123,14 +128,21 @@ pub fn run(
             synced: Instant::now(),
             remake: Arc::clone(&remake),
             taken: BTreeMap::new(),
-            durable,
+            durable: Some(durable),
             fence: taken_over.fence(),
         };
         std::thread::Builder::new().name("sink".to_owned()).spawn(move || sink.run(&outputs, announced))?
     };
-    let ahead = Ahead { in_flight: config.graph.in_flight, committed: &committed, sink: &sink };
+    let ahead = Ahead {
+        in_flight: config.graph.in_flight,
+        in_flight_bytes: config.graph.in_flight_bytes,
+        sent: VecDeque::new(),
+        committed: &committed,
+        sink: &sink,
+    };
     let mut keeper = taken_over.start(config, status, &mut source, durables)?;
-    let feeding = Feeding { graph: &graph, ahead, announce: &announce, progress: &progress, remake: &remake };
+    let mut feeding =
+        Feeding { graph: &graph, ahead, announce: &announce, progress: &progress, remake: &remake };
     let fed = feeding.run(&mut source, &mut keeper, bound_before, &stop);
     let kept = keeper.map_or(Ok(()), |keeper| {
         keeper.end(&mut source, &graph, fed.is_ok(), || sink.is_finished()).context("the checkpoints")
@@ -158,27 +170,12 @@ fn claim(reached: Epoch, fence: Option<Fence>) -> Claim {
     Claim { generation: None, resumed: reached, still_mine: Arc::new(still_mine) }
 }
 
-fn source_config(config: &Config, once: bool) -> SourceConfig {
-    let clock = &config.clock;
-    SourceConfig {
-        dir: config.input.dir.clone(),
-        journal: config.journal.file(),
-        follow: config.input.follow && !once,
-        replay_epoch_ms: clock.replay_epoch_ms,
-        epoch_ms: clock.epoch_ms,
-        tick_ms: clock.tick_ms,
-        max_epoch_records: clock.max_epoch_records,
-        limits: Limits::default(),
-        min_event_time: clock.min_event_time,
-        max_event_time: clock.max_event_time,
-        max_future_skew_ms: clock.max_future_skew_ms,
-        max_now_step_ms: clock.max_now_step_ms,
-    }
-}
-
 /// How far the source may run ahead.
 struct Ahead<'a> {
     in_flight: usize,
+    in_flight_bytes: u64,
+    /// Epochs that were sent and not known to be committed, with the bytes of each.
+    sent: VecDeque<(u64, u64)>,
     committed: &'a AtomicU64,
     sink: &'a JoinHandle<anyhow::Result<Epoch>>,
 }
@@ -193,9 +190,20 @@ impl Ahead<'_> {
         self.is_committed(epoch) || self.sink.is_finished()
     }
 
-    /// Whether `epoch` must wait. A sink that has ended, by an error or a panic, is waited for no longer.
-    fn too_far(&self, epoch: Epoch) -> bool {
-        epoch.0 > self.committed.load(Relaxed) + self.in_flight as u64 && !self.sink.is_finished()
+    /// Epochs and bytes on their way.
+    fn load(&mut self) -> (usize, u64) {
+        let committed = self.committed.load(Relaxed);
+        while self.sent.front().is_some_and(|(epoch, _)| *epoch <= committed) {
+            self.sent.pop_front();
+        }
+        (self.sent.len(), self.sent.iter().map(|(_, bytes)| bytes).sum())
+    }
+
+    /// Whether one more epoch of this size must wait. A sink that has ended, by an error or a panic, is waited for no longer.
+    fn too_far(&mut self, bytes: u64) -> bool {
+        let (epochs, held) = self.load();
+        let full = epochs >= self.in_flight || (epochs > 0 && held + bytes > self.in_flight_bytes);
+        full && !self.sink.is_finished()
     }
 }
 
@@ -212,7 +220,7 @@ impl Feeding<'_> {
     /// Hands epochs to the workers until there are no more or somebody says stop. Epochs up to `bound_before` stand in the journal of
     /// earlier runs.
     fn run(
-        &self,
+        &mut self,
         source: &mut EpochSource,
         keeper: &mut Option<Keeper>,
         bound_before: Epoch,
@@ -222,10 +230,18 @@ impl Feeding<'_> {
         // The last epoch of the past: until it is in the store, the job has not caught up.
         let mut past = Epoch(0);
         let mut sent = Epoch(0);
+        let mut shown = Instant::now();
         while !stop.load(Relaxed) {
             remake.take_unbound().into_iter().for_each(|slice| source.remake(slice));
             let step = source.next().context("the input")?;
             show(source, progress, ahead.is_committed(past));
+            source.committed(Epoch(ahead.committed.load(Relaxed)));
+            if shown.elapsed() > METER_EVERY {
+                meters::Partitions { partitions: &source.status() }.emit();
+                let (epochs, bytes) = ahead.load();
+                meters::InFlight { epochs, bytes }.emit();
+                shown = Instant::now();
+            }
             let batch = match step {
                 Step::Batch(batch) => batch,
                 // The last commits can find that the store lost something.
@@ -243,9 +259,10 @@ impl Feeding<'_> {
                 }
             };
             let epoch = batch.binding.epoch;
-            while ahead.too_far(epoch) && !stop.load(Relaxed) {
+            while ahead.too_far(batch.bytes) && !stop.load(Relaxed) {
                 std::thread::park_timeout(WAIT);
             }
+            ahead.sent.push_back((epoch.0, batch.bytes));
             progress.events.fetch_add(batch.records.len() as u64, Relaxed);
             progress.dead_letters.fetch_add(batch.dead_letters.len() as u64, Relaxed);
             progress.set_now(batch.binding.now);
@@ -254,7 +271,6 @@ impl Feeding<'_> {
                 past = epoch;
             }
             let (announced, input) = split(batch, bound_before);
-            progress.in_flight_bytes.fetch_add(announced.bytes, Relaxed);
             // A sink that is gone says itself why, below.
             if announce.send(announced).is_err() {
                 break;
@@ -265,8 +281,6 @@ impl Feeding<'_> {
                 keeper.sent(epoch);
                 keeper.turn(source, graph)?;
             }
-            let bytes = progress.in_flight_bytes.load(Relaxed);
-            meters::InFlight { epochs: epoch.0 - ahead.committed.load(Relaxed).min(epoch.0), bytes }.emit();
         }
         Ok(())
     }
@@ -306,9 +320,11 @@ fn show(source: &EpochSource, progress: &Progress, caught_up: bool) {
 /// Takes what the workers say and commits closed epochs in order.
 struct Sink {
     store: Arc<dyn FeedStore>,
-    dead_letters: DeadLetterFile,
+    dead_letters: DeadLetters,
     progress: Arc<Progress>,
     committed: Arc<AtomicU64>,
+    /// Told to end: what waits for brokers does so no longer.
+    stop: Arc<AtomicBool>,
     /// Waits for epochs to be committed.
     source: Thread,
     /// For each worker, the first epoch that is not closed there.
@@ -323,13 +339,14 @@ struct Sink {
     /// How many workers have taken their state as of an epoch.
     taken: BTreeMap<u64, usize>,
     /// Who waits for the store to be durable up to a checkpoint's epoch.
-    durable: Sender<(Epoch, Option<Epoch>)>,
+    durable: Option<Sender<(Epoch, Option<Epoch>)>>,
     /// Older runs write nothing.
     fence: Option<Fence>,
 }
 
 impl Sink {
     fn run(mut self, outputs: &Receiver<Output>, announced: Receiver<Announced>) -> anyhow::Result<Epoch> {
+        let mut going = true;
         for output in outputs {
             match output {
                 Output::Changes(_, epoch, changes) => {
@@ -339,7 +356,12 @@ impl Sink {
                     self.workers[worker] = epoch.0;
                     // Every epoch was announced before it was sent.
                     self.announced.extend(announced.try_iter().map(|a| (a.epoch.0, a)));
-                    self.commit_closed()?;
+                    // Once told to end in the middle, the rest is only taken off the workers' hands.
+                    going = going && self.commit_closed()?;
+                    if !going {
+                        // What the workers have now is not what the store has: no checkpoint of it.
+                        self.durable = None;
+                    }
                 }
                 Output::Waiting(worker, held, gave_way) => {
                     self.waiting[worker] = held;
@@ -372,12 +394,15 @@ impl Sink {
         self.store.sync().context("the store")?;
         self.dead_letters.sync().context("the dead letters")?;
         self.synced = Instant::now();
-        // Who ordered it may have given up.
-        let _ = self.durable.send((epoch, self.store.marker()?));
+        if let Some(durable) = &self.durable {
+            // Who ordered it may have given up.
+            let _ = durable.send((epoch, self.store.marker()?));
+        }
         Ok(())
     }
 
-    fn commit_closed(&mut self) -> anyhow::Result<()> {
+    /// `false`: told to end while an epoch waited for brokers; neither it nor a later one is committed.
+    fn commit_closed(&mut self) -> anyhow::Result<bool> {
         let open = self.workers.iter().copied().min().unwrap_or(0);
         while let Some(entry) = self.announced.first_entry() {
             if *entry.key() >= open {
@@ -385,14 +410,16 @@ impl Sink {
             }
             let announced = entry.remove();
             let changes = self.closed.remove(&announced.epoch.0).unwrap_or_default();
-            self.commit(&announced, changes)?;
+            if !self.commit(&announced, changes)? {
+                return Ok(false);
+            }
         }
         if self.synced.elapsed() > SYNC_EVERY {
             self.store.sync().context("the store")?;
             self.synced = Instant::now();
             self.look_for_losses();
         }
-        Ok(())
+        Ok(true)
     }
 
     fn look_for_losses(&self) {
@@ -414,12 +441,15 @@ impl Sink {
         Amount { rows: entries("users"), videos: entries("videos") }
     }
 
-    fn commit(&mut self, announced: &Announced, mut changes: Vec<Change>) -> anyhow::Result<()> {
+    fn commit(&mut self, announced: &Announced, mut changes: Vec<Change>) -> anyhow::Result<bool> {
         let epoch = announced.epoch;
         if let Some(fence) = &mut self.fence {
             fence.check()?;
         }
-        self.dead_letters.append(epoch, &announced.dead_letters).context("the dead letters")?;
+        let letters = &announced.dead_letters;
+        if !self.dead_letters.write(epoch, letters, &self.stop).context("the dead letters")? {
+            return Ok(false);
+        }
         let lists =
             changes.iter().filter(|(key, value)| matches!(key, Key::Feed(_)) && value.is_some()).count()
                 as u64;
@@ -439,7 +469,6 @@ impl Sink {
         self.progress.epochs.fetch_add(1, Relaxed);
         self.progress.lists.fetch_add(lists, Relaxed);
         self.progress.last_epoch.store(epoch.0, Relaxed);
-        self.progress.in_flight_bytes.fetch_sub(announced.bytes, Relaxed);
         meters::Committed { epoch, lists, took: announced.read_at.elapsed() }.emit();
         if announced.live {
             let now = self.progress.now();
@@ -447,6 +476,6 @@ impl Sink {
                 meters::Freshness { ms: now.since(*time) }.emit();
             }
         }
-        Ok(())
+        Ok(true)
     }
 }

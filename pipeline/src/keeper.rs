@@ -89,19 +89,22 @@ impl Start {
     /// checkpoint, or there is none, the checkpoints that cannot be used are the trouble.
     ///
     /// # Errors
-    /// Of the input, or that no checkpoint can be used.
-    pub fn open(&self, source: SourceConfig) -> anyhow::Result<EpochSource> {
+    /// Of the input, or that no checkpoint can be used. `None`: told to stop before it was open.
+    pub fn open(&self, source: SourceConfig) -> anyhow::Result<Option<EpochSource>> {
         let resume = self.found.as_ref().map(|found| found.manifest.input.clone());
-        let opened = EpochSource::open_at(source, Box::<SystemClock>::default(), resume);
+        let opened = match EpochSource::open_at(source, Box::<SystemClock>::default(), resume) {
+            Err(error) if error.is_stop() => return Ok(None),
+            opened => opened,
+        };
         if self.found.is_some() || self.passed.is_empty() {
-            return opened.context("the input");
+            return opened.map(Some).context("the input");
         }
         match opened {
             Ok(source) if source.last_bound().is_some() => {
                 tracing::warn!(
                     "no checkpoint is used: the epochs are read again from the journal's beginning"
                 );
-                Ok(source)
+                Ok(Some(source))
             }
             Ok(_) => Err(self.checkpoints.none_valid(&self.passed).into()),
             Err(error) => Err(anyhow::Error::from(self.checkpoints.none_valid(&self.passed)).context(error)),

@@ -9,7 +9,7 @@ use freshet_operators::cut::StateSize;
 use freshet_operators::neighbours::IndexReport;
 use freshet_operators::yields::Yields;
 use freshet_schema::Epoch;
-use freshet_sources::epochs::Batch;
+use freshet_sources::epochs::{Batch, PartitionStatus};
 use metrics::{counter, gauge, histogram};
 
 use crate::checkpoint::Published;
@@ -46,6 +46,42 @@ impl<'a> Read<'a> {
     }
 }
 
+/// How the input's partitions are doing.
+pub struct Partitions<'a> {
+    /// All of them.
+    pub partitions: &'a [PartitionStatus],
+}
+
+impl Partitions<'_> {
+    /// Shows it. Files have no lag: how much of them was read is in the progress.
+    pub fn emit(self) {
+        for partition in self.partitions {
+            let name = partition.name.to_string();
+            if let Some(lag) = partition.lag {
+                gauge!("freshet_input_lag_records", "partition" => name.clone()).set(lag as f64);
+            }
+            gauge!("freshet_input_holds_frontier", "partition" => name)
+                .set(f64::from(u8::from(partition.holds)));
+        }
+    }
+}
+
+/// What is on its way through the dataflow.
+pub struct InFlight {
+    /// Epochs.
+    pub epochs: usize,
+    /// Bytes of their records as they were read.
+    pub bytes: u64,
+}
+
+impl InFlight {
+    /// Shows it.
+    pub fn emit(self) {
+        gauge!("freshet_in_flight_epochs").set(self.epochs as f64);
+        gauge!("freshet_in_flight_bytes").set(self.bytes as f64);
+    }
+}
+
 /// An epoch was committed to the store.
 pub struct Committed {
     /// Its number.
@@ -63,22 +99,6 @@ impl Committed {
         counter!("freshet_lists_written_total").increment(self.lists);
         gauge!("freshet_epoch").set(self.epoch.0 as f64);
         histogram!("freshet_epoch_seconds").record(self.took);
-    }
-}
-
-/// An epoch was handed to the graph.
-pub struct InFlight {
-    /// Epochs that are read and not committed.
-    pub epochs: u64,
-    /// Bytes of their records.
-    pub bytes: u64,
-}
-
-impl InFlight {
-    /// Shows it.
-    pub fn emit(self) {
-        gauge!("freshet_in_flight_epochs").set(self.epochs as f64);
-        gauge!("freshet_in_flight_bytes").set(self.bytes as f64);
     }
 }
 

@@ -16,8 +16,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use freshet_feed_server::{Clock, Options, Readiness, ServerState};
 use freshet_schema::store::{Key, Value};
-use freshet_schema::{EventKind, Millis, UserId, VideoId};
-use freshet_sinks::{EventLog, FeedStore};
+use freshet_schema::{Millis, UserId, VideoId};
+use freshet_sinks::{EventSink, FeedStore};
 use freshet_sources::validate::{ClockRule, Limits, check_clock, validate};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{oneshot, watch};
@@ -25,6 +25,7 @@ use tokio::sync::{oneshot, watch};
 use crate::checkpoint::Status;
 use crate::config::Config;
 use crate::control;
+use crate::input;
 use crate::job;
 use crate::progress::{Phase, Progress, RunOptions};
 use crate::progress_display::{Display, count, summary};
@@ -49,7 +50,7 @@ const INTERRUPTED_TWICE: i32 = 130;
 /// Where a part cannot be started or fails while running.
 pub fn run(config: &Config, mode: Mode) -> anyhow::Result<()> {
     telemetry::start_logs(&config.log)?;
-    check_input(config)?;
+    input::check(config)?;
     let metrics = telemetry::start_metrics()?;
     let progress = Arc::new(Progress::default());
     let store = open_store(config)?;
@@ -88,9 +89,7 @@ async fn run_parts(
     listen_to_signals(stopping.clone())?;
 
     let events = match config.input.follow && !mode.once {
-        true => {
-            Some(Arc::new(EventLog::open(&config.input.dir).context("the log that posted events go to")?))
-        }
+        true => Some(input::event_sink(config)?),
         false => None,
     };
     let server = if mode.once {
@@ -228,22 +227,6 @@ pub(crate) fn on_thread<T: Send + 'static>(
     Ok(answered)
 }
 
-/// The input must be there before anything is made, so that a mistyped folder is not silently created.
-fn check_input(config: &Config) -> anyhow::Result<()> {
-    let dir = &config.input.dir;
-    let streams = EventKind::ALL.map(EventKind::folder);
-    if !streams.iter().any(|stream| dir.join(stream).is_dir()) {
-        bail!(
-            "input.dir = {:?}: no event log is there (a folder with one of {}); make one with `freshet generate` or \
-             `freshet import`, name another with --input DIR, or begin an empty one with `mkdir -p {}`",
-            dir.display().to_string(),
-            streams.join(", "),
-            dir.join("interactions").display()
-        );
-    }
-    Ok(())
-}
-
 fn open_store(config: &Config) -> anyhow::Result<Arc<GatedStore>> {
     make_dir(&config.store.dir, "store.dir")?;
     make_dir(&config.journal.dir, "journal.dir")?;
@@ -263,7 +246,7 @@ fn server_state(
     config: &Config,
     progress: &Arc<Progress>,
     store: &Arc<GatedStore>,
-    events: Option<Arc<EventLog>>,
+    events: Option<Arc<dyn EventSink>>,
     metrics: PrometheusHandle,
 ) -> ServerState {
     let mut state =

@@ -14,6 +14,18 @@ pub enum Stage {
     Clock,
 }
 
+impl Stage {
+    /// The name used in records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::Validate => "validate",
+            Self::Clock => "clock",
+        }
+    }
+}
+
 /// Why a record failed: a label for counting. The detail is in [`DeadLetter::detail`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -22,9 +34,13 @@ pub enum Reason {
     NotUtf8,
     /// Not JSON, or cut off.
     NotJson,
-    /// JSON, but a field is missing.
+    /// Not the Protobuf message of its kind.
+    NotProtobuf,
+    /// A Kafka record without a value (a tombstone).
+    NoValue,
+    /// Well formed, but a field is missing.
     MissingField,
-    /// JSON, but a field has the wrong type or range.
+    /// Well formed, but a field has the wrong type or range.
     WrongType,
     /// Longer than a record may be.
     TooLong,
@@ -40,9 +56,11 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::NotUtf8,
         Self::NotJson,
+        Self::NotProtobuf,
+        Self::NoValue,
         Self::MissingField,
         Self::WrongType,
         Self::TooLong,
@@ -58,6 +76,8 @@ impl Reason {
         match self {
             Self::NotUtf8 => "not_utf8",
             Self::NotJson => "not_json",
+            Self::NotProtobuf => "not_protobuf",
+            Self::NoValue => "no_value",
             Self::MissingField => "missing_field",
             Self::WrongType => "wrong_type",
             Self::TooLong => "too_long",

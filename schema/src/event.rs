@@ -306,8 +306,9 @@ impl EventKind {
     }
 }
 
-/// A record of any stream.
-#[derive(Clone, Debug, PartialEq)]
+/// A record of any stream. Serialized as the record alone: which kind it is, its folder or topic says.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum Event {
     /// A profile.
     User(User),

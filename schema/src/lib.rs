@@ -9,6 +9,7 @@ pub mod ids;
 pub mod signals;
 mod source;
 pub mod store;
+pub mod wire;
 
 /// The store's values, generated from `proto/feed.proto`.
 pub mod feed {

@@ -32,9 +32,21 @@ const QUEUE: usize = 4096;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EventLogError {
-    /// Too many appends wait for the disk.
-    #[error("the event log is busy: {QUEUE} appends wait for the disk; try again in a second")]
+    /// Too many appends wait for the disk or the brokers.
+    #[error("the event log is busy: too many appends wait; try again in a second")]
     Busy,
+    /// The brokers did not acknowledge. The events may or may not be written.
+    #[error("{detail}; send the same events again: each is counted once")]
+    Brokers {
+        /// Why.
+        detail: String,
+    },
+    /// A stream that has no topic.
+    #[error("kafka.{stream} names no topic: events of this stream have nowhere to go")]
+    NoTopic {
+        /// Which stream.
+        stream: &'static str,
+    },
     /// The disk failed. Nothing is known to be written.
     #[error("the event log failed: {0}")]
     Write(Arc<LineFileError>),
@@ -55,17 +67,23 @@ impl EventLogError {
     /// Whether the caller may send the same events again later.
     #[must_use]
     pub fn may_retry(&self) -> bool {
-        matches!(self, Self::Busy)
+        matches!(self, Self::Busy | Self::Brokers { .. })
     }
 }
 
-type Answer = Result<(), EventLogError>;
+pub(crate) type Answer = Result<(), EventLogError>;
 
 /// The promise of an append: resolves after the fsync that covers it.
 #[derive(Debug)]
 pub struct Receipt(oneshot::Receiver<Answer>);
 
 impl Receipt {
+    /// A receipt, and what answers it.
+    pub(crate) fn pending() -> (oneshot::Sender<Answer>, Self) {
+        let (sender, receiver) = oneshot::channel();
+        (sender, Self(receiver))
+    }
+
     /// Waits in a thread. Not for use inside of an async runtime: `await` the receipt there.
     ///
     /// # Errors
@@ -80,6 +98,24 @@ impl Future for Receipt {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
         Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or(Err(EventLogError::Closed)))
     }
+}
+
+/// Where posted events and handed-out pages go.
+pub trait EventSink: Send + Sync {
+    /// Appends events, in order within each stream and user. The receipt resolves when they are durable.
+    ///
+    /// # Errors
+    /// Where an event cannot be encoded, too much waits, or the sink is closed. Nothing is written then.
+    fn append(&self, events: &[Event]) -> Result<Receipt, EventLogError>;
+
+    /// Appends events without waiting: no reader should wait for a disk or a broker.
+    ///
+    /// # Errors
+    /// As [`EventSink::append`]; later failures are not reported here.
+    fn offer(&self, events: &[Event]) -> Result<(), EventLogError>;
+
+    /// Makes everything handed over durable, then refuses more.
+    fn close(&self);
 }
 
 /// Lines on their way to the writer.
@@ -118,33 +154,6 @@ impl EventLog {
         Ok(Self { queue: Mutex::new(Some(queue)), writer: Mutex::new(Some(writer)) })
     }
 
-    /// Appends events, in order within each stream. The receipt resolves after the fsync that covers them.
-    ///
-    /// # Errors
-    /// Where an event cannot be encoded, the queue is full or the log is closed. Nothing is written then.
-    pub fn append(&self, events: &[Event]) -> Result<Receipt, EventLogError> {
-        let (sender, receiver) = oneshot::channel();
-        self.send(Job { lines: encode(events)?, receipt: Some(sender) })?;
-        Ok(Receipt(receiver))
-    }
-
-    /// Appends events without waiting for a disk: they reach the file soon and the disk with the next fsync.
-    ///
-    /// # Errors
-    /// As [`EventLog::append`]; failures of the disk are not reported here.
-    pub fn offer(&self, events: &[Event]) -> Result<(), EventLogError> {
-        self.send(Job { lines: encode(events)?, receipt: None })
-    }
-
-    /// Writes and syncs everything handed over, then refuses more.
-    pub fn close(&self) {
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
-        if let Some(writer) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            // The writer does not panic; if it did, every receipt has been answered with `Closed`.
-            drop(writer.join());
-        }
-    }
-
     fn send(&self, job: Job) -> Result<(), EventLogError> {
         match self.queue.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
             None => Err(EventLogError::Closed),
@@ -152,6 +161,29 @@ impl EventLog {
                 TrySendError::Full(_) => EventLogError::Busy,
                 TrySendError::Disconnected(_) => EventLogError::Closed,
             }),
+        }
+    }
+}
+
+impl EventSink for EventLog {
+    /// The receipt resolves after the fsync that covers the events.
+    fn append(&self, events: &[Event]) -> Result<Receipt, EventLogError> {
+        let lines = encode(events)?;
+        let (sender, receipt) = Receipt::pending();
+        self.send(Job { lines, receipt: Some(sender) })?;
+        Ok(receipt)
+    }
+
+    /// What is offered reaches the file soon and the disk with the next fsync.
+    fn offer(&self, events: &[Event]) -> Result<(), EventLogError> {
+        self.send(Job { lines: encode(events)?, receipt: None })
+    }
+
+    fn close(&self) {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(writer) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // The writer does not panic; if it did, every receipt has been answered with `Closed`.
+            drop(writer.join());
         }
     }
 }
@@ -172,15 +204,7 @@ fn encode(events: &[Event]) -> Result<Vec<(EventKind, Vec<u8>)>, EventLogError> 
             lines.len() - 1
         });
         let buffer = &mut lines[at].1;
-        let written = match event {
-            Event::User(e) => serde_json::to_writer(&mut *buffer, e),
-            Event::Upload(e) => serde_json::to_writer(&mut *buffer, e),
-            Event::Follow(e) => serde_json::to_writer(&mut *buffer, e),
-            Event::Interaction(e) => serde_json::to_writer(&mut *buffer, e),
-            Event::Delete(e) => serde_json::to_writer(&mut *buffer, e),
-            Event::Served(e) => serde_json::to_writer(&mut *buffer, e),
-        };
-        written.map_err(|error| EventLogError::Encode {
+        serde_json::to_writer(&mut *buffer, event).map_err(|error| EventLogError::Encode {
             event_id: event.event_id().0,
             detail: error.to_string(),
         })?;

@@ -1,5 +1,5 @@
 //! Where results go: the key-value store that feed servers read ([`store`]), the live part of the event log
-//! ([`event_log`]), the records that could not be processed ([`dead_letters`]), and the whole store as text ([`dump`]).
+//! ([`event_log`], or topics: [`kafka`]), the records that could not be processed ([`dead_letters`]), and the whole store as text ([`dump`]).
 //!
 //! Every sink is driven by epochs or acknowledged after an fsync, and a replay after a restart leaves the same bytes: a
 //! sink skips what its own marker says it has.
@@ -7,13 +7,15 @@
 pub mod dead_letters;
 pub mod dump;
 pub mod event_log;
+pub mod kafka;
 mod lines;
 pub mod store;
 pub mod telemetry;
 
 pub use dead_letters::DeadLetterFile;
 pub use dump::dump;
-pub use event_log::EventLog;
+pub use event_log::{EventLog, EventSink};
+pub use kafka::{DeadLetterTopic, KafkaEventLog};
 pub use store::{
     Claim, Commit, Embedded, EmbeddedOptions, FeedStore, Loss, Memory, Redis, RedisOptions, StoreError,
 };

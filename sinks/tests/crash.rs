@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use freshet_schema::store::Key;
 use freshet_schema::{Epoch, Event, EventId, Interaction, UserId};
 use freshet_sinks::event_log::LIVE_PART;
-use freshet_sinks::{Commit, Embedded, EmbeddedOptions, EventLog, FeedStore};
+use freshet_sinks::{Commit, Embedded, EmbeddedOptions, EventLog, EventSink, FeedStore};
 
 /// Tells the child which folder to write to.
 const FOLDER: &str = "FRESHET_CRASH_FOLDER";

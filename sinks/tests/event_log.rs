@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use freshet_schema::event::ServedItem;
 use freshet_schema::{Event, EventId, Follow, Interaction, Millis, Served, User, UserId};
-use freshet_sinks::EventLog;
 use freshet_sinks::event_log::{EventLogError, LIVE_PART};
+use freshet_sinks::{EventLog, EventSink};
 
 fn interaction(id: u64) -> Event {
     let event = Interaction {

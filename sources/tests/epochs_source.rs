@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use freshet_schema::dead_letter::{DeadLetter, Reason, Stage};
 use freshet_schema::{Epoch, EventKind, Millis};
 use freshet_sources::epochs::{
-    Batch, Binding, Clock, EpochSource, Phase, Record, SourceConfig, SourceError, Step,
+    Batch, Binding, Clock, EpochSource, LiveClock, Phase, Record, SourceConfig, SourceError, Step,
 };
 use proptest::prelude::*;
 
@@ -386,6 +386,38 @@ fn a_live_epoch_is_bounded_and_the_rest_follows_at_once() {
 }
 
 /// A line of a random log: an event at a time, or garbage.
+#[test]
+fn a_live_epoch_is_bounded_in_bytes_too() {
+    let world = World::new();
+    world.append(A, &(0..10).map(|id| view(id, id)).collect::<String>());
+    let bytes = view(0, 0).len() as u64;
+    let bounded = SourceConfig { max_epoch_bytes: 3 * bytes, ..world.config(true) };
+    let mut source = world.try_open(bounded).unwrap();
+    // The replay is cut by event time alone; what comes later is bounded.
+    assert_eq!(summary(&rest(&mut source)), [(1000, (0..10).collect())]);
+    world.append(A, &(10..20).map(|id| view(id, 1000)).collect::<String>());
+    world.hand.pass(100);
+    let sizes: Vec<usize> = rest(&mut source).iter().map(|cut| cut.1.len()).filter(|n| *n > 0).collect();
+    assert!(
+        sizes.len() >= 3 && sizes.iter().all(|n| *n <= 4) && sizes.iter().sum::<usize>() == 10,
+        "{sizes:?}"
+    );
+}
+
+#[test]
+fn a_wall_clock_catches_up_with_the_present_behind_a_replay() {
+    let world = World::new();
+    world.append(A, &view(1, 0));
+    let wall = SourceConfig { live_clock: LiveClock::Wall, max_now_step_ms: 4_000_000, ..world.config(true) };
+    let mut source = world.try_open(wall).unwrap();
+    let mut nows = || -> Vec<u64> { rest(&mut source).iter().map(|cut| cut.0.now.0 - T0).collect() };
+    // The wall stands ten million milliseconds behind the world's end.
+    assert_eq!(nows(), [1000, 4_001_000, 8_001_000]);
+    world.hand.pass(1000);
+    assert_eq!(nows(), [10_001_000]);
+    assert_eq!(source.clock().shift_ms, 0);
+}
+
 fn line() -> impl Strategy<Value = String> {
     prop_oneof![
         8 => (0u64..1000, 0u64..20_000).prop_map(|(id, at)| view(id, at)),

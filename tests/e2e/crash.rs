@@ -15,7 +15,7 @@ use crate::service::Guard;
 use crate::world::{add_deletes, add_part, world};
 
 /// A world with everything in it: late, duplicate and revised records, deletes of each kind, and two dead letters.
-fn eventful(dir: &Path, seed: u64) {
+pub fn eventful(dir: &Path, seed: u64) {
     let report = world(dir, seed, 900);
     for accident in ["late", "written twice"] {
         let row = report.lines().find(|line| line.trim_start().starts_with(accident)).expect("a row");
@@ -58,10 +58,10 @@ fn epoch(dir: &Path, store: &str) -> Option<u64> {
     answer["ok"]["epoch"].as_u64()
 }
 
-/// Starts a run and kills it as soon as it has committed this epoch.
+/// Starts a run into `DIR/STORE` and kills it as soon as it has committed this epoch.
 #[track_caller]
-fn kill_at(dir: &Path, store: &str, workers: &str, at: u64) {
-    let mut command = freshet(dir, &once("log", store, workers));
+pub fn kill_at(dir: &Path, args: &[&str], store: &str, at: u64) {
+    let mut command = freshet(dir, args);
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs");
     let mut process = Guard(child);
     wait_for("the epoch to kill at", || {
@@ -91,7 +91,7 @@ fn a_killed_run_goes_on_and_leaves_the_same_bytes() {
         ("often", &[(percent(60), "2"), (percent(10), "1"), (percent(75), "3")], "1"),
     ] {
         for (at, workers) in kills {
-            kill_at(dir, store, workers, *at);
+            kill_at(dir, &once("log", store, workers), store, *at);
         }
         same(&expected, &replay(dir, "log", store, workers), store);
         assert!(
@@ -111,7 +111,7 @@ fn a_torn_journal_is_cut_where_it_tore() {
     let journal = |store: &str| dir.join(store).join("journal/bindings.journal");
 
     // What a crash within an append leaves: the first bytes of a frame that was never released.
-    kill_at(dir, "torn", "1", last / 2);
+    kill_at(dir, &once("log", "torn", "1"), "torn", last / 2);
     let mut bytes = std::fs::read(journal("torn")).expect("a journal");
     let frame: Vec<u8> = bytes[12..].iter().copied().take(20).collect();
     bytes.extend(frame);

@@ -3,12 +3,15 @@
 
 #[path = "../../feed-server/tests/support/adds_up.rs"]
 mod adds_up;
+mod broker;
 mod commands;
 mod crash;
 mod eval;
 mod explain;
 mod forget;
 mod harness;
+mod kafka;
+mod kafka_faults;
 mod live;
 mod malformed;
 mod metamorphic;

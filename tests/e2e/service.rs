@@ -46,7 +46,15 @@ pub struct Service {
 impl Service {
     /// Starts it and waits until it is ready.
     pub fn start(dir: &Path) -> Self {
-        Self::run(dir, &["run", "--input", "log", "--store", "store", "--listen", "127.0.0.1:0", "--quiet"])
+        Self::launch(dir, &["--input", "log"], Stdio::inherit())
+    }
+
+    /// Starts it with an input of its own and waits until it is ready.
+    pub fn launch(dir: &Path, input: &[&str], stderr: Stdio) -> Self {
+        let args = [&["run", "--store", "store", "--listen", "127.0.0.1:0", "--quiet"], input].concat();
+        let service = Self::spawn_with(dir, &args, stderr);
+        wait_for("readyz", || (service.get("/readyz").0 == 200).then_some(()));
+        service
     }
 
     /// Starts a command that serves and waits until it is ready.
@@ -58,9 +66,12 @@ impl Service {
 
     /// Starts a command that serves and waits until it listens.
     pub fn spawn(dir: &Path, args: &[&str]) -> Self {
+        Self::spawn_with(dir, args, Stdio::inherit())
+    }
+
+    fn spawn_with(dir: &Path, args: &[&str], stderr: Stdio) -> Self {
         let mut command = freshet(dir, args);
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("the binary runs");
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("the binary runs");
         let out = child.stdout.take().expect("piped");
         let process = Guard(child);
         let mut lines = BufReader::new(out).lines();
@@ -90,6 +101,26 @@ impl Service {
     pub fn end(mut self) -> ExitStatus {
         self.process.signal("TERM");
         self.process.wait()
+    }
+
+    /// Ends it as a power cut does.
+    #[track_caller]
+    pub fn kill(mut self) {
+        self.process.signal("KILL");
+        assert_eq!(self.process.wait().code(), None, "it ended before it was killed");
+    }
+
+    /// Sends it a signal such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// The most memory that it has had so far, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.process.0.id());
+        let status = std::fs::read_to_string(path).expect("a running process");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells it");
+        peak.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
     }
 
     /// The names of its threads, as Linux shows them.
@@ -122,14 +153,19 @@ impl Service {
     /// Posts an event, which must be taken.
     #[track_caller]
     pub fn post(&self, event: &Json) {
+        let (status, answer) = self.try_post(event);
+        assert_eq!(status, 202, "{event}: {answer}");
+        assert_eq!(answer["accepted"], 1);
+    }
+
+    /// Posts an event: status and body.
+    pub fn try_post(&self, event: &Json) -> (u16, Json) {
         let body = event.to_string();
-        let (status, answer) = self.ask(&format!(
+        self.ask(&format!(
             "POST /v1/events HTTP/1.1\r\nhost: e2e\r\nconnection: close\r\ncontent-type: application/json\r\n\
              content-length: {}\r\n\r\n{body}",
             body.len()
-        ));
-        assert_eq!(status, 202, "{event}: {answer}");
-        assert_eq!(answer["accepted"], 1);
+        ))
     }
 
     /// Posts an event and waits until the user's list is one of a later epoch.

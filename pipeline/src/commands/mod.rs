@@ -6,6 +6,7 @@ mod eval;
 mod generate;
 mod heads;
 mod import;
+mod produce;
 mod read;
 mod resync;
 mod run;
@@ -56,6 +57,7 @@ enum Command {
     Checkpoint(checkpoint::Checkpoint),
     Import(import::Import),
     Generate(generate::Generate),
+    Produce(produce::Produce),
     Eval(eval::Eval),
     Train(train::Train),
     Feed(read::Feed),
@@ -80,6 +82,7 @@ impl Cli {
             Command::Checkpoint(command) => command.run(),
             Command::Import(command) => command.run(),
             Command::Generate(command) => command.run(),
+            Command::Produce(command) => command.run(),
             Command::Eval(command) => command.run(),
             Command::Train(command) => command.run(),
             Command::Feed(command) => command.run(),

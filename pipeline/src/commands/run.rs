@@ -10,13 +10,14 @@ use crate::service::{self, Mode};
 
 /// Run the pipeline and the feed server
 ///
-/// Replays the event log at input.dir, then follows what is appended to it, and serves the lists over HTTP. A restart
-/// goes on from the newest checkpoint. Ctrl-C ends cleanly, a second one at once.
+/// Replays the event log at input.dir, or the topics of [kafka], then follows what is appended to it, and serves the lists over
+/// HTTP. A restart goes on from the newest checkpoint. Ctrl-C ends cleanly, a second one at once.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   freshet run --config configs/demo.toml --input data/log
   freshet run --input data/log --store data/store --once
+  freshet run --kafka 127.0.0.1:9092 --store data/store
   freshet run --config configs/seed.toml --listen 127.0.0.1:9000 --workers 2")]
 pub struct Run {
     /// The configuration; without it the defaults hold (`freshet check` prints them)
@@ -28,6 +29,9 @@ pub struct Run {
     /// The event log (input.dir)
     #[arg(long, value_name = "DIR")]
     input: Option<PathBuf>,
+    /// Read the topics of [kafka] from these brokers (input.source, kafka.brokers)
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "input")]
+    kafka: Option<String>,
     /// The folder to keep everything in (store.dir)
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
@@ -50,6 +54,10 @@ impl Run {
         let mut overrides = path_override("input.dir", &self.input, "--input");
         overrides.extend(path_override("store.dir", &self.store, "--store"));
         overrides.extend(path_override("checkpoint.dir", &self.checkpoints, "--checkpoints"));
+        if let Some(brokers) = self.kafka {
+            overrides.push(("input.source", "kafka".to_owned(), "--kafka"));
+            overrides.push(("kafka.brokers", brokers, "--kafka"));
+        }
         overrides.extend(self.workers.map(|n| ("graph.workers", n, "--workers")));
         overrides.extend(self.listen.map(|address| ("server.listen", address, "--listen")));
         if self.once {

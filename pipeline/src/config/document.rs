@@ -34,6 +34,8 @@ pub enum Raw {
     Time(toml::value::Datetime),
     /// A list of numbers.
     Numbers(Vec<f64>),
+    /// A table of texts, by dotted name.
+    Table(Vec<(String, String)>),
     /// From the command line: what the key wants is read from the text.
     Word(String),
     /// What no key takes.
@@ -180,9 +182,31 @@ impl Raw {
                 })
                 .collect::<Option<Vec<f64>>>()
                 .map_or(Self::Other("a list of other things than numbers"), Self::Numbers),
-            DeValue::Table(_) => Self::Other("a table"),
+            DeValue::Table(table) => {
+                let mut pairs = Vec::new();
+                match flatten("", table, &mut pairs) {
+                    true => Self::Table(pairs),
+                    false => Self::Other("a table of other things than texts, numbers and flags"),
+                }
+            }
         }
     }
+}
+
+/// Writes a table's values as texts under dotted names: `a.b = 1` and `"a.b" = "1"` are the same property.
+fn flatten(prefix: &str, table: &DeTable<'_>, pairs: &mut Vec<(String, String)>) -> bool {
+    table.iter().all(|(key, value)| {
+        let name = format!("{prefix}{}", key.get_ref());
+        match value.get_ref() {
+            DeValue::String(text) => pairs.push((name, text.clone().into_owned())),
+            DeValue::Integer(n) => pairs.push((name, n.as_str().to_owned())),
+            DeValue::Float(n) => pairs.push((name, n.as_str().to_owned())),
+            DeValue::Boolean(flag) => pairs.push((name, flag.to_string())),
+            DeValue::Table(inner) => return flatten(&format!("{name}."), inner, pairs),
+            DeValue::Datetime(_) | DeValue::Array(_) => return false,
+        }
+        true
+    })
 }
 
 /// Byte ranges to lines.

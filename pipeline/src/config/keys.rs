@@ -1,11 +1,14 @@
 //! The one table of keys. A key is its name, what it means, its kind with the range it may have, and its place in
 //! [`Config`].
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use freshet_schema::Millis;
+use freshet_kafka::{is_secret, topic_fault};
+use freshet_schema::{EventKind, Millis};
 
+use super::choice::Choice;
 use super::document::{Located, Raw};
 use super::units::{
     datetime_to_millis, format_duration, format_size, format_time, parse_duration, parse_size,
@@ -55,6 +58,12 @@ pub enum Field<'a> {
     LogFormat(&'a mut LogFormat),
     /// What to do with a checkpoint that does not fit.
     Mismatch(&'a mut OnMismatch),
+    /// One of a few words.
+    Word(&'a mut dyn Choice),
+    /// A topic that may be left out; the empty text means none.
+    Topic(&'a mut Option<String>),
+    /// Properties by name; what looks like a secret is not shown.
+    Options(&'a mut BTreeMap<String, String>),
 }
 
 /// One key.
@@ -85,15 +94,33 @@ macro_rules! keys {
 }
 
 keys! {
+    "input.source", "files (input.dir) or kafka (the topics of [kafka])", |c| Word(&mut c.input.source);
     "input.dir", "the event log: DIR/{interactions,uploads,users,...}/part-*", |c| Path(&mut c.input.dir);
     "input.follow", "go on with what is appended after the log is drained", |c| Flag(&mut c.input.follow);
+
+    "kafka.brokers", "HOST:PORT of one broker or several, with commas between them", |c| MaybeText(&mut c.kafka.brokers);
+    "kafka.interactions", "topic of interactions; of these six, \"\" does without the stream", |c| Topic(c.kafka.topic(EventKind::Interactions));
+    "kafka.uploads", "topic of uploads", |c| Topic(c.kafka.topic(EventKind::Uploads));
+    "kafka.users", "topic of users", |c| Topic(c.kafka.topic(EventKind::Users));
+    "kafka.follows", "topic of follows", |c| Topic(c.kafka.topic(EventKind::Follows));
+    "kafka.deletes", "topic of deletes", |c| Topic(c.kafka.topic(EventKind::Deletes));
+    "kafka.served", "topic of pages handed out; the feed server writes it", |c| Topic(c.kafka.topic(EventKind::Served));
+    "kafka.dead_letters", "topic of records that cannot be processed, beside the file in store.dir", |c| Topic(&mut c.kafka.dead_letters);
+    "kafka.format", "how values are written: JSON as in docs/events.md, or schema/proto/events.proto", |c| Word(&mut c.kafka.payload);
+    "kafka.group", "group that consumed offsets are committed to, for monitoring alone; unset: none", |c| MaybeText(&mut c.kafka.group);
+    "kafka.fetch_ahead", "bytes fetched ahead of the dataflow, for each partition", |c| Size(&mut c.kafka.fetch_ahead, MIB / 16, 1 << 30);
+    "kafka.ack_timeout", "POST /v1/events waits this long for the brokers", |c| Duration(&mut c.kafka.ack_timeout_ms, 100, 10 * MINUTE);
+    "kafka.options", "properties passed on to librdkafka, for example TLS and SASL", |c| Options(&mut c.kafka.options);
+    "kafka.options_env", "properties whose values stand in environment variables", |c| Options(&mut c.kafka.options_env);
 
     "clock.replay_epoch_ms", "event time that one epoch of a replay spans", |c| Ms(&mut c.clock.replay_epoch_ms, 1, DAY);
     "clock.epoch_ms", "a live epoch with records is closed after this", |c| Ms(&mut c.clock.epoch_ms, 1, MINUTE);
     "clock.tick_ms", "a live epoch without records is closed after this", |c| Ms(&mut c.clock.tick_ms, 1, HOUR);
     "clock.max_epoch_records", "most records of a live epoch", |c| Count(&mut c.clock.max_epoch_records, 1, 10_000_000);
+    "clock.max_epoch_bytes", "most bytes of a live epoch, about", |c| Size(&mut c.clock.max_epoch_bytes, MIB / 16, 1 << 34);
+    "clock.live", "the clock after a replay: wall, shifted (on from the log's end), or auto: wall with Kafka, else shifted", |c| Word(&mut c.clock.live);
     "clock.min_event_time", "records from before are dead letters", |c| Time(&mut c.clock.min_event_time);
-    "clock.max_event_time", "replayed records from after are dead letters; unset: the wall time of the first start", |c| MaybeTime(&mut c.clock.max_event_time);
+    "clock.max_event_time", "replayed records from after are dead letters; unset: the wall time of the first start, and with Kafka each record's timestamp", |c| MaybeTime(&mut c.clock.max_event_time);
     "clock.max_future_skew", "live records further ahead of the clock are dead letters", |c| Duration(&mut c.clock.max_future_skew_ms, 0, 7 * DAY);
     "clock.max_now_step", "after a pause the clock moves at most this an epoch", |c| Duration(&mut c.clock.max_now_step_ms, 1, DAY);
 
@@ -129,6 +156,7 @@ keys! {
 
     "graph.workers", "worker threads of the dataflow", |c| Count(&mut c.graph.workers, 1, 256);
     "graph.in_flight", "epochs in the dataflow at once", |c| Count(&mut c.graph.in_flight, 1, 1_000);
+    "graph.in_flight_bytes", "bytes of input in the dataflow at once, about; one epoch always may", |c| Size(&mut c.graph.in_flight_bytes, MIB, 1 << 40);
     "graph.seed", "seed of all that is drawn by hash", |c| Number(&mut c.params.seed, 0, i64::MAX as u64);
 
     "log.format", "text or json, on standard error", |c| LogFormat(&mut c.log.format);
@@ -270,12 +298,16 @@ impl Key {
 
     /// Whether the value must not be printed.
     pub fn is_secret(&self, config: &mut Config) -> bool {
-        matches!((self.field)(config), Field::Secret(_))
+        matches!((self.field)(config), Field::Secret(_) | Field::Options(_))
     }
 
     /// Whether there is a value that must not be printed.
     pub fn holds_secret(&self, config: &mut Config) -> bool {
-        matches!((self.field)(config), Field::Secret(Some(_)))
+        match (self.field)(config) {
+            Field::Secret(secret) => secret.is_some(),
+            Field::Options(options) => self.bare() == "options" && options.keys().any(|key| is_secret(key)),
+            _ => false,
+        }
     }
 
     /// Reads, checks and stores a value.
@@ -294,6 +326,7 @@ impl Field<'_> {
                 Raw::Text(_) | Raw::Word(_) => "this text is not what belongs here",
                 Raw::Time(_) => "a time is not what belongs here",
                 Raw::Numbers(_) => "this list is not what belongs here",
+                Raw::Table(_) => "a table is not what belongs here",
                 Raw::Other(what) => what,
             };
             (what.to_owned(), format!("write {wants}"))
@@ -372,6 +405,22 @@ impl Field<'_> {
                     _ => return Err(refuse()),
                 }
             }
+            Self::Word(place) => {
+                if !text(raw).is_some_and(|word| place.choose(word)) {
+                    return Err(refuse());
+                }
+            }
+            Self::Topic(place) => {
+                let name = text(raw).ok_or_else(refuse)?;
+                if let Some(fault) = topic_fault(name).filter(|_| !name.is_empty()) {
+                    return Err((fault.to_owned(), format!("write {wants}")));
+                }
+                *place = (!name.is_empty()).then(|| name.to_owned());
+            }
+            Self::Options(place) => {
+                let Raw::Table(table) = raw else { return Err(refuse()) };
+                *place = table.iter().cloned().collect();
+            }
         }
         Ok(())
     }
@@ -415,6 +464,14 @@ impl Field<'_> {
             }
             Self::LogFormat(_) => "\"text\" or \"json\"".to_owned(),
             Self::Mismatch(_) => "\"reject\", \"drop-cut\" or \"rebuild\"".to_owned(),
+            Self::Word(choice) => {
+                choice.words().iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" or ")
+            }
+            Self::Topic(_) => "a topic's name in quotes, or \"\" for none".to_owned(),
+            Self::Options(_) => {
+                "a table such as { \"security.protocol\" = \"SASL_SSL\" }; the names are librdkafka's"
+                    .to_owned()
+            }
         }
     }
 
@@ -445,6 +502,14 @@ impl Field<'_> {
             Self::Mismatch(OnMismatch::Reject) => quoted("reject"),
             Self::Mismatch(OnMismatch::DropCut) => quoted("drop-cut"),
             Self::Mismatch(OnMismatch::Rebuild) => quoted("rebuild"),
+            Self::Word(choice) => quoted(choice.word()),
+            Self::Topic(topic) => quoted(topic.as_deref()?),
+            Self::Options(options) => {
+                let shown = options.iter().filter(|(key, _)| !is_secret(key));
+                let pairs: Vec<String> =
+                    shown.map(|(key, value)| format!("{} = {}", quoted(key), quoted(value))).collect();
+                if pairs.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pairs.join(", ")) }
+            }
         })
     }
 }

@@ -5,7 +5,9 @@
 //! key's name, meaning, range and place in `Config`. Reading, checking, printing and the list of keys all walk that
 //! table, so that they cannot disagree. Reading never stops at the first mistake: it collects them all.
 
+mod choice;
 mod document;
+mod kafka;
 mod keys;
 mod mistake;
 mod print;
@@ -21,6 +23,7 @@ use freshet_operators::params::Params;
 use freshet_schema::Millis;
 use freshet_sinks::RedisOptions;
 
+pub use kafka::Kafka;
 pub use keys::describe_keys;
 pub use mistake::{Mistake, Mistakes};
 pub(crate) use units::{format_duration, format_time, parse_duration};
@@ -30,6 +33,8 @@ pub(crate) use units::{format_duration, format_time, parse_duration};
 pub struct Config {
     /// `[input]`
     pub input: Input,
+    /// `[kafka]`
+    pub kafka: Kafka,
     /// `[clock]`
     pub clock: Clock,
     /// `[store]`
@@ -58,10 +63,34 @@ pub struct Config {
 /// Where the events come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
+    /// Files or Kafka.
+    pub source: InputSource,
     /// The event log's folder.
     pub dir: PathBuf,
     /// Whether growing files are followed after the log is drained. `--once` turns it off.
     pub follow: bool,
+}
+
+/// What the events are read from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InputSource {
+    /// An event log in a folder.
+    #[default]
+    Files,
+    /// The topics of `[kafka]`.
+    Kafka,
+}
+
+/// How the clock goes on where a replay ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LiveClock {
+    /// As the wall clock where events come from Kafka, and shifted where they come from files.
+    #[default]
+    Auto,
+    /// As the wall clock.
+    Wall,
+    /// From where the replay ended.
+    Shifted,
 }
 
 /// How the streams are cut into epochs. Milliseconds.
@@ -75,9 +104,14 @@ pub struct Clock {
     pub tick_ms: u64,
     /// A live epoch takes at most this many records.
     pub max_epoch_records: usize,
+    /// A live epoch takes at most about this many bytes.
+    pub max_epoch_bytes: u64,
+    /// How the clock goes on where the replay ends.
+    pub live: LiveClock,
     /// Records from before are dead letters.
     pub min_event_time: Millis,
-    /// Records of a replay from after are dead letters; `None` is the wall time of the first start.
+    /// Records of a replay from after are dead letters; `None` is the wall time of the first start, and with Kafka each
+    /// record's own timestamp.
     pub max_event_time: Option<Millis>,
     /// Live records further ahead of the clock are dead letters.
     pub max_future_skew_ms: u64,
@@ -235,6 +269,8 @@ pub struct Graph {
     pub workers: usize,
     /// Epochs that may be in the graph at once.
     pub in_flight: usize,
+    /// Bytes of input that may be in the graph at once, about; one epoch always may.
+    pub in_flight_bytes: u64,
 }
 
 /// The program's own log, on standard error.
@@ -262,12 +298,15 @@ pub enum LogFormat {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            input: Input { dir: "data/log".into(), follow: true },
+            input: Input { source: InputSource::Files, dir: "data/log".into(), follow: true },
+            kafka: Kafka::default(),
             clock: Clock {
                 replay_epoch_ms: 60_000,
                 epoch_ms: 50,
                 tick_ms: 1_000,
                 max_epoch_records: 10_000,
+                max_epoch_bytes: 64 << 20,
+                live: LiveClock::Auto,
                 min_event_time: Millis(946_684_800_000),
                 max_event_time: None,
                 max_future_skew_ms: 60_000,
@@ -306,7 +345,7 @@ impl Default for Config {
                 token: None,
                 token_env: None,
             },
-            graph: Graph { workers: 1, in_flight: 8 },
+            graph: Graph { workers: 1, in_flight: 8, in_flight_bytes: 256 << 20 },
             log: Log { format: LogFormat::Text, filter: DEFAULT_FILTER.to_owned() },
             params: Params::default(),
             topics_file: None,

@@ -17,7 +17,12 @@ pub fn to_toml(config: &Config) -> String {
             let origin = origin.map_or_else(String::new, |place| format!("  # {place}"));
             let secret = key.holds_secret(&mut config);
             match key.get(&mut config) {
-                Some(value) => text.push_str(&format!("{} = {value}{origin}\n", key.bare())),
+                Some(value) => {
+                    text.push_str(&format!("{} = {value}{origin}\n", key.bare()));
+                    if secret {
+                        text.push_str(&format!("# {} holds more, which is not shown\n", key.bare()));
+                    }
+                }
                 None if secret => text.push_str(&format!("# {} is set, and not shown{origin}\n", key.bare())),
                 None => text.push_str(&format!("# {} is unset: {}\n", key.bare(), key.about)),
             }

@@ -119,3 +119,45 @@ fn the_command_line_wins_and_is_checked_alike() {
     let wrong = set(&[over("graph.workers", "none", "--workers")]).expect_err("wrong").0;
     assert_eq!((wrong.len(), wrong[0].place.as_str()), (1, "--workers"));
 }
+
+#[test]
+fn kafka_must_be_reachable_and_its_topics_told_apart() {
+    let found =
+        mistakes("[input]\nsource = \"kafka\"\n[kafka]\ndead_letters = \"freshet.users\"\nusers = \"a b\"\n");
+    let told: Vec<&str> = found.iter().map(|m| m.key.as_str()).collect();
+    assert_eq!(
+        told,
+        ["input.source", "kafka.dead_letters", "kafka.dead_letters", "kafka.users"],
+        "{found:#?}"
+    );
+    let found = mistakes("[kafka]\nbrokers = \"localhost\"\nserved = \"freshet.users\"\nformat = \"avro\"\n");
+    assert_eq!(found.iter().map(Mistake::line).collect::<Vec<_>>(), [2, 3, 4], "{found:#?}");
+    assert!(found[2].remedy.contains("\"json\" or \"protobuf\""), "{found:#?}");
+    let none: String =
+        freshet_schema::EventKind::ALL.iter().map(|kind| format!("{} = \"\"\n", kind.folder())).collect();
+    let text = format!("[input]\nsource = \"kafka\"\n[kafka]\nbrokers = \"a:1,b:2\"\n{none}");
+    assert!(mistakes(&text)[0].what.contains("nothing to read"));
+}
+
+#[test]
+fn options_are_passed_on_and_secrets_are_not_printed() {
+    let text = "[kafka]\nbrokers = \"a:1\"\n[kafka.options]\nsecurity.protocol = \"SASL_SSL\"\n\"sasl.password\" = \"hush\"\n\
+                \"socket.timeout.ms\" = 500\n[kafka.options_env]\n\"ssl.key.password\" = \"SET\"\n";
+    let config = resolve(text).expect("valid");
+    let connection = config.kafka.connection().expect("brokers are named");
+    let option = |name: &str| connection.options.get(name).map(String::as_str);
+    assert_eq!(option("security.protocol"), Some("SASL_SSL"));
+    assert_eq!((option("socket.timeout.ms"), option("sasl.password")), (Some("500"), Some("hush")));
+    assert_eq!(option("ssl.key.password"), Some("secret-of-env"));
+    let printed = config.to_toml();
+    assert!(printed.contains("\"security.protocol\" = \"SASL_SSL\""), "{printed}");
+    assert!(!printed.contains("hush") && !printed.contains("secret-of-env"), "{printed}");
+    assert!(printed.contains("options holds more, which is not shown"), "{printed}");
+
+    let own = mistakes("[kafka]\nbrokers = \"a:1\"\noptions = { acks = 0 }\n");
+    assert!(own[0].key == "kafka.options" && own[0].what.contains("in-sync"), "{own:#?}");
+    let unset = mistakes("[kafka]\noptions_env = { \"sasl.password\" = \"UNSET\" }\n");
+    assert!(unset[0].what.contains("not set") && unset[0].value.contains("UNSET"), "{unset:#?}");
+    let wrong = mistakes("[kafka]\noptions = { \"sasl.password\" = [\"hush\"] }\n");
+    assert!(wrong.iter().all(|m| !m.to_string().contains("hush")), "{wrong:#?}");
+}

@@ -11,6 +11,13 @@ fn the_shipped_configurations_are_right() {
 }
 
 #[test]
+fn the_other_shipped_configurations_are_valid() {
+    for name in ["news", "kafka"] {
+        ok(&root(), &["check", "--config", &format!("configs/{name}.toml")]);
+    }
+}
+
+#[test]
 fn every_mistake_is_told_at_once() {
     let dir = root().join("pipeline/tests/golden");
     let (code, out, err) = run_in(&dir, &["check", "--config", "bad.toml"]);

@@ -6,13 +6,27 @@ use freshet_schema::Millis;
 
 use super::error::SourceError;
 use crate::journal::Parameters;
+use crate::kafka::KafkaConfig;
 use crate::validate::{DEFAULT_MIN_EVENT_TIME, Limits};
+
+/// How the clock goes on where a replay ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LiveClock {
+    /// From where the replay ended, as if no time had passed since: a click now falls into the replayed world's today.
+    #[default]
+    Shifted,
+    /// As the wall clock: what lies between is caught up with in steps of `max_now_step_ms`. For streams that are fed all the
+    /// time, whose events carry the present.
+    Wall,
+}
 
 /// How to read a log. The journal holds those that an epoch's content depends on, and refuses others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceConfig {
-    /// The log's folder.
+    /// The log's folder. Not looked at where there is `kafka`.
     pub dir: PathBuf,
+    /// Read topics instead of a folder.
+    pub kafka: Option<KafkaConfig>,
     /// The journal's file; made where it is missing.
     pub journal: PathBuf,
     /// Go on with what is appended after the log was read.
@@ -25,11 +39,17 @@ pub struct SourceConfig {
     pub tick_ms: u64,
     /// Records of a live epoch, about; a replay's boundaries depend on event time alone.
     pub max_epoch_records: usize,
+    /// Bytes of a live epoch, about.
+    pub max_epoch_bytes: u64,
+    /// How the clock goes on after the replay.
+    pub live_clock: LiveClock,
     /// What a record may hold. Journalled.
     pub limits: Limits,
     /// Earliest admitted event time. Journalled.
     pub min_event_time: Millis,
-    /// Latest admitted event time of a replay; the wall time of the first start where absent. Journalled.
+    /// Latest admitted event time of a replay. Where absent, of files the wall time of the first start, of Kafka each record's
+    /// own timestamp and `max_future_skew_ms`: a backlog may be longer at the second start than it was at the first.
+    /// Journalled.
     pub max_event_time: Option<Millis>,
     /// How far ahead of `now` a live record may be, in milliseconds. Journalled.
     pub max_future_skew_ms: u64,
@@ -43,12 +63,15 @@ impl SourceConfig {
     pub fn new(dir: impl Into<PathBuf>, journal: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
+            kafka: None,
             journal: journal.into(),
             follow: false,
             replay_epoch_ms: 60_000,
             epoch_ms: 50,
             tick_ms: 1000,
             max_epoch_records: 50_000,
+            max_epoch_bytes: 64 << 20,
+            live_clock: LiveClock::Shifted,
             limits: Limits::default(),
             min_event_time: DEFAULT_MIN_EVENT_TIME,
             max_event_time: None,
@@ -64,6 +87,7 @@ impl SourceConfig {
             ("epoch_ms", self.epoch_ms),
             ("max_now_step_ms", self.max_now_step_ms),
             ("max_epoch_records", self.max_epoch_records as u64),
+            ("max_epoch_bytes", self.max_epoch_bytes),
             ("limits.record_bytes", self.limits.record_bytes as u64),
         ];
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
@@ -86,10 +110,11 @@ impl SourceConfig {
 
     /// What a new journal is given.
     pub(super) fn parameters(&self, wall: Millis) -> Parameters {
+        let latest = if self.kafka.is_some() { Millis(u64::MAX) } else { wall };
         Parameters {
             replay_epoch_ms: self.replay_epoch_ms,
             min_event_time: self.min_event_time,
-            max_event_time: self.max_event_time.unwrap_or(wall),
+            max_event_time: self.max_event_time.unwrap_or(latest),
             max_future_skew_ms: self.max_future_skew_ms,
             limits: self.limits.clone(),
         }

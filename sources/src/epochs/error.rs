@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::journal::JournalError;
+use crate::kafka::KafkaError;
 use crate::log::LogError;
 
 /// A source that cannot go on. Each message names file, place and remedy.
@@ -14,6 +15,23 @@ pub enum SourceError {
     /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// Kafka.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    /// The journal was begun with another kind of input.
+    #[error(
+        "{journal}: this journal was begun over {then}, and input.source is {now:?} now; set it back, \
+         or start with a new journal and a new store",
+        journal = journal.display()
+    )]
+    OtherInput {
+        /// The journal.
+        journal: PathBuf,
+        /// A partition that it has consumed.
+        then: String,
+        /// What is to be read now.
+        now: &'static str,
+    },
     /// A setting that makes no sense.
     #[error("{key} = {value}: {remedy}")]
     Config {
@@ -77,4 +95,12 @@ pub enum SourceError {
         /// How.
         what: String,
     },
+}
+
+impl SourceError {
+    /// Whether it is no failure, but the answer to a request to end.
+    #[must_use]
+    pub fn is_stop(&self) -> bool {
+        matches!(self, Self::Kafka(error) if error.is_stop())
+    }
 }

@@ -7,6 +7,7 @@ use freshet_schema::{Millis, dead_letter::DeadLetter};
 
 use super::{Position, Record, SourceError};
 use crate::journal::{At, Moved};
+use crate::kafka::{Cluster, KafkaError, KafkaPartition, KafkaReader, Next};
 use crate::log::{Extent, Item, LogError, Partition, PartitionReader, dead_letter};
 use crate::validate::{ClockRule, Limits, check_clock};
 
@@ -31,36 +32,70 @@ impl Content {
     }
 }
 
+/// What a lane has to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Head {
+    /// A record.
+    Record,
+    /// Nothing now, and more is known to come: nobody can say what time it has.
+    Wait,
+    /// Nothing more, as far as the input goes now.
+    End,
+}
+
+enum Input {
+    File {
+        reader: Box<PartitionReader>,
+        extent: Extent,
+        /// The file's length when it was last looked at.
+        length: u64,
+    },
+    Kafka {
+        reader: Box<KafkaReader>,
+        /// The offset before which it ends; none while it is followed.
+        until: Option<u64>,
+    },
+}
+
 pub(super) struct Lane {
     pub(super) name: Arc<str>,
     number: u32,
-    reader: PartitionReader,
-    extent: Extent,
+    input: Input,
     head: Option<Item>,
+    /// What it had to give when it was last asked.
+    state: Head,
+    /// How far ahead of its own timestamp a record's time may be, in milliseconds.
+    max_future_skew_ms: u64,
     /// Greatest valid event time consumed.
     pub(super) greatest: Option<Millis>,
     offset: u64,
     checksum: u64,
-    /// The file's length when it was last looked at.
-    pub(super) length: u64,
 }
 
 impl Lane {
     pub(super) fn open(partition: Partition, number: u32, limits: Limits) -> Result<Self, LogError> {
         let name = Arc::from(partition.name.as_str());
-        let reader = PartitionReader::open(partition, number, limits)?;
+        let reader = Box::new(PartitionReader::open(partition, number, limits)?);
         let length = reader.length()?;
         let extent = Extent { length: 0, ends: false };
-        Ok(Self { name, number, reader, extent, head: None, greatest: None, offset: 0, checksum: 0, length })
+        Ok(Self::of(name, number, Input::File { reader, extent, length }, (0, 0)))
     }
 
-    /// Goes to where a checkpoint left the partition, and checks that what lies before is what it was.
-    pub(super) fn resume(&mut self, at: &At) -> Result<(), SourceError> {
-        if at.next_offset > 0 {
-            let (offset, checksum) = self.reader.skip(at.next_offset)?;
+    /// A file, from where a checkpoint left it. What lies before must be what it was.
+    pub(super) fn resume(
+        partition: Partition,
+        number: u32,
+        limits: Limits,
+        at: &At,
+    ) -> Result<Self, SourceError> {
+        let mut lane = Self::open(partition, number, limits)?;
+        if let Input::File { reader, .. } = &mut lane.input
+            && at.next_offset > 0
+        {
+            let (offset, checksum) = reader.skip(at.next_offset)?;
             if (offset, checksum) != (at.next_offset, at.checksum) {
                 return Err(SourceError::PrefixChanged {
-                    path: self.reader.partition().path.clone(),
+                    path: reader.partition().path.clone(),
                     offset: at.next_offset,
                     what: if offset < at.next_offset {
                         "it is shorter than it was"
@@ -70,26 +105,80 @@ impl Lane {
                 });
             }
         }
-        (self.offset, self.checksum, self.greatest) = (at.next_offset, at.checksum, at.greatest);
-        Ok(())
+        (lane.offset, lane.checksum, lane.greatest) = (at.next_offset, at.checksum, at.greatest);
+        Ok(lane)
     }
 
-    /// Looks at the file again and makes visible what it holds now. A file that may grow ends nowhere while it is
-    /// followed.
+    /// Over a Kafka partition, from its beginning or from where a checkpoint says.
+    pub(super) fn kafka(
+        cluster: &Cluster,
+        partition: KafkaPartition,
+        number: u32,
+        limits: Limits,
+        max_future_skew_ms: u64,
+        at: &At,
+    ) -> Result<Self, KafkaError> {
+        let name = Arc::from(partition.name.as_str());
+        let resume = (at.next_offset > 0).then_some((at.next_offset, at.checksum));
+        let reader = Box::new(KafkaReader::open(cluster, partition, number, limits, resume)?);
+        let input = Input::Kafka { reader, until: None };
+        let lane = Self::of(name, number, input, resume.unwrap_or((0, 0)));
+        Ok(Self { max_future_skew_ms, greatest: at.greatest, ..lane })
+    }
+
+    fn of(name: Arc<str>, number: u32, input: Input, (offset, checksum): (u64, u64)) -> Self {
+        let (head, state, greatest) = (None, Head::Wait, None);
+        Self { name, number, input, head, state, max_future_skew_ms: 0, greatest, offset, checksum }
+    }
+
+    /// The Kafka partition, where it is one.
+    pub(super) fn kafka_reader(&self) -> Option<&KafkaReader> {
+        match &self.input {
+            Input::Kafka { reader, .. } => Some(reader),
+            Input::File { .. } => None,
+        }
+    }
+
+    /// Looks at the input again and makes visible what it holds now. A file that may grow ends nowhere while it is
+    /// followed. A Kafka partition ends where it ended when the source was opened; see [`Lane::go_on`].
     pub(super) fn extend(&mut self, follow: bool) -> Result<(), LogError> {
-        let grows = self.reader.partition().format.may_grow();
-        // The others do not change, and what they hold is known.
-        if grows || self.extent != Extent::ALL {
-            self.length = self.reader.length()?;
-            self.extent = if grows { Extent { length: self.length, ends: !follow } } else { Extent::ALL };
+        match &mut self.input {
+            Input::File { reader, extent, length } => {
+                let grows = reader.partition().format.may_grow();
+                // The others do not change, and what they hold is known.
+                if grows || *extent != Extent::ALL {
+                    *length = reader.length()?;
+                    *extent = if grows { Extent { length: *length, ends: !follow } } else { Extent::ALL };
+                }
+            }
+            Input::Kafka { reader, until } => {
+                if !follow {
+                    *until = Some(reader.partition().high);
+                }
+            }
         }
         Ok(())
     }
 
+    /// Ends where the partition ended when the source was opened: that is the backlog.
+    pub(super) fn stop_at_backlog(&mut self) {
+        if let Input::Kafka { reader, until } = &mut self.input {
+            *until = Some(reader.partition().high);
+        }
+    }
+
+    /// Ends no more: what comes is followed.
+    pub(super) fn go_on(&mut self) {
+        if let Input::Kafka { until, .. } = &mut self.input {
+            *until = None;
+        }
+    }
+
     /// Makes what was read of a growing file durable. Its writer may not have come to that yet, and a binding must not name
-    /// bytes that a power cut takes back.
+    /// bytes that a power cut takes back. Of Kafka only what is replicated is read.
     pub(super) fn sync(&self) -> Result<(), LogError> {
-        let partition = self.reader.partition();
+        let Input::File { reader, .. } = &self.input else { return Ok(()) };
+        let partition = reader.partition();
         if !partition.format.may_grow() {
             return Ok(());
         }
@@ -97,12 +186,27 @@ impl Lane {
         synced.map_err(|e| LogError::io("sync", &partition.path, e))
     }
 
-    /// The next record, if there is one.
-    pub(super) fn head(&mut self) -> Result<Option<&Item>, LogError> {
+    /// Looks for the next record.
+    pub(super) fn head(&mut self) -> Result<Head, SourceError> {
         if self.head.is_none() {
-            self.head = self.reader.next(self.extent)?;
+            (self.head, self.state) = match &mut self.input {
+                Input::File { reader, extent, .. } => match reader.next(*extent)? {
+                    Some(item) => (Some(item), Head::Record),
+                    None => (None, Head::End),
+                },
+                Input::Kafka { reader, until } => match reader.next(*until)? {
+                    Next::Item(item) => (Some(item), Head::Record),
+                    Next::Wait => (None, Head::Wait),
+                    Next::End => (None, Head::End),
+                },
+            };
         }
-        Ok(self.head.as_ref())
+        Ok(self.state)
+    }
+
+    /// What the last look found.
+    pub(super) fn state(&self) -> Head {
+        self.state
     }
 
     /// Whether a record waits in the look-ahead.
@@ -117,12 +221,26 @@ impl Lane {
 
     /// The greatest event time that this partition has reached with its next record. A refused record moves nothing.
     pub(super) fn reached(&self, min_event_time: Millis, rule: ClockRule) -> Option<Millis> {
+        let rule = self.head.as_ref().map_or(rule, |item| self.rule(item, rule));
         self.head_time().filter(|time| check_clock(*time, min_event_time, rule).is_ok()).max(self.greatest)
+    }
+
+    /// In a replay a record may not be from after its own timestamp, where it has one: whoever wrote it could not know.
+    fn rule(&self, item: &Item, rule: ClockRule) -> ClockRule {
+        match (rule, item.stamp) {
+            (ClockRule::Replay { max_event_time }, Some(stamp)) => {
+                ClockRule::Replay { max_event_time: max_event_time.min(stamp.plus(self.max_future_skew_ms)) }
+            }
+            _ => rule,
+        }
     }
 
     /// Consumes the next record.
     pub(super) fn take(&mut self, min_event_time: Millis, rule: ClockRule, content: &mut Content) {
         let Some(item) = self.head.take() else { return };
+        let rule = self.rule(&item, rule);
+        // Until the next look.
+        self.state = Head::Wait;
         self.offset = item.next_offset;
         self.checksum = item.checksum;
         content.bytes += item.raw.len() as u64;
@@ -145,38 +263,47 @@ impl Lane {
         }
     }
 
-    /// Consumes exactly what a binding says, and checks that it is what it was.
+    /// Consumes exactly what a binding says, and checks that it is what it was. `false`: the rest is still on its way; to be
+    /// called again.
     pub(super) fn replay(
         &mut self,
         to: Moved,
         min_event_time: Millis,
         rule: ClockRule,
         content: &mut Content,
-    ) -> Result<(), SourceError> {
-        // The end of the bound part counts as the end of the file: a last line without newline was a record then.
-        self.extent = if self.reader.partition().format.may_grow() {
-            Extent { length: to.next_offset, ends: true }
-        } else {
-            Extent::ALL
-        };
-        let changed = |lane: &Self, what| SourceError::PrefixChanged {
-            path: lane.reader.partition().path.clone(),
-            offset: to.next_offset,
-            what,
+    ) -> Result<bool, SourceError> {
+        if let Input::File { reader, extent, .. } = &mut self.input {
+            // The end of the bound part counts as the end of the file: a last line without newline was a record then.
+            *extent = if reader.partition().format.may_grow() {
+                Extent { length: to.next_offset, ends: true }
+            } else {
+                Extent::ALL
+            };
+        }
+        let changed = |lane: &Self, what| match &lane.input {
+            Input::File { reader, .. } => SourceError::PrefixChanged {
+                path: reader.partition().path.clone(),
+                offset: to.next_offset,
+                what,
+            },
+            Input::Kafka { reader, .. } => reader.mismatch(to.next_offset, what).into(),
         };
         while self.offset < to.next_offset {
             match self.head()? {
-                None => return Err(changed(self, "it is shorter than it was")),
-                Some(item) if item.next_offset > to.next_offset => {
-                    return Err(changed(self, "its records end elsewhere"));
+                Head::Wait => return Ok(false),
+                Head::End => return Err(changed(self, "it is shorter than it was")),
+                Head::Record => {
+                    if self.head.as_ref().is_some_and(|item| item.next_offset > to.next_offset) {
+                        return Err(changed(self, "its records end elsewhere"));
+                    }
+                    self.take(min_event_time, rule, content);
                 }
-                Some(_) => self.take(min_event_time, rule, content),
             }
         }
         if (self.offset, self.checksum) != (to.next_offset, to.checksum) {
             return Err(changed(self, "its checksum differs"));
         }
-        Ok(())
+        Ok(true)
     }
 
     pub(super) fn moved(&self) -> Moved {
@@ -193,11 +320,19 @@ impl Lane {
         }
     }
 
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+
     pub(super) fn offset(&self) -> u64 {
         self.offset
     }
 
-    pub(super) fn bytes_read(&self) -> u64 {
-        self.reader.bytes_read(self.length)
+    /// Bytes read, and bytes that there are.
+    pub(super) fn progress(&self) -> (u64, u64) {
+        match &self.input {
+            Input::File { reader, length, .. } => (reader.bytes_read(*length), *length),
+            Input::Kafka { reader, .. } => reader.progress(),
+        }
     }
 }

@@ -23,7 +23,7 @@ use freshet_schema::hash::Slice;
 use freshet_schema::{Epoch, Event, Millis};
 
 pub use clock::{Clock, ClockShift, SystemClock};
-pub use config::SourceConfig;
+pub use config::{LiveClock, SourceConfig};
 pub use error::SourceError;
 pub use past::Resume;
 pub use source::EpochSource;
@@ -33,14 +33,25 @@ pub use source::EpochSource;
 pub struct Position {
     /// The partition's number, as in [`Origin`].
     pub partition: u32,
-    /// Its name, `KIND/FILE`.
+    /// Its name, `KIND/FILE` or `kafka:TOPIC/P`.
     pub name: Arc<str>,
-    /// Where to go on reading: a byte offset in plain JSON lines, a record number elsewhere.
+    /// Where to go on reading: a byte offset in plain JSON lines, an offset in Kafka, a record number elsewhere.
     pub next_offset: u64,
     /// Checksum of the consumed prefix.
     pub checksum: u64,
     /// The greatest valid event time consumed.
     pub greatest: Option<Millis>,
+}
+
+/// How a partition is doing; for the metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionStatus {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Records between what was read and the end, as far as that is known: of Kafka alone.
+    pub lag: Option<u64>,
+    /// Whether the others wait for it, or will: it has more, and the least event time was read from it.
+    pub holds: bool,
 }
 
 /// What an epoch is bound to. Whatever depends on time reads it here.
@@ -78,7 +89,7 @@ pub struct Batch {
     pub records: Vec<Record>,
     /// What was refused, in the same order.
     pub dead_letters: Vec<DeadLetter>,
-    /// Bytes of its records as JSON, refused ones included.
+    /// Bytes of its records as they were read, refused ones included.
     pub bytes: u64,
     /// When it was read; for measuring.
     pub read_at: Instant,
@@ -109,9 +120,9 @@ pub enum Phase {
 /// How far a source is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes of the files that were read; estimated for compressed files.
+    /// Bytes that were read; estimated for compressed files.
     pub bytes_read: u64,
-    /// Bytes of all files.
+    /// Bytes of all files, or an estimate of those of a Kafka backlog.
     pub bytes_total: u64,
     /// Records read, refused ones included.
     pub records: u64,

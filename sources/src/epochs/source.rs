@@ -3,7 +3,7 @@
 //! A live epoch costs one fsync. A replay would be bounded by the disk that way, so it reads several epochs ahead, writes
 //! their bindings with one fsync and then hands them out one by one.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use freshet_schema::hash::Slice;
@@ -11,12 +11,14 @@ use freshet_schema::{Epoch, Millis};
 
 use super::clock::{shift_between, shifted};
 use super::cut::{LiveNow, next_bucket, upper_boundary};
-use super::lane::{Content, Lane};
+use super::lane::{Content, Head, Lane};
 use super::past::{self, Past, Resume};
 use super::{
-    Batch, Binding, Clock, ClockShift, Phase, Progress, SourceConfig, SourceError, Step, SystemClock,
+    Batch, Binding, Clock, ClockShift, LiveClock, PartitionStatus, Phase, Progress, SourceConfig,
+    SourceError, Step, SystemClock,
 };
-use crate::journal::{At, Base, Bound, Entry, Journal, Parameters};
+use crate::journal::{At, Base, Bound, Entry, Journal, Moved, Parameters};
+use crate::kafka::{Cluster, KafkaError, KafkaPartition, PREFIX};
 use crate::log::{Partition, discover, discover_or_none};
 use crate::validate::ClockRule;
 
@@ -27,6 +29,10 @@ const GROUP_RECORDS: usize = 20_000;
 const GROUP_MS: u64 = 100;
 /// Time between two looks for new files.
 const SCAN_MS: u64 = 1000;
+/// How long to sleep where records are on their way.
+const ON_THEIR_WAY: Duration = Duration::from_millis(2);
+/// Time between two commits of consumed offsets.
+const COMMIT_MS: u64 = 2000;
 
 /// A log as a sequence of epochs.
 pub struct EpochSource {
@@ -35,9 +41,13 @@ pub struct EpochSource {
     clock: Box<dyn Clock>,
     journal: Journal,
     lanes: Vec<Lane>,
+    /// The connection, where the lanes are Kafka's.
+    cluster: Option<Cluster>,
     phase: Phase,
     /// Bindings of earlier runs that are still to be read again.
     bound: VecDeque<Bound>,
+    /// The epoch that is being read, where its records are still on their way.
+    open: Option<Open>,
     /// Epochs that are durable and not yet released.
     ready: VecDeque<Batch>,
     /// Where everything stood at the end of the last epoch released.
@@ -60,6 +70,37 @@ pub struct EpochSource {
     remake: VecDeque<Slice>,
     /// The last complaint about the log's folder, so that it is made once.
     complaint: Option<String>,
+    /// What released epochs have consumed of Kafka and nobody has called committed yet; when offsets were last committed.
+    unconfirmed: VecDeque<(Epoch, Vec<Moved>)>,
+    confirmed: BTreeMap<u32, u64>,
+    told_at: u64,
+}
+
+/// An epoch that is being read: by lane what was taken of it so far. A lane of Kafka may have to wait for its broker, and the
+/// caller is not to be kept waiting with it.
+struct Open {
+    before: Vec<u64>,
+    contents: Vec<Content>,
+    /// The bucket of a replay, once all lanes have told what time they have reached.
+    bucket: Option<u64>,
+    /// How many of the lanes that a binding names are done.
+    done: usize,
+}
+
+/// What came of preparing epochs.
+#[derive(PartialEq, Eq)]
+enum Group {
+    Ready,
+    /// Records are on their way.
+    Waits,
+    /// There is no more.
+    Over,
+}
+
+/// What there is to read.
+enum Found {
+    Files(Vec<Partition>),
+    Kafka(Box<Cluster>),
 }
 
 impl EpochSource {
@@ -90,15 +131,19 @@ impl EpochSource {
         resume: Option<Resume>,
     ) -> Result<Self, SourceError> {
         config.check()?;
-        let found = if config.follow { discover_or_none(&config.dir)? } else { discover(&config.dir)? };
+        let found = match &config.kafka {
+            Some(kafka) => Found::Kafka(Box::new(Cluster::connect(kafka)?)),
+            None if config.follow => Found::Files(discover_or_none(&config.dir)?),
+            None => Found::Files(discover(&config.dir)?),
+        };
         let (mut journal, entries) = Journal::open(&config.journal)?;
         let inconsistent = |what| SourceError::Inconsistent { journal: config.journal.clone(), what };
         let past = Past::of(entries).map_err(inconsistent)?;
         let (past, mut begin) = past.resume(resume).map_err(inconsistent)?;
-        let parameters = match past.parameters.clone() {
+        let parameters = match &past.parameters {
             Some(held) => {
-                config.compare(&held)?;
-                held
+                config.compare(held)?;
+                held.clone()
             }
             None => {
                 let parameters = config.parameters(clock.wall());
@@ -106,22 +151,15 @@ impl EpochSource {
                 parameters
             }
         };
-        let mut lanes = Vec::new();
-        for (name, at) in past.partitions.iter().zip(past.places()) {
-            let partition = found.iter().find(|p| p.name == *name).cloned();
-            let partition = partition.ok_or_else(|| SourceError::Missing {
-                path: config.dir.join(name),
-                journal: config.journal.clone(),
-            })?;
-            let mut lane = open_lane(&config, partition, lanes.len())?;
-            lane.resume(&at)?;
-            lanes.push(lane);
-        }
-        for partition in found.into_iter().filter(|p| !past.partitions.contains(&p.name)) {
-            begin.push(Entry::Partition(partition.name.clone()));
-            lanes.push(open_lane(&config, partition, lanes.len())?);
-        }
+        let (lanes, cluster) = match found {
+            Found::Files(found) => (file_lanes(&config, &past, found, &mut begin)?, None),
+            Found::Kafka(cluster) => (kafka_lanes(&config, &past, &cluster, &mut begin)?, Some(*cluster)),
+        };
         journal.append(&begin)?;
+        if let Some(cluster) = &cluster {
+            let readers = lanes.iter().filter_map(Lane::kafka_reader);
+            cluster.assign(readers.map(|reader| (reader.partition(), reader.from())))?;
+        }
         let started = clock.elapsed_ms();
         let mut source = Self {
             config,
@@ -129,8 +167,10 @@ impl EpochSource {
             clock,
             journal,
             lanes,
+            cluster,
             phase: Phase::Journal,
             bound: past.bound.into(),
+            open: None,
             ready: VecDeque::new(),
             epoch: past.base.epoch,
             now: past.base.now,
@@ -145,6 +185,9 @@ impl EpochSource {
             more: false,
             remake: VecDeque::new(),
             complaint: None,
+            unconfirmed: VecDeque::new(),
+            confirmed: BTreeMap::new(),
+            told_at: started,
         };
         if source.bound.is_empty() {
             source.leave_journal()?;
@@ -163,24 +206,24 @@ impl EpochSource {
                 break Step::Batch(batch);
             }
             match self.phase {
-                Phase::Journal => match self.bound.pop_front() {
-                    Some(bound) => break Step::Batch(self.again(bound)?),
-                    None => self.leave_journal()?,
+                Phase::Journal if self.bound.is_empty() => self.leave_journal()?,
+                Phase::Journal => match self.again()? {
+                    Some(batch) => break Step::Batch(batch),
+                    None => break Step::Idle,
                 },
-                Phase::Replay => {
-                    if !self.replay_group()? {
-                        if !self.config.follow {
-                            break Step::Drained;
-                        }
-                        self.go_live()?;
-                    }
-                }
+                Phase::Replay => match self.replay_group()? {
+                    Group::Ready => {}
+                    Group::Waits => break Step::Idle,
+                    Group::Over if !self.config.follow => break Step::Drained,
+                    Group::Over => self.go_live()?,
+                },
                 Phase::Live => break self.live()?,
             }
         };
         if let Step::Batch(batch) = &step {
             self.released = batch.binding.now;
             past::advance(&mut self.base, &batch.binding, self.shift);
+            self.note_consumed(&batch.binding);
         }
         Ok(step)
     }
@@ -189,6 +232,58 @@ impl EpochSource {
     /// the binding, so a replay does the same.
     pub fn remake(&mut self, slice: Slice) {
         self.remake.push_back(slice);
+    }
+
+    /// Says that an epoch and all before it are in the store. Consumed offsets are committed to the Kafka group by it, for
+    /// monitoring, every few seconds.
+    pub fn committed(&mut self, epoch: Epoch) {
+        let Some(cluster) = &self.cluster else { return };
+        while self.unconfirmed.front().is_some_and(|(consumed, _)| *consumed <= epoch) {
+            if let Some((_, moved)) = self.unconfirmed.pop_front() {
+                self.confirmed.extend(moved.iter().map(|m| (m.partition, m.next_offset)));
+            }
+        }
+        let now = self.clock.elapsed_ms();
+        if self.confirmed.is_empty() || now.saturating_sub(self.told_at) < COMMIT_MS {
+            return;
+        }
+        self.told_at = now;
+        let offsets: Vec<(&KafkaPartition, u64)> = std::mem::take(&mut self.confirmed)
+            .into_iter()
+            .filter_map(|(number, next)| {
+                Some((self.lanes.get(number as usize)?.kafka_reader()?.partition(), next))
+            })
+            .collect();
+        cluster.commit(&offsets);
+    }
+
+    fn note_consumed(&mut self, binding: &Binding) {
+        if self.cluster.as_ref().is_some_and(|cluster| cluster.config().group.is_some()) {
+            let of = |p: &super::Position| Moved {
+                partition: p.partition,
+                next_offset: p.next_offset,
+                checksum: p.checksum,
+            };
+            self.unconfirmed.push_back((binding.epoch, binding.positions.iter().map(of).collect()));
+        }
+    }
+
+    /// How each partition is doing.
+    #[must_use]
+    pub fn status(&self) -> Vec<PartitionStatus> {
+        let unfinished = self.lanes.iter().filter(|lane| lane.state() != Head::End);
+        let holder = unfinished.min_by_key(|lane| (lane.greatest, lane.number())).map(Lane::number);
+        let lag = |lane: &Lane| {
+            let reader = lane.kafka_reader()?;
+            let high = self.cluster.as_ref()?.high(reader.partition()).max(reader.partition().high);
+            Some(high.saturating_sub(lane.offset().max(reader.partition().low)))
+        };
+        let of = |lane: &Lane| PartitionStatus {
+            name: std::sync::Arc::clone(&lane.name),
+            lag: lag(lane),
+            holds: holder == Some(lane.number()),
+        };
+        self.lanes.iter().map(of).collect()
     }
 
     /// The last epoch that is bound in the journal; `None` before the first.
@@ -221,6 +316,9 @@ impl EpochSource {
     /// How long a caller with nothing else to do may sleep after [`Step::Idle`].
     #[must_use]
     pub fn idle_for(&self) -> Duration {
+        if self.phase != Phase::Live {
+            return ON_THEIR_WAY;
+        }
         let now = self.clock.elapsed_ms();
         let due = (self.closed_at + self.config.epoch_ms).max(self.polled_at + self.poll_ms());
         Duration::from_millis(due.saturating_sub(now))
@@ -229,12 +327,12 @@ impl EpochSource {
     /// How far the source is.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        Progress {
-            bytes_read: self.lanes.iter().map(Lane::bytes_read).sum(),
-            bytes_total: self.lanes.iter().map(|lane| lane.length).sum(),
-            records: self.records,
-            phase: self.phase,
-        }
+        let add = |(read, total): (u64, u64), lane: &Lane| {
+            let own = lane.progress();
+            (read.saturating_add(own.0), total.saturating_add(own.1))
+        };
+        let (bytes_read, bytes_total) = self.lanes.iter().fold((0, 0), add);
+        Progress { bytes_read, bytes_total, records: self.records, phase: self.phase }
     }
 
     /// How the pipeline's clock relates to the wall clock.
@@ -244,7 +342,7 @@ impl EpochSource {
         ClockShift { live: self.phase == Phase::Live, shift_ms, now: self.released }
     }
 
-    /// The names of the partitions by number, `KIND/FILE`.
+    /// The names of the partitions by number, `KIND/FILE` or `kafka:TOPIC/P`.
     pub fn partitions(&self) -> impl Iterator<Item = &str> {
         self.lanes.iter().map(|lane| &*lane.name)
     }
@@ -255,97 +353,138 @@ impl EpochSource {
         self.parameters.max_event_time
     }
 
-    /// Reads an epoch of an earlier run.
-    fn again(&mut self, bound: Bound) -> Result<Batch, SourceError> {
+    /// Reads an epoch of an earlier run; `None` where the rest of it is on its way.
+    fn again(&mut self) -> Result<Option<Batch>, SourceError> {
+        let Some(bound) = self.bound.front() else { return Ok(None) };
         let rule = if bound.live { self.live_rule(bound.now) } else { self.replay_rule() };
-        let mut content = Content::default();
-        for moved in &bound.moved {
-            let lane = &mut self.lanes[moved.partition as usize];
-            lane.replay(*moved, self.parameters.min_event_time, rule, &mut content)?;
+        let mut open = self.open.take().unwrap_or_else(|| Open::new(&self.lanes));
+        while let Some(moved) = bound.moved.get(open.done) {
+            let number = moved.partition as usize;
+            let (lane, content) = (&mut self.lanes[number], &mut open.contents[number]);
+            if !lane.replay(*moved, self.parameters.min_event_time, rule, content)? {
+                self.open = Some(open);
+                return Ok(None);
+            }
+            open.done += 1;
         }
+        let bound = self.bound.pop_front().expect("it was looked at above");
         self.epoch = bound.epoch;
         self.now = bound.now;
         self.watermark = bound.watermark;
         let moved: Vec<usize> = bound.moved.iter().map(|m| m.partition as usize).collect();
-        Ok(self.batch(&bound, &moved, content))
+        let content = open.into_content();
+        Ok(Some(self.batch(&bound, &moved, content)))
     }
 
     fn leave_journal(&mut self) -> Result<(), SourceError> {
+        self.phase = if self.shift.is_some() { Phase::Live } else { Phase::Replay };
         for lane in &mut self.lanes {
             lane.extend(self.config.follow)?;
+            if self.phase == Phase::Replay {
+                lane.stop_at_backlog();
+            }
         }
-        self.phase = if self.shift.is_some() { Phase::Live } else { Phase::Replay };
         self.closed_at = self.clock.elapsed_ms();
         Ok(())
     }
 
-    /// Prepares some epochs; `false` where the log is drained.
-    fn replay_group(&mut self) -> Result<bool, SourceError> {
+    /// Prepares some epochs.
+    fn replay_group(&mut self) -> Result<Group, SourceError> {
         let started = self.clock.elapsed_ms();
         let mut bindings = Vec::new();
         let mut records = 0;
+        let mut rest = Group::Ready;
         while bindings.len() < GROUP_EPOCHS
             && records < GROUP_RECORDS
             && self.clock.elapsed_ms().saturating_sub(started) < GROUP_MS
         {
-            let Some((bound, batch)) = self.replay_epoch()? else { break };
-            records += batch.records.len();
-            bindings.push(Entry::Binding(bound));
-            self.ready.push_back(batch);
+            match self.replay_epoch()? {
+                Ok((bound, batch)) => {
+                    records += batch.records.len();
+                    bindings.push(Entry::Binding(bound));
+                    self.ready.push_back(batch);
+                }
+                Err(why) => {
+                    rest = why;
+                    break;
+                }
+            }
         }
         if let Err(e) = self.journal.append(&bindings) {
             self.ready.clear();
             return Err(e.into());
         }
-        Ok(!bindings.is_empty())
+        Ok(if bindings.is_empty() { rest } else { Group::Ready })
     }
 
-    fn replay_epoch(&mut self) -> Result<Option<(Bound, Batch)>, SourceError> {
+    /// The next epoch of a replay, or why there is none.
+    fn replay_epoch(&mut self) -> Result<Result<(Bound, Batch), Group>, SourceError> {
         let (width, min, rule) =
             (self.parameters.replay_epoch_ms, self.parameters.min_event_time, self.replay_rule());
-        let before: Vec<u64> = self.lanes.iter().map(Lane::offset).collect();
-        let mut contents: Vec<Content> = self.lanes.iter().map(|_| Content::default()).collect();
-        let mut heads = Vec::new();
-        for (lane, content) in self.lanes.iter_mut().zip(&mut contents) {
-            // Refused records before the first valid one have no time: they go along with the epoch that comes next, and
-            // must not hide the time of what follows them.
-            while lane.head()?.is_some() && lane.reached(min, rule).is_none() {
-                lane.take(min, rule, content);
+        let mut open = self.open.take().unwrap_or_else(|| Open::new(&self.lanes));
+        let mut waits = false;
+        let bucket = match open.bucket {
+            Some(bucket) => bucket,
+            None => {
+                let mut heads = Vec::new();
+                for (lane, content) in self.lanes.iter_mut().zip(&mut open.contents) {
+                    // Refused records before the first valid one have no time: they go along with the epoch that comes
+                    // next, and must not hide the time of what follows them.
+                    while lane.head()? == Head::Record && lane.reached(min, rule).is_none() {
+                        lane.take(min, rule, content);
+                    }
+                    match lane.head()? {
+                        Head::Record => heads.extend(lane.reached(min, rule).map(|time| time.0 / width)),
+                        Head::Wait => waits = true,
+                        Head::End => {}
+                    }
+                }
+                if waits {
+                    self.open = Some(open);
+                    return Ok(Err(Group::Waits));
+                }
+                if heads.is_empty() && open.contents.iter().all(|content| content.len() == 0) {
+                    if self.remake.is_empty() || self.config.follow {
+                        return Ok(Err(Group::Over));
+                    }
+                    // Nothing more comes, and something is to be written again.
+                    return Ok(Ok(self.bind(self.now, None, false, &[], Content::default())));
+                }
+                next_bucket(heads.into_iter(), self.now, min, width)
             }
-            if lane.head()?.is_some() {
-                heads.extend(lane.reached(min, rule).map(|time| time.0 / width));
+        };
+        for (lane, own) in self.lanes.iter_mut().zip(&mut open.contents) {
+            while lane.head()? == Head::Record
+                && lane.reached(min, rule).is_none_or(|t| t.0 / width <= bucket)
+            {
+                lane.take(min, rule, own);
             }
+            waits |= lane.head()? == Head::Wait;
         }
-        if heads.is_empty() && contents.iter().all(|content| content.len() == 0) {
-            if self.remake.is_empty() || self.config.follow {
-                return Ok(None);
-            }
-            // Nothing more comes, and something is to be written again.
-            return Ok(Some(self.bind(self.now, None, false, &[], Content::default())));
+        if waits {
+            open.bucket = Some(bucket);
+            self.open = Some(open);
+            return Ok(Err(Group::Waits));
         }
-        let bucket = next_bucket(heads.into_iter(), self.now, min, width);
-        let mut content = Content::default();
-        let mut moved = Vec::new();
-        for (number, (lane, mut own)) in self.lanes.iter_mut().zip(contents).enumerate() {
-            while lane.head()?.is_some() && lane.reached(min, rule).is_none_or(|t| t.0 / width <= bucket) {
-                lane.take(min, rule, &mut own);
-            }
-            content.append(own);
-            if lane.offset() != before[number] {
-                moved.push(number);
-            }
-        }
+        let moved: Vec<usize> = (0..self.lanes.len())
+            .filter(|number| self.lanes[*number].offset() != open.before[*number])
+            .collect();
+        let content = open.into_content();
         let reading = self.lanes.iter().filter(|lane| lane.waits());
         let watermark = reading.filter_map(|lane| lane.greatest).min();
-        Ok(Some(self.bind(upper_boundary(bucket, width), watermark, false, &moved, content)))
+        Ok(Ok(self.bind(upper_boundary(bucket, width), watermark, false, &moved, content)))
     }
 
     /// Fixes the shift such that the clock goes on where the replay ended.
     fn go_live(&mut self) -> Result<(), SourceError> {
-        let shift = if self.now == Millis(0) { 0 } else { shift_between(self.clock.wall(), self.now) };
+        let shift = match self.config.live_clock {
+            LiveClock::Shifted if self.now > Millis(0) => shift_between(self.clock.wall(), self.now),
+            _ => 0,
+        };
         self.journal.append(&[Entry::Shift(shift)])?;
         self.shift = Some(shift);
         self.phase = Phase::Live;
+        self.lanes.iter_mut().for_each(Lane::go_on);
         self.closed_at = self.clock.elapsed_ms();
         tracing::info!(shift_ms = shift, now = self.now.0, "the log is replayed; the clock is live");
         Ok(())
@@ -370,26 +509,28 @@ impl EpochSource {
         let quota = self.config.max_epoch_records.div_ceil(self.lanes.len().max(1));
         let mut content = Content::default();
         let mut moved = Vec::new();
+        let mut waits = false;
         self.more = false;
         for (number, lane) in self.lanes.iter_mut().enumerate() {
             lane.extend(self.config.follow)?;
             let before = content.len();
-            while lane.head()?.is_some() {
+            while lane.head()? == Head::Record {
                 if lane.head_time().is_some_and(|time| clock.holds(time, skew)) {
                     break;
                 }
-                if content.len() - before == quota {
+                if content.len() - before == quota || content.bytes >= self.config.max_epoch_bytes {
                     self.more = true;
                     break;
                 }
                 lane.take(min, rule, &mut content);
             }
+            waits |= lane.state() == Head::Wait;
             if content.len() > before {
                 moved.push(number);
             }
         }
         if moved.is_empty() && !clock.lags() && self.remake.is_empty() {
-            if !self.config.follow {
+            if !self.config.follow && !waits {
                 return Ok(Step::Drained);
             }
             if since(self.closed_at) < self.config.tick_ms {
@@ -412,6 +553,10 @@ impl EpochSource {
             return Ok(());
         }
         self.scanned_at = elapsed;
+        // New partitions of a topic come with the next start: what numbers they have must not depend on when they are heard of.
+        if self.cluster.is_some() {
+            return Ok(());
+        }
         let found = match discover_or_none(&self.config.dir) {
             Ok(found) => found,
             // A stray file must not end a service that runs.
@@ -497,7 +642,101 @@ impl EpochSource {
     }
 }
 
+impl Open {
+    fn new(lanes: &[Lane]) -> Self {
+        Self {
+            before: lanes.iter().map(Lane::offset).collect(),
+            contents: lanes.iter().map(|_| Content::default()).collect(),
+            bucket: None,
+            done: 0,
+        }
+    }
+
+    /// By number of the lanes.
+    fn into_content(self) -> Content {
+        let mut all = Content::default();
+        self.contents.into_iter().for_each(|own| all.append(own));
+        all
+    }
+}
+
+/// Lanes over files: those that the journal knows, by its numbers, then new ones.
+fn file_lanes(
+    config: &SourceConfig,
+    past: &Past,
+    found: Vec<Partition>,
+    begin: &mut Vec<Entry>,
+) -> Result<Vec<Lane>, SourceError> {
+    let mut lanes = Vec::new();
+    for (name, at) in past.partitions.iter().zip(past.places()) {
+        if name.starts_with(PREFIX) {
+            let (journal, then) = (config.journal.clone(), name.clone());
+            return Err(SourceError::OtherInput { journal, then, now: "files" });
+        }
+        let partition = found.iter().find(|p| p.name == *name).cloned();
+        let partition = partition.ok_or_else(|| SourceError::Missing {
+            path: config.dir.join(name),
+            journal: config.journal.clone(),
+        })?;
+        lanes.push(Lane::resume(partition, lane_number(lanes.len()), config.limits.clone(), &at)?);
+    }
+    for partition in found.into_iter().filter(|p| !past.partitions.contains(&p.name)) {
+        begin.push(Entry::Partition(partition.name.clone()));
+        lanes.push(open_lane(config, partition, lanes.len())?);
+    }
+    Ok(lanes)
+}
+
+/// Lanes over Kafka partitions, numbered as those over files are.
+fn kafka_lanes(
+    config: &SourceConfig,
+    past: &Past,
+    cluster: &Cluster,
+    begin: &mut Vec<Entry>,
+) -> Result<Vec<Lane>, SourceError> {
+    let mut consumed: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+    for moved in past.bound.iter().flat_map(|bound| &bound.moved) {
+        let (_, last) = consumed.entry(moved.partition).or_insert((moved.next_offset, 0));
+        *last = moved.next_offset;
+    }
+    let open = |partition: &KafkaPartition, number: usize, at: &At| {
+        let number = lane_number(number);
+        let (limits, skew) = (config.limits.clone(), config.max_future_skew_ms);
+        Lane::kafka(cluster, partition.clone(), number, limits, skew, at)
+    };
+    // What is there at all comes first: a topic with fewer partitions than before says more than one with fewer records.
+    let mut known = Vec::new();
+    for name in &past.partitions {
+        if !name.starts_with(PREFIX) {
+            let (journal, then) = (config.journal.clone(), name.clone());
+            return Err(SourceError::OtherInput { journal, then, now: "kafka" });
+        }
+        let partition = cluster.partitions().iter().find(|p| p.name == *name);
+        known.push(partition.ok_or_else(|| KafkaError::NoPartition { name: name.clone() })?);
+    }
+    let mut lanes = Vec::new();
+    for (partition, at) in known.into_iter().zip(past.places()) {
+        let lane = open(partition, lanes.len(), &at)?;
+        if let (Some(reader), Some((first, last))) = (lane.kafka_reader(), consumed.get(&lane.number())) {
+            // Behind a checkpoint the place to go on from was looked at when the lane was opened.
+            reader.check(if at.next_offset > 0 { 0 } else { *first }, *last)?;
+        }
+        lanes.push(lane);
+    }
+    for partition in cluster.partitions().iter().filter(|p| !past.partitions.contains(&p.name)) {
+        if past.parameters.is_some() {
+            tracing::info!(partition = partition.name, number = lanes.len(), "a new partition");
+        }
+        begin.push(Entry::Partition(partition.name.clone()));
+        lanes.push(open(partition, lanes.len(), &At::beginning(&partition.name))?);
+    }
+    Ok(lanes)
+}
+
+fn lane_number(number: usize) -> u32 {
+    u32::try_from(number).expect("a log has fewer than 2^32 partitions")
+}
+
 fn open_lane(config: &SourceConfig, partition: Partition, number: usize) -> Result<Lane, SourceError> {
-    let number = u32::try_from(number).expect("a log has fewer than 2^32 part files");
-    Ok(Lane::open(partition, number, config.limits.clone())?)
+    Ok(Lane::open(partition, lane_number(number), config.limits.clone())?)
 }

@@ -36,14 +36,7 @@ pub fn decode_json(kind: EventKind, bytes: &[u8]) -> Result<Event, Fault> {
 /// # Errors
 /// Where the event holds a value without a JSON form.
 pub fn encode_line(event: &Event, line: &mut Vec<u8>) -> serde_json::Result<()> {
-    match event {
-        Event::User(e) => serde_json::to_writer(&mut *line, e),
-        Event::Upload(e) => serde_json::to_writer(&mut *line, e),
-        Event::Follow(e) => serde_json::to_writer(&mut *line, e),
-        Event::Interaction(e) => serde_json::to_writer(&mut *line, e),
-        Event::Delete(e) => serde_json::to_writer(&mut *line, e),
-        Event::Served(e) => serde_json::to_writer(&mut *line, e),
-    }?;
+    serde_json::to_writer(&mut *line, event)?;
     line.push(b'\n');
     Ok(())
 }

@@ -21,4 +21,6 @@ pub use error::LogError;
 pub use format::{Format, UnknownFormat};
 pub use lines::Extent;
 pub use read::{Item, PartitionReader, dead_letter};
+
+pub(crate) use read::Judge;
 pub use write::{LogWriter, Summary, Written};

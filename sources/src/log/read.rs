@@ -7,9 +7,9 @@ use base64::Engine as _;
 use flate2::bufread::MultiGzDecoder;
 use freshet_schema::dead_letter::{DeadLetter, Reason, Stage};
 use freshet_schema::event::Origin;
-use freshet_schema::{Event, EventKind};
+use freshet_schema::{Event, EventKind, Millis};
 
-use super::decode::decode_json;
+use super::decode::{Fault, decode_json};
 use super::discover::Partition;
 use super::error::LogError;
 use super::format::Format;
@@ -26,8 +26,10 @@ pub struct Item {
     pub next_offset: u64,
     /// Checksum of what was consumed up to `next_offset`.
     pub checksum: u64,
-    /// The record as JSON; the beginning of it where it is too long.
+    /// The record as JSON (of Kafka: its value); the beginning of it where it is too long.
     pub raw: Vec<u8>,
+    /// When the log took it, where the log says so: Kafka's timestamp.
+    pub stamp: Option<Millis>,
     /// The event, or why there is none.
     pub decoded: Result<Event, DeadLetter>,
 }
@@ -35,8 +37,7 @@ pub struct Item {
 /// Reads a partition from its beginning.
 pub struct PartitionReader {
     partition: Partition,
-    number: u32,
-    limits: Limits,
+    judge: Judge,
     body: Body,
     /// Records so far.
     records: u64,
@@ -58,6 +59,7 @@ impl PartitionReader {
     pub fn open(partition: Partition, number: u32, limits: Limits) -> Result<Self, LogError> {
         let io = |e| LogError::io("open", &partition.path, e);
         let most = limits.record_bytes;
+        let judge = Judge { name: partition.name.clone(), number, kind: partition.kind, limits };
         let compressed = |input: Box<dyn Read + Send>| Body::Compressed(Box::new(Lines::new(input, most)));
         let body = match partition.format {
             Format::Jsonl => Body::Plain(Lines::new(File::open(&partition.path).map_err(io)?, most)),
@@ -71,7 +73,7 @@ impl PartitionReader {
             }
             Format::Parquet => Body::Rows(Box::new(Rows::open(&partition.path, partition.kind)?)),
         };
-        Ok(Self { partition, number, limits, body, records: 0 })
+        Ok(Self { partition, judge, body, records: 0 })
     }
 
     /// The partition.
@@ -156,8 +158,8 @@ impl PartitionReader {
                 let checksum = rows.checksum;
                 Ok(match rows.next() {
                     None => None,
-                    Some(Ok(line)) if line.len() > self.limits.record_bytes => {
-                        let (length, prefix) = (line.len() as u64, line[..4096.min(line.len())].to_vec());
+                    Some(Ok(line)) if line.len() > self.judge.limits.record_bytes => {
+                        let (length, prefix) = (line.len() as u64, line[..KEPT.min(line.len())].to_vec());
                         Some(self.numbered(checksum, Content::TooLong { prefix, length }))
                     }
                     Some(Ok(line)) => Some(self.numbered(checksum, Content::Record(line))),
@@ -223,33 +225,69 @@ impl PartitionReader {
     }
 
     fn item(&self, offset: u64, next_offset: u64, checksum: u64, read: Content) -> Item {
-        let origin = Origin { partition: self.number, offset };
-        let (stage, reason, detail, raw) = match read {
-            Content::Record(raw) => match self.judge(self.partition.kind, &raw) {
-                Ok(event) => return Item { origin, next_offset, checksum, raw, decoded: Ok(event) },
-                Err((stage, reason, detail)) => (stage, reason, detail, raw),
-            },
+        let origin = Origin { partition: self.judge.number, offset };
+        let (decoded, raw) = match read {
+            Content::Record(raw) => (self.judge.decide(offset, &raw, decode_json), raw),
             Content::TooLong { prefix, length } => {
-                let detail = format!(
-                    "{length} bytes; at most {} are allowed (record_bytes); the first {} are kept",
-                    self.limits.record_bytes,
-                    prefix.len()
-                );
-                (Stage::Decode, Reason::TooLong, detail, prefix)
+                (Err(self.judge.too_long(offset, length, &prefix)), prefix)
             }
             Content::Broken { message, raw } => {
                 let detail = format!("{} records were read, then: {message}", self.records.saturating_sub(1));
-                (Stage::Decode, Reason::BrokenFile, detail, raw)
+                (Err(self.judge.refuse(offset, Stage::Decode, Reason::BrokenFile, detail, &raw)), raw)
             }
         };
-        let letter = dead_letter(&self.partition.name, offset, stage, reason, detail, &raw);
-        Item { origin, next_offset, checksum, raw, decoded: Err(letter) }
+        Item { origin, next_offset, checksum, raw, stamp: None, decoded }
+    }
+}
+
+/// Bytes that are kept of a record that is too long.
+const KEPT: usize = 4096;
+
+/// Makes an event or a dead letter of a record, wherever it was read.
+pub(crate) struct Judge {
+    /// The partition's name, for dead letters, and its number.
+    pub(crate) name: String,
+    pub(crate) number: u32,
+    pub(crate) kind: EventKind,
+    pub(crate) limits: Limits,
+}
+
+impl Judge {
+    /// Decodes and validates.
+    pub(crate) fn decide(
+        &self,
+        offset: u64,
+        raw: &[u8],
+        decode: impl FnOnce(EventKind, &[u8]) -> Result<Event, Fault>,
+    ) -> Result<Event, DeadLetter> {
+        if raw.len() > self.limits.record_bytes {
+            return Err(self.too_long(offset, raw.len() as u64, &raw[..KEPT.min(raw.len())]));
+        }
+        let event = decode(self.kind, raw)
+            .map_err(|fault| self.refuse(offset, Stage::Decode, fault.reason, fault.detail, raw))?;
+        validate(&event, &self.limits)
+            .map_err(|r| self.refuse(offset, Stage::Validate, r.reason, r.detail, raw))?;
+        Ok(event)
     }
 
-    fn judge(&self, kind: EventKind, raw: &[u8]) -> Result<Event, (Stage, Reason, String)> {
-        let event = decode_json(kind, raw).map_err(|fault| (Stage::Decode, fault.reason, fault.detail))?;
-        validate(&event, &self.limits).map_err(|r| (Stage::Validate, r.reason, r.detail))?;
-        Ok(event)
+    pub(crate) fn too_long(&self, offset: u64, length: u64, prefix: &[u8]) -> DeadLetter {
+        let detail = format!(
+            "{length} bytes; at most {} are allowed (record_bytes); the first {} are kept",
+            self.limits.record_bytes,
+            prefix.len()
+        );
+        self.refuse(offset, Stage::Decode, Reason::TooLong, detail, prefix)
+    }
+
+    pub(crate) fn refuse(
+        &self,
+        offset: u64,
+        stage: Stage,
+        reason: Reason,
+        detail: String,
+        raw: &[u8],
+    ) -> DeadLetter {
+        dead_letter(&self.name, offset, stage, reason, detail, raw)
     }
 }
 

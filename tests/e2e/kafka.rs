@@ -1,0 +1,205 @@
+//! Kafka in place of files, against the real broker: what holds of a log of files holds of topics too.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::{Value as Json, json};
+
+use crate::broker::{Broker, STREAMS};
+use crate::crash::{eventful, kill_at};
+use crate::harness::{dump, number, ok, ok_json, replay, same, videos, wait_for};
+use crate::live::ranked_users;
+use crate::service::Service;
+use crate::world::{add_part, world};
+
+const RUN: [&str; 2] = ["--config", "kafka.toml"];
+
+/// Sends `DIR/log` into topics with so many partitions.
+fn send(dir: &Path, partitions: &str) -> String {
+    ok(dir, &["produce", "log", "--config", "kafka.toml", "--create-topics", partitions])
+}
+
+/// The arguments of a run over the topics that ends with the backlog.
+fn once<'a>(store: &'a str, workers: &'a str) -> Vec<&'a str> {
+    vec!["run", "--config", "kafka.toml", "--store", store, "--workers", workers, "--once", "--quiet"]
+}
+
+fn drained(dir: &Path, store: &str, workers: &str) -> String {
+    ok(dir, &once(store, workers));
+    dump(dir, store)
+}
+
+/// Stage and reason of each dead letter, counted.
+fn letters(dir: &Path, store: &str) -> BTreeMap<(String, String), usize> {
+    let text = std::fs::read_to_string(dir.join(store).join("dead-letters.jsonl")).expect("a file");
+    let mut counts = BTreeMap::new();
+    for line in text.lines() {
+        let letter: Json = serde_json::from_str(line).expect("JSON lines");
+        let word = |field: &str| letter[field].as_str().expect("a word").to_owned();
+        *counts.entry((word("stage"), word("reason"))).or_default() += 1;
+    }
+    counts
+}
+
+/// One partition a stream, late and duplicate and bad records and all: the epochs are the same, and so is every byte.
+#[test]
+fn a_world_through_topics_leaves_the_bytes_that_it_leaves_through_files() {
+    let broker = Broker::shared();
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    eventful(dir, 51);
+    let files = replay(dir, "log", "files", "1");
+
+    broker.config(dir, "same-json", "");
+    let report = send(dir, "1");
+    assert!(report.contains("2 of them are no events"), "{report}");
+    same(&files, &drained(dir, "json", "2"), "files and JSON topics");
+    assert_eq!(letters(dir, "files"), letters(dir, "json"));
+    // A drained log, run again: nothing changes.
+    same(&files, &drained(dir, "json", "1"), "a second run");
+
+    broker.config(dir, "same-protobuf", "format = \"protobuf\"\n");
+    send(dir, "1");
+    same(&files, &drained(dir, "protobuf", "1"), "files and Protobuf topics");
+    let reasons = letters(dir, "protobuf");
+    assert_eq!(reasons, [(("decode".to_owned(), "not_protobuf".to_owned()), 2)].into());
+}
+
+/// A Kafka partition is to an epoch what a part file is: the records of each partition, written into a part file of their own,
+/// give the same bytes. Some of the partitions are empty, one gets a single record.
+#[test]
+fn three_partitions_are_three_part_files() {
+    let broker = Broker::shared();
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    eventful(dir, 52);
+    broker.config(dir, "three", "");
+    send(dir, "3");
+    let mut busy = BTreeMap::new();
+    for stream in STREAMS {
+        let records = broker.read(&format!("three.{stream}"));
+        for partition in 0..3 {
+            let own = records.iter().filter(|record| record.partition == partition);
+            let lines: Vec<u8> =
+                own.flat_map(|record| [record.value.as_deref().expect("a value"), b"\n"].concat()).collect();
+            let name = format!("part-0000{partition}.jsonl");
+            busy.entry(stream).or_insert_with(Vec::new).push(lines.len());
+            add_part(dir, "parts", stream, &name, &lines);
+        }
+    }
+    assert!(busy["interactions"].iter().all(|bytes| *bytes > 1_000), "{busy:?}");
+    assert_eq!(busy["served"], [0, 0, 0], "an idle topic");
+    let files = replay(dir, "parts", "files", "1");
+    same(&files, &drained(dir, "topics", "1"), "three part files and three partitions");
+    same(&files, &drained(dir, "topics-3", "3"), "the same with three workers");
+}
+
+#[test]
+fn a_killed_run_goes_on_from_its_journal_and_leaves_the_same_bytes() {
+    let broker = Broker::shared();
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    eventful(dir, 53);
+    broker.config(dir, "killed", "");
+    send(dir, "2");
+    let expected = drained(dir, "whole", "1");
+    let last = number(&ok_json(dir, &["stats", "--json", "--store", "whole"])["epoch"]);
+    assert!(last > 150, "{last} epochs are too few to be interrupted");
+    for (at, workers) in [(last * 3 / 10, "1"), (last / 10, "2"), (last * 7 / 10, "1")] {
+        kill_at(dir, &once("often", workers), "often", at);
+    }
+    same(&expected, &drained(dir, "often", "2"), "killed three times");
+    assert_eq!(letters(dir, "whole"), letters(dir, "often"));
+}
+
+#[test]
+fn a_record_in_a_topic_changes_the_list_and_a_click_goes_into_the_topic() {
+    let broker = Broker::shared();
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    world(dir, 54, 1_500);
+    broker.config(dir, "live", "group = \"live-watch\"\n");
+    send(dir, "3");
+    let service = Service::launch(dir, &RUN, Stdio::inherit());
+    let users = ranked_users(dir);
+    let user = users[0];
+    let before = service.feed(user);
+    let (video, next) = (videos(&before)[0], videos(&before)[1]);
+
+    // Posted: acknowledged by the broker, read from the topic, in the list.
+    let click =
+        json!({"event_id": 900_001, "user_id": user, "video_id": video, "watch_ms": 60_000, "like": true});
+    let after = service.post_and_see(&click, user);
+    assert!(!videos(&after).contains(&video), "what was watched does not come back");
+    let taken: Vec<Json> = broker
+        .read("live.interactions")
+        .iter()
+        .filter_map(|record| serde_json::from_slice(record.value.as_deref()?).ok())
+        .collect();
+    let posted =
+        taken.iter().find(|event| number(&event["event_id"]) == 900_001).expect("it is in the topic");
+    assert_eq!((number(&posted["user_id"]), &posted["like"]), (user, &json!(true)));
+
+    // Written by somebody else, into one of three partitions while the others are idle.
+    let time = number(&posted["event_time"]) + 1;
+    let watch = json!({"event_id": 900_002, "event_time": time, "user_id": user, "video_id": next, "watch_ms": 50_000});
+    let seen = number(&after["epoch"]);
+    broker.write("live.interactions", &[(&user.to_string(), watch.to_string().as_bytes())]);
+    let again = wait_for("the written record in the list", || {
+        Some(service.feed(user)).filter(|f| number(&f["epoch"]) > seen)
+    });
+    assert!(!videos(&again).contains(&next));
+
+    // Pages that were handed out are in their topic, and the metrics know the partitions.
+    let pages = wait_for("served pages in the topic", || {
+        let pages = broker.read("live.served");
+        (!pages.is_empty()).then_some(pages)
+    });
+    let page: Json = serde_json::from_slice(pages[0].value.as_deref().expect("a value")).expect("JSON");
+    assert!(page["items"].as_array().is_some_and(|items| !items.is_empty()), "{page}");
+    let metrics = wait_for("lag of all partitions to be 0", || {
+        let (_, text) = service.get("/metrics");
+        let text = text.as_str().unwrap_or_default().to_owned();
+        let lags: Vec<&str> =
+            text.lines().filter(|line| line.starts_with("freshet_input_lag_records{")).collect();
+        (lags.len() == 18 && lags.iter().all(|line| line.ends_with(" 0"))).then_some(text)
+    });
+    assert!(
+        metrics.contains("freshet_input_holds_frontier{partition=\"kafka:live.interactions/2\"}"),
+        "{metrics}"
+    );
+    assert!(metrics.contains("freshet_in_flight_epochs"), "{metrics}");
+    service.stop();
+}
+
+#[test]
+fn a_service_that_is_killed_while_live_leaves_the_bytes_of_one_that_was_not() {
+    let broker = Broker::shared();
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    world(dir, 55, 1_500);
+    broker.config(dir, "live-kill", "");
+    send(dir, "2");
+    let service = Service::launch(dir, &RUN, Stdio::inherit());
+    let users = ranked_users(dir);
+    for (at, user) in (0u64..).zip(&users[..4]) {
+        let video = videos(&service.feed(*user))[0];
+        let click = json!({"event_id": 920_000 + at, "user_id": user, "video_id": video, "watch_ms": 9_000});
+        service.post_and_see(&click, *user);
+    }
+    // Acknowledged, and most likely not yet read when the end comes.
+    let video = videos(&service.feed(users[5]))[0];
+    service.post(&json!({"event_id": 930_000, "user_id": users[5], "video_id": video, "watch_ms": 9_000}));
+    service.kill();
+
+    let service = Service::launch(dir, &RUN, Stdio::inherit());
+    wait_for("the last click", || (!videos(&service.feed(users[5])).contains(&video)).then_some(()));
+    service.stop();
+    let whole = dump(dir, "store");
+    // Without the store, the journal and the topics make the same bytes: what the two runs wrote is what one would have.
+    std::fs::rename(dir.join("store/kv"), dir.join("kv.before")).expect("renamed");
+    let service = Service::launch(dir, &RUN, Stdio::inherit());
+    service.stop();
+    same(&whole, &dump(dir, "store"), "killed while live, and read again from the journal");
+}
