@@ -119,7 +119,6 @@ fn learned(choices: f32, views: f32) -> String {
 fn feature_words(name: &str) -> Option<String> {
     let words = match name {
         "one" => return None,
-        name if name.starts_with("user: ") => return None,
         "share of attention"
         | "share of quick attention"
         | "share of attention, unfollowed"
@@ -146,7 +145,6 @@ fn feature_words(name: &str) -> Option<String> {
         "video: liked" => "how often others like it",
         "length, logarithm" | "shortness" => "its length",
         "popular in the group" => "how popular it is in the user's group",
-        "user x video: completed" => "how far the user watches videos that others finish",
         name => return Some(format!("{name:?}")),
     };
     Some(words.to_owned())
@@ -331,7 +329,6 @@ mod tests {
             objectives_sum: 0.04,
             features: vec![
                 feature("one", 9.0),
-                feature("user: likes", 8.0),
                 feature("watched next", 0.001),
                 feature("watched next, unfollowed", 0.002),
                 feature("freshness", 0.0025),

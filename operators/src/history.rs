@@ -5,7 +5,7 @@
 //! has to wait anywhere. The sums (vectors, facets) are functions of the rows in the windows.
 //!
 //! Most users are seen a few times. Their sums are not kept but made when a list is: a pass over a handful of rows costs less
-//! than the three kilobytes a user that it saves, and less than adding to vectors that nobody reads before the next event.
+//! than the kilobyte a user that it saves, and less than adding to vectors that nobody reads before the next event.
 //!
 //! Ledger rules: one row an event id; a higher revision replaces it; of equals the earlier place in the log stays; a known
 //! video takes the place of an unknown one.

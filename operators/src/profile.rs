@@ -13,7 +13,7 @@ use crate::history::{Affinity, History, Interests};
 use crate::interest;
 use crate::params::Params;
 use crate::request::{Ask, Purpose, Request, SourceId, Subject};
-use crate::row::{Group, Row};
+use crate::row::Group;
 use crate::scorer::features::Taste;
 use crate::sessions;
 use crate::topics::TopicTable;
@@ -26,12 +26,22 @@ pub struct Profile {
     pub group: Group,
     /// Hashtags that the user asked for.
     pub preferences: Vec<Facet>,
+    /// The same as text, in lower case: what the store shows of them.
+    pub tags: Box<[String]>,
 }
 
-/// The preferences of a profile record.
+impl Profile {
+    /// Of a member of `group` who asked for these hashtags.
+    #[must_use]
+    pub fn new(group: Group, tags: Box<[String]>) -> Self {
+        Self { group, preferences: tags.iter().map(|tag| Facet::Hashtag(hash::text(tag))).collect(), tags }
+    }
+}
+
+/// The hashtags that a profile record asks for, in lower case.
 #[must_use]
-pub fn preferences(user: &User) -> Vec<Facet> {
-    user.preferences.iter().map(|tag| Facet::Hashtag(hash::text(&tag.to_lowercase()))).collect()
+pub fn tags(user: &User) -> Box<[String]> {
+    user.preferences.iter().map(|tag| tag.to_lowercase()).collect()
 }
 
 /// What a request needs that is not the user's.
@@ -97,7 +107,7 @@ pub fn request(
         wanted: Vec::new(),
         now,
         query: reading.query,
-        taste: taste(rows, &interests, preferences),
+        taste: taste(&interests, preferences),
         seed,
         asks,
         watched: Arc::clone(history.watched()),
@@ -123,7 +133,7 @@ pub fn group_request(group: &Group, now: u64, params: &Params) -> Request {
         wanted: Vec::new(),
         now,
         query: None,
-        taste: taste(&[], &Interests::default(), &[]),
+        taste: taste(&Interests::default(), &[]),
         seed: None,
         asks,
         watched: Arc::default(),
@@ -137,12 +147,6 @@ pub fn group_request(group: &Group, now: u64, params: &Params) -> Request {
     }
 }
 
-/// A user's own rates are those of this many last rows.
-const RATED: usize = 50;
-/// They are shrunk with this many rows of a middling user.
-const MIDDLING: u32 = 4;
-/// Watched part, completion, fast skips and likes of a middling user, in per mille.
-const MIDDLE: [u32; 4] = [500, 300, 200, 50];
 /// So many affinities, the strongest, are sent with a request.
 const AFFINITIES: usize = 64;
 /// Affinity, in per mille, to a hashtag that the user asked for.
@@ -151,19 +155,7 @@ const ASKED_FOR: i16 = 500;
 const RESERVE: i64 = 2000;
 
 /// The user's side of the features.
-fn taste(rows: &[Row], interests: &Interests, preferences: &[Facet]) -> Taste {
-    let mut sums = MIDDLE.map(|rate| (rate * MIDDLING, MIDDLING));
-    for row in &rows[rows.len().saturating_sub(RATED)..] {
-        let yes = |is: Option<bool>| is.map(|is| if is { 1000 } else { 0 });
-        let liked = Some(row.is(Row::LIKE));
-        let values = [row.watched().map(u32::from), yes(row.completed()), yes(row.skipped()), yes(liked)];
-        for ((sum, known), value) in sums.iter_mut().zip(values) {
-            if let Some(value) = value {
-                *sum += value;
-                *known += 1;
-            }
-        }
-    }
+fn taste(interests: &Interests, preferences: &[Facet]) -> Taste {
     // Each row of a known video has one creator.
     let of_creators = |(facet, affinity): (&Facet, &Affinity)| match facet {
         Facet::Creator(_) => i64::from(affinity.long.max(0)),
@@ -192,7 +184,7 @@ fn taste(rows: &[Row], interests: &Interests, preferences: &[Facet]) -> Taste {
         affinities.truncate(AFFINITIES);
     }
     affinities.sort_unstable();
-    Taste { rates: sums.map(|(sum, known)| (sum / known) as u16), affinities }
+    Taste { affinities }
 }
 
 /// What somebody without history is shown: the popular of their group, and a draw from everything.

@@ -18,6 +18,7 @@ use anyhow::{Context, anyhow};
 use freshet_operators::pools::Change;
 use freshet_operators::runtime::{self, EpochInput, Output};
 use freshet_schema::dead_letter::DeadLetter;
+use freshet_schema::hash::Slice;
 use freshet_schema::store::Key;
 use freshet_schema::{Epoch, EventKind, Millis};
 use freshet_sinks::{Commit, DeadLetterFile, FeedStore};
@@ -25,10 +26,11 @@ use freshet_sources::epochs::{self, Batch, EpochSource, SourceConfig, Step};
 use freshet_sources::validate::Limits;
 
 use crate::checkpoint::crash_point;
-use crate::config::Config;
+use crate::config::{Config, StoreKind};
 use crate::keeper::{Fence, Keeper, Start};
 use crate::meters;
 use crate::progress::{Phase, Progress, RunOptions};
+use crate::remake::{Amount, Remake};
 
 /// The store is made durable at least this often. Not for safety (the journal is durable, and what the store lost is
 /// written again at a restart) but so that a restart has little to write.
@@ -49,6 +51,11 @@ struct Announced {
     epoch: Epoch,
     live: bool,
     dead_letters: Vec<DeadLetter>,
+    /// Bytes of its records, and when they were read: for measuring.
+    bytes: u64,
+    read_at: Instant,
+    /// What was written again in it, where it was bound in this run.
+    remade: Vec<Slice>,
     /// Event times of its interactions, where freshness is measured.
     times: Vec<Millis>,
 }
@@ -63,22 +70,29 @@ pub fn run(
     options: RunOptions,
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<Summary> {
-    let progress = options.progress;
+    let progress = Arc::clone(&options.progress);
     let dead_letters = DeadLetterFile::open(&config.store.dead_letters_file())
         .with_context(|| format!("{}", config.store.dead_letters_file().display()))?;
-    let start = Start::look(config, store.marker()?)?;
+    let start = Start::look(config, &*store)?;
     let begun = start.epoch();
     let mut source = start.open(source_config(config, options.once))?;
-    if store.marker()? > source.last_bound() {
+    let bound_before = source.last_bound().unwrap_or_default();
+    if store.newest()? > source.last_bound() {
+        let place = match config.store.kind {
+            StoreKind::Embedded => format!("store.dir = {:?}", config.store.dir.display().to_string()),
+            StoreKind::Redis => format!("the store {}", config.redis.options().shown()),
+        };
         anyhow::bail!(
-            "store.dir = {:?} holds epochs that the journal {:?} does not know: they belong to different runs; name the \
+            "{place} holds epochs that the journal {:?} does not know: they belong to different runs; name the \
              journal that made this store, or begin both anew",
-            config.store.dir.display().to_string(),
             config.journal.file().display().to_string()
         );
     }
     let status = Arc::clone(&progress.checkpoints);
     let mut taken_over = start.take_over(config, &status).context("the checkpoints")?;
+    // The lock on the journal is held: no other run of this job on this machine is alive.
+    let generation = store.claim(&taken_over.store_claim()).context("the store")?;
+    tracing::info!(%generation, "the store is claimed");
     let durable = std::mem::take(&mut taken_over.durable);
     let (graph, outputs) = runtime::start_durable(config.graph.workers, &config.params, false, durable)
         .map_err(|e| anyhow!("the dataflow: {e}"))?;
@@ -86,6 +100,7 @@ pub fn run(
     let committed = Arc::new(AtomicU64::new(begun.0));
     progress.last_epoch.store(begun.0, Relaxed);
     let (durable, durables) = channel();
+    let remake = Arc::new(Remake::default());
     let (announce, announced) = channel();
     let sink = {
         let sink = Sink {
@@ -103,12 +118,14 @@ pub fn run(
             taken: BTreeMap::new(),
             durable,
             fence: taken_over.fence(),
+            remake: Arc::clone(&remake),
         };
         std::thread::Builder::new().name("sink".to_owned()).spawn(move || sink.run(&outputs, announced))?
     };
     let ahead = Ahead { in_flight: config.graph.in_flight, committed: &committed, sink: &sink };
     let mut keeper = taken_over.start(config, status, &mut source, durables)?;
-    let fed = feed(&mut source, &graph, &ahead, &announce, &progress, &mut keeper, &stop);
+    let feeding = Feeding { graph: &graph, ahead, announce: &announce, progress: &progress, remake: &remake };
+    let fed = feeding.run(&mut source, &mut keeper, bound_before, &stop);
     let kept = keeper.map_or(Ok(()), |keeper| {
         keeper.end(&mut source, &graph, fed.is_ok(), || sink.is_finished()).context("the checkpoints")
     });
@@ -156,73 +173,107 @@ impl Ahead<'_> {
         epoch.0 <= self.committed.load(Relaxed)
     }
 
+    /// Whether everything up to `epoch` is committed, or nothing more will be.
+    fn is_done(&self, epoch: Epoch) -> bool {
+        self.is_committed(epoch) || self.sink.is_finished()
+    }
+
     /// Whether `epoch` must wait. A sink that has ended, by an error or a panic, is waited for no longer.
     fn too_far(&self, epoch: Epoch) -> bool {
         epoch.0 > self.committed.load(Relaxed) + self.in_flight as u64 && !self.sink.is_finished()
     }
 }
 
-/// Hands epochs to the workers until there are no more or somebody says stop.
-fn feed(
-    source: &mut EpochSource,
-    graph: &runtime::Job,
-    ahead: &Ahead<'_>,
-    announce: &Sender<Announced>,
-    progress: &Progress,
-    keeper: &mut Option<Keeper>,
-    stop: &AtomicBool,
-) -> anyhow::Result<()> {
-    // The last epoch of the past: until it is in the store, the job has not caught up.
-    let mut past = Epoch(0);
-    while !stop.load(Relaxed) {
-        let step = source.next().context("the input")?;
-        show(source, progress, ahead.is_committed(past));
-        let batch = match step {
-            Step::Batch(batch) => batch,
-            Step::Drained => break,
-            Step::Idle => {
-                if let Some(keeper) = keeper {
-                    keeper.turn(source, graph)?;
-                }
-                std::thread::sleep(source.idle_for());
-                continue;
-            }
-        };
-        let epoch = batch.binding.epoch;
-        while ahead.too_far(epoch) && !stop.load(Relaxed) {
-            std::thread::park_timeout(WAIT);
-        }
-        progress.events.fetch_add(batch.records.len() as u64, Relaxed);
-        progress.dead_letters.fetch_add(batch.dead_letters.len() as u64, Relaxed);
-        progress.set_now(batch.binding.now);
-        meters::Read::of(&batch).emit();
-        if !batch.binding.live {
-            past = epoch;
-        }
-        let (announced, input) = split(batch);
-        // A sink that is gone says itself why, below.
-        if announce.send(announced).is_err() {
-            break;
-        }
-        graph.send(input)?;
-        if let Some(keeper) = keeper {
-            keeper.sent(epoch);
-            keeper.turn(source, graph)?;
-        }
-    }
-    Ok(())
+/// What the feeding thread works with.
+struct Feeding<'a> {
+    graph: &'a runtime::Job,
+    ahead: Ahead<'a>,
+    announce: &'a Sender<Announced>,
+    progress: &'a Progress,
+    remake: &'a Remake,
 }
 
-fn split(batch: Batch) -> (Announced, EpochInput) {
-    let Batch { binding, records, dead_letters, .. } = batch;
+impl Feeding<'_> {
+    /// Hands epochs to the workers until there are no more or somebody says stop. Epochs up to `bound_before` stand in the journal of
+    /// earlier runs.
+    fn run(
+        &self,
+        source: &mut EpochSource,
+        keeper: &mut Option<Keeper>,
+        bound_before: Epoch,
+        stop: &AtomicBool,
+    ) -> anyhow::Result<()> {
+        let Self { graph, ahead, announce, progress, remake } = self;
+        // The last epoch of the past: until it is in the store, the job has not caught up.
+        let mut past = Epoch(0);
+        let mut sent = Epoch(0);
+        while !stop.load(Relaxed) {
+            remake.take_unbound().into_iter().for_each(|slice| source.remake(slice));
+            let step = source.next().context("the input")?;
+            show(source, progress, ahead.is_committed(past));
+            let batch = match step {
+                Step::Batch(batch) => batch,
+                // The last commits can find that the store lost something.
+                Step::Drained if !ahead.is_done(sent) || remake.left().0 > 0 => {
+                    std::thread::park_timeout(WAIT);
+                    continue;
+                }
+                Step::Drained => break,
+                Step::Idle => {
+                    if let Some(keeper) = keeper {
+                        keeper.turn(source, graph)?;
+                    }
+                    std::thread::sleep(source.idle_for());
+                    continue;
+                }
+            };
+            let epoch = batch.binding.epoch;
+            while ahead.too_far(epoch) && !stop.load(Relaxed) {
+                std::thread::park_timeout(WAIT);
+            }
+            progress.events.fetch_add(batch.records.len() as u64, Relaxed);
+            progress.dead_letters.fetch_add(batch.dead_letters.len() as u64, Relaxed);
+            progress.set_now(batch.binding.now);
+            meters::Read::of(&batch).emit();
+            if !batch.binding.live {
+                past = epoch;
+            }
+            let (announced, input) = split(batch, bound_before);
+            progress.in_flight_bytes.fetch_add(announced.bytes, Relaxed);
+            // A sink that is gone says itself why, below.
+            if announce.send(announced).is_err() {
+                break;
+            }
+            graph.send(input)?;
+            sent = epoch;
+            if let Some(keeper) = keeper {
+                keeper.sent(epoch);
+                keeper.turn(source, graph)?;
+            }
+            let bytes = progress.in_flight_bytes.load(Relaxed);
+            meters::InFlight { epochs: epoch.0 - ahead.committed.load(Relaxed).min(epoch.0), bytes }.emit();
+        }
+        Ok(())
+    }
+}
+
+fn split(batch: Batch, bound_before: Epoch) -> (Announced, EpochInput) {
+    let Batch { binding, records, dead_letters, bytes, read_at } = batch;
     let interactions = records.iter().filter(|r| r.event.kind() == EventKind::Interactions);
     let times = if binding.live { interactions.map(|r| r.event.event_time()).collect() } else { Vec::new() };
-    let announced = Announced { epoch: binding.epoch, live: binding.live, dead_letters, times };
+    let remade = if binding.epoch > bound_before { binding.remake.clone() } else { Vec::new() };
+    let announced =
+        Announced { epoch: binding.epoch, live: binding.live, dead_letters, bytes, read_at, remade, times };
     let records = records.into_iter().map(|r| (r.origin, r.event)).collect();
-    (
-        announced,
-        EpochInput { epoch: binding.epoch, now: binding.now, records, asks: Vec::new(), probes: Vec::new() },
-    )
+    let input = EpochInput {
+        epoch: binding.epoch,
+        now: binding.now,
+        records,
+        asks: Vec::new(),
+        probes: Vec::new(),
+        remake: binding.remake,
+    };
+    (announced, input)
 }
 
 fn show(source: &EpochSource, progress: &Progress, caught_up: bool) {
@@ -259,6 +310,7 @@ struct Sink {
     durable: Sender<(Epoch, Option<Epoch>)>,
     /// Older runs write nothing.
     fence: Option<Fence>,
+    remake: Arc<Remake>,
 }
 
 impl Sink {
@@ -323,8 +375,28 @@ impl Sink {
         if self.synced.elapsed() > SYNC_EVERY {
             self.store.sync().context("the store")?;
             self.synced = Instant::now();
+            self.look_for_losses();
         }
         Ok(())
+    }
+
+    fn look_for_losses(&self) {
+        let losses = self.store.lost();
+        let committed = Epoch(self.committed.load(Relaxed));
+        self.remake.lost(&losses, committed, self.amount());
+        let (slices, shards) = self.remake.left();
+        meters::Remaking { slices, shards }.emit();
+        self.progress.remaking.store(slices as u64, Relaxed);
+    }
+
+    fn amount(&self) -> Amount {
+        let entries = |wanted: &str| {
+            let of = |sizes: &Vec<meters::Size>| {
+                sizes.iter().find(|(name, _)| *name == wanted).map_or(0, |(_, size)| size.entries)
+            };
+            self.sizes.iter().map(of).sum()
+        };
+        Amount { rows: entries("users"), videos: entries("videos") }
     }
 
     fn commit(&mut self, announced: &Announced, mut changes: Vec<Change>) -> anyhow::Result<()> {
@@ -342,11 +414,18 @@ impl Sink {
         }
         crash_point("after-commit").context("the store")?;
         self.committed.store(epoch.0, Relaxed);
+        if !announced.remade.is_empty() {
+            let whole = self.remake.committed(epoch, &announced.remade);
+            self.store.restored(&whole).context("the store")?;
+            self.progress.shards_remade.fetch_add(whole.len() as u64, Relaxed);
+        }
+        self.look_for_losses();
         self.source.unpark();
         self.progress.epochs.fetch_add(1, Relaxed);
         self.progress.lists.fetch_add(lists, Relaxed);
         self.progress.last_epoch.store(epoch.0, Relaxed);
-        meters::Committed { epoch, lists }.emit();
+        self.progress.in_flight_bytes.fetch_sub(announced.bytes, Relaxed);
+        meters::Committed { epoch, lists, took: announced.read_at.elapsed() }.emit();
         if announced.live {
             let now = self.progress.now();
             for time in &announced.times {

@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_macros, reason = "the events' own home")]
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use freshet_operators::cut::StateSize;
 use freshet_operators::neighbours::IndexReport;
@@ -52,6 +52,8 @@ pub struct Committed {
     pub epoch: Epoch,
     /// Lists in it.
     pub lists: u64,
+    /// From reading its records to the commit.
+    pub took: Duration,
 }
 
 impl Committed {
@@ -60,6 +62,39 @@ impl Committed {
         counter!("freshet_epochs_committed_total").increment(1);
         counter!("freshet_lists_written_total").increment(self.lists);
         gauge!("freshet_epoch").set(self.epoch.0 as f64);
+        histogram!("freshet_epoch_seconds").record(self.took);
+    }
+}
+
+/// An epoch was handed to the graph.
+pub struct InFlight {
+    /// Epochs that are read and not committed.
+    pub epochs: u64,
+    /// Bytes of their records.
+    pub bytes: u64,
+}
+
+impl InFlight {
+    /// Shows it.
+    pub fn emit(self) {
+        gauge!("freshet_in_flight_epochs").set(self.epochs as f64);
+        gauge!("freshet_in_flight_bytes").set(self.bytes as f64);
+    }
+}
+
+/// What the store lost is written again.
+pub struct Remaking {
+    /// Slices that are not written yet.
+    pub slices: usize,
+    /// Shards that they belong to.
+    pub shards: usize,
+}
+
+impl Remaking {
+    /// Shows it.
+    pub fn emit(self) {
+        gauge!("freshet_store_slices_to_remake").set(self.slices as f64);
+        gauge!("freshet_store_lost_shards").set(self.shards as f64);
     }
 }
 

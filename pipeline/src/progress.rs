@@ -34,7 +34,8 @@ pub enum Phase {
 }
 
 impl Phase {
-    const ALL: [Self; 5] = [Self::Starting, Self::Journal, Self::Replay, Self::Live, Self::Drained];
+    /// All, in order.
+    pub const ALL: [Self; 5] = [Self::Starting, Self::Journal, Self::Replay, Self::Live, Self::Drained];
 
     /// In a word.
     #[must_use]
@@ -73,6 +74,12 @@ pub struct Progress {
     pub last_epoch: AtomicU64,
     /// Checkpoints that are made and asked for.
     pub checkpoints: Arc<Status>,
+    /// Bytes of records that are read and not yet reflected in the store.
+    pub in_flight_bytes: AtomicU64,
+    /// Slices of the store that wait to be written again.
+    pub remaking: AtomicU64,
+    /// Shards of the store that were written again.
+    pub shards_remade: AtomicU64,
     started: Instant,
     now_set_at_ms: AtomicU64,
 }
@@ -91,6 +98,9 @@ impl Default for Progress {
             now_ms: zero(),
             last_epoch: zero(),
             checkpoints: Arc::default(),
+            in_flight_bytes: zero(),
+            remaking: zero(),
+            shards_remade: zero(),
             started: Instant::now(),
             now_set_at_ms: zero(),
         }
@@ -145,6 +155,8 @@ impl Progress {
             lists: self.lists.load(Relaxed),
             now: self.now(),
             last_epoch: Epoch(self.last_epoch.load(Relaxed)),
+            remaking: self.remaking.load(Relaxed),
+            shards_remade: self.shards_remade.load(Relaxed),
         }
     }
 }
@@ -164,6 +176,8 @@ pub struct Snapshot {
     pub lists: u64,
     pub now: Millis,
     pub last_epoch: Epoch,
+    pub remaking: u64,
+    pub shards_remade: u64,
 }
 
 impl Snapshot {
@@ -181,6 +195,8 @@ impl Snapshot {
             "bytes_total": self.bytes_total,
             "epochs": self.epochs,
             "lists_written": self.lists,
+            "remaking": self.remaking,
+            "shards_remade": self.shards_remade,
         })
     }
 }

@@ -9,11 +9,14 @@ pub mod dump;
 pub mod event_log;
 mod lines;
 pub mod store;
+pub mod telemetry;
 
 pub use dead_letters::DeadLetterFile;
 pub use dump::dump;
 pub use event_log::EventLog;
-pub use store::{Commit, Embedded, EmbeddedOptions, FeedStore, Memory, StoreError};
+pub use store::{
+    Claim, Commit, Embedded, EmbeddedOptions, FeedStore, Loss, Memory, Redis, RedisOptions, StoreError,
+};
 
 /// A value as it is stored: shared, not copied.
 pub type Bytes = bytes::Bytes;

@@ -17,6 +17,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use freshet_schema::hash::Slice;
 use freshet_schema::{Epoch, Millis};
 use prost::Message;
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,8 @@ pub struct Bound {
     pub live: bool,
     /// The partitions that moved, by number.
     pub moved: Vec<Moved>,
+    /// What is written again in it.
+    pub remake: Vec<Slice>,
 }
 
 /// Where everything stood at the end of an epoch: what a source needs to go on behind it.
@@ -465,6 +468,18 @@ struct WireBinding {
     live: bool,
     #[prost(message, repeated, tag = "5")]
     moved: Vec<WireMoved>,
+    #[prost(message, repeated, tag = "15")]
+    remake: Vec<WireSlice>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WireSlice {
+    #[prost(uint64, tag = "1")]
+    shard: u64,
+    #[prost(uint32, tag = "2")]
+    part: u32,
+    #[prost(uint32, tag = "3")]
+    parts: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -500,6 +515,11 @@ impl Wire {
                     watermark: b.watermark.0,
                     live: b.live,
                     moved: moved.collect(),
+                    remake: b
+                        .remake
+                        .iter()
+                        .map(|s| WireSlice { shard: s.shard, part: s.part, parts: s.parts })
+                        .collect(),
                 })
             }
         };
@@ -526,6 +546,11 @@ impl Wire {
                     watermark: Millis(b.watermark),
                     live: b.live,
                     moved: moved.collect(),
+                    remake: b
+                        .remake
+                        .iter()
+                        .map(|s| Slice { shard: s.shard, part: s.part, parts: s.parts })
+                        .collect(),
                 })
             }
         })
@@ -537,9 +562,21 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Every third epoch writes something again.
+    fn remake(epoch: u64) -> Vec<Slice> {
+        if epoch.is_multiple_of(3) { vec![Slice { shard: 63, part: 2, parts: 7 }] } else { Vec::new() }
+    }
+
     fn bound(epoch: u64) -> Entry {
         let moved = vec![Moved { partition: 3, next_offset: epoch * 100, checksum: u64::MAX - epoch }];
-        Entry::Binding(Bound { epoch: Epoch(epoch), now: Millis(7), watermark: Millis(5), live: true, moved })
+        Entry::Binding(Bound {
+            epoch: Epoch(epoch),
+            now: Millis(7),
+            watermark: Millis(5),
+            live: true,
+            moved,
+            remake: remake(epoch),
+        })
     }
 
     fn groups() -> Vec<Vec<Entry>> {

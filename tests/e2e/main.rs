@@ -12,6 +12,10 @@ mod harness;
 mod live;
 mod malformed;
 mod metamorphic;
+mod operations;
+mod redis;
+#[path = "../../sinks/tests/support/redis_server.rs"]
+mod redis_server;
 mod restart;
 mod service;
 mod shortvideo;

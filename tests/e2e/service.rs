@@ -46,8 +46,19 @@ pub struct Service {
 impl Service {
     /// Starts it and waits until it is ready.
     pub fn start(dir: &Path) -> Self {
-        let args = ["run", "--input", "log", "--store", "store", "--listen", "127.0.0.1:0", "--quiet"];
-        let mut command = freshet(dir, &args);
+        Self::run(dir, &["run", "--input", "log", "--store", "store", "--listen", "127.0.0.1:0", "--quiet"])
+    }
+
+    /// Starts a command that serves and waits until it is ready.
+    pub fn run(dir: &Path, args: &[&str]) -> Self {
+        let service = Self::spawn(dir, args);
+        wait_for("readyz", || (service.get("/readyz").0 == 200).then_some(()));
+        service
+    }
+
+    /// Starts a command that serves and waits until it listens.
+    pub fn spawn(dir: &Path, args: &[&str]) -> Self {
+        let mut command = freshet(dir, args);
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("the binary runs");
         let out = child.stdout.take().expect("piped");
@@ -58,9 +69,7 @@ impl Service {
         let address = address.unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
         // Whatever else it says must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        let service = Self { process, address, dir: dir.to_owned() };
-        wait_for("readyz", || (service.get("/readyz").0 == 200).then_some(()));
-        service
+        Self { process, address, dir: dir.to_owned() }
     }
 
     /// Ends it as an operator does, and expects a clean end.
@@ -69,6 +78,18 @@ impl Service {
         self.process.signal("TERM");
         assert_eq!(self.process.wait().code(), Some(0), "a clean end");
         assert!(!self.dir.join("store/control.sock").exists(), "the control socket is taken away");
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Ends it and says how it ended.
+    #[track_caller]
+    pub fn end(mut self) -> ExitStatus {
+        self.process.signal("TERM");
+        self.process.wait()
     }
 
     /// The names of its threads, as Linux shows them.
@@ -139,7 +160,8 @@ impl Service {
         }
     }
 
-    fn ask(&self, request: &str) -> (u16, Json) {
+    /// Sends a request as it stands: status and body.
+    pub fn ask(&self, request: &str) -> (u16, Json) {
         let mut stream = TcpStream::connect(&self.address).expect("the service listens");
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
         stream.write_all(request.as_bytes()).expect("sent");

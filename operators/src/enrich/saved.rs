@@ -16,22 +16,23 @@ const CUT: &str = "videos";
 
 #[derive(Serialize, Deserialize)]
 enum Saved {
-    Video(UploadOrder, u64),
+    /// Order, number of the version, card.
+    Video(UploadOrder, u64, Arc<[u8]>),
     Tombstone(u64, u64),
     Held(HeldKey, u64, View),
 }
 
 pub(super) fn take(enrich: &Enrich) -> Rows {
-    let videos: Vec<(UploadOrder, Arc<Content>)> =
-        enrich.videos.values().map(|video| (video.order, Arc::clone(&video.content))).collect();
+    let share = |video: &Video| (video.order, Arc::clone(&video.content), Arc::clone(&video.card));
+    let videos: Vec<(UploadOrder, Arc<Content>, Arc<[u8]>)> = enrich.videos.values().map(share).collect();
     let tombstones: Vec<(u64, u64)> = enrich.tombstones.iter().map(|(video, time)| (*video, *time)).collect();
     let shards = enrich.shards.values();
     let held: Vec<(HeldKey, u64, View)> =
         shards.flat_map(|shard| shard.held.iter().map(|(key, (at, view))| (*key, *at, *view))).collect();
     Box::new(move |to| {
-        for (order, content) in videos {
+        for (order, content, card) in videos {
             let number = to.content(&content);
-            to.row(shard(content.video), &Saved::Video(order, number));
+            to.row(shard(content.video), &Saved::Video(order, number, card));
         }
         for (video, time) in tombstones {
             to.row(shard(video), &Saved::Tombstone(video, time));
@@ -48,11 +49,12 @@ pub(super) fn restore(enrich: &mut Enrich, from: &Restoring) -> Result<(), Resto
     let mut held = Vec::new();
     from.own(CUT, |row| {
         match row {
-            Saved::Video(order, number) => {
+            Saved::Video(order, number, card) => {
                 let content = from.content(CUT, number)?;
-                enrich.bytes += content.bytes();
+                let video = Video { order, content: Arc::clone(&content), card };
+                enrich.bytes += video.bytes();
                 enrich.themes.count(&content, 1);
-                enrich.videos.insert(content.video, Video { order, content });
+                enrich.videos.insert(content.video, video);
             }
             Saved::Tombstone(video, time) => drop(enrich.tombstones.insert(video, time)),
             Saved::Held(key, arrived, view) => held.push((key, arrived, view)),
@@ -72,7 +74,7 @@ pub(super) fn restore(enrich: &mut Enrich, from: &Restoring) -> Result<(), Resto
 /// The present version of each video, of the worker's own shards or of all.
 pub fn versions(from: &Restoring, all: bool, mut take: impl FnMut(Arc<Content>)) -> Result<(), RestoreError> {
     let row = |row| {
-        if let Saved::Video(_, number) = row {
+        if let Saved::Video(_, number, _) = row {
             take(from.content(CUT, number)?);
         }
         Ok(())

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Publish, Published};
 use crate::boundary::Boundary;
 use crate::checkpoint::{RestoreError, Restoring, Rows};
+use crate::scorer::heads::Heads;
 use crate::scorer::learn;
 
 const CUT: &str = "published";
@@ -17,7 +18,8 @@ const CUT: &str = "published";
 #[derive(Serialize, Deserialize)]
 enum Saved {
     Hour(u64, Box<learn::Sums>),
-    Kept(u64),
+    /// The heads that the store has, in order.
+    Kept(Arc<Heads>),
     Told(u64, u32),
     Last(Box<Published>),
 }
@@ -30,7 +32,7 @@ pub(super) fn take(publish: &Publish) -> Rows {
     let last = publish.last.clone();
     Box::new(move |to| {
         hours.into_iter().for_each(|(hour, sums)| to.shared(&Saved::Hour(hour, Box::new(sums))));
-        kept.into_iter().for_each(|version| to.shared(&Saved::Kept(version)));
+        kept.into_iter().for_each(|heads| to.shared(&Saved::Kept(heads)));
         told.into_iter().for_each(|(creator, score)| to.shared(&Saved::Told(creator, score)));
         if let Some(last) = last {
             // Scores are told as they change: all of them are above.
@@ -48,7 +50,7 @@ pub(super) fn restore(publish: &mut Publish, from: &Restoring) -> Result<(), Res
     from.shared(CUT, |row| {
         match row {
             Saved::Hour(hour, sums) => publish.hours.plus(hour, &sums),
-            Saved::Kept(version) => publish.kept.push_back(version),
+            Saved::Kept(heads) => publish.kept.push_back(heads),
             Saved::Told(creator, score) => drop(publish.told.insert(creator, score)),
             Saved::Last(last) => publish.last = Some(Arc::from(last)),
         }

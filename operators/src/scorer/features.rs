@@ -2,7 +2,8 @@
 //!
 //! Features are quantised here, once. A list is scored with the same numbers that are kept for learning, so an explanation
 //! that multiplies them out gets the very score, and an example that is forgotten is subtracted exactly. Follower counts
-//! are no input.
+//! are no input. Nor are the user's own rates: they are the same for all candidates of a list, and move with each of the user's
+//! outcomes, away from what comes next (README, "Predictions", has the figures).
 //!
 //! Attention enters as a share of all that there is, at two paces, and what was watched next as a conditional frequency:
 //! a sum of such terms is a mixture of the experts that a co-visitation recommender would choose between. How much the
@@ -19,7 +20,7 @@ use crate::params::SECOND;
 use crate::request::{ABSENT, Candidate, Request, SourceId};
 
 /// Number of features.
-pub const FEATURES: usize = 32;
+pub const FEATURES: usize = 27;
 
 /// A feature of one.
 pub const UNIT: f64 = 1024.0;
@@ -57,13 +58,8 @@ pub const NAMES: [&str; FEATURES] = [
     "video: skipped fast",
     "video: played again",
     "video: liked",
-    "user: watched part",
-    "user: completed",
-    "user: skips fast",
-    "user: likes",
     "length, logarithm",
     "shortness",
-    "user x video: completed",
     "popular in the group",
 ];
 
@@ -84,16 +80,14 @@ pub mod at {
     pub const QUALITY: usize = 17;
     pub const CREATOR_SCORE: usize = 18;
     pub const VIDEO: usize = 19;
-    pub const USER: usize = 24;
-    pub const SHORTNESS: usize = 29;
-    pub const IN_GROUP: usize = 31;
+    pub const LENGTH: usize = 24;
+    pub const SHORTNESS: usize = 25;
+    pub const IN_GROUP: usize = 26;
 }
 
 /// A user's side of the features.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Taste {
-    /// The user's own watched part, completion, fast skips and likes, in per mille; shrunk.
-    pub rates: [u16; 4],
     /// Share of the user's interest that each facet has, in per mille, negative where disliked; sorted by facet.
     pub affinities: Vec<(Facet, i16)>,
 }
@@ -199,12 +193,8 @@ impl<'a, P: Fn(i64) -> f64, C: Fn(i64) -> f64> Featuring<'a, P, C> {
         for (n, rate) in stats.rates.iter().enumerate() {
             x[at::VIDEO + n] = f32::from(*rate) / 1000.0;
         }
-        for (n, rate) in self.request.taste.rates.iter().enumerate() {
-            x[at::USER + n] = f32::from(*rate) / 1000.0;
-        }
-        x[28] = stats.length[0];
+        x[at::LENGTH] = stats.length[0];
         x[at::SHORTNESS] = stats.length[1];
-        x[30] = x[at::USER + 1] * x[at::VIDEO + 1];
         x
     }
 

@@ -52,6 +52,11 @@ pub struct Heads {
     pub examples: [f32; HEADS],
 }
 
+impl Heads {
+    /// Bytes that one version takes.
+    pub const BYTES: usize = FEATURES * (HEADS + 1) * size_of::<f32>() + size_of::<Self>();
+}
+
 impl Default for Heads {
     fn default() -> Self {
         let mut weights = Box::new([[0.0; HEADS]; FEATURES]);
@@ -71,10 +76,8 @@ impl Default for Heads {
 pub fn prior(head: usize) -> [f64; FEATURES] {
     let mut weights = [0.0; FEATURES];
     let mut set = |pairs: &[(usize, f64)]| pairs.iter().for_each(|(at, weight)| weights[*at] = *weight);
-    // A rate is told half by the video and half by the user, around a middle of its own.
-    let rates = |middle: f64, n: usize, user: usize| {
-        [(at::ONE, middle), (at::VIDEO + n, 0.5), (at::USER + user, 0.3)]
-    };
+    // Half of a rate is told by the video.
+    let rates = |middle: f64, n: usize| [(at::ONE, middle), (at::VIDEO + n, 0.5)];
     match head {
         h if h == Head::Choice as usize => set(&[
             (at::ONE, 0.01),
@@ -92,13 +95,13 @@ pub fn prior(head: usize) -> [f64; FEATURES] {
             (at::CREATOR_SCORE, 0.005),
             (at::IN_GROUP, 0.03),
         ]),
-        h if h == Head::Watch as usize => set(&rates(0.1, 0, 0)),
-        h if h == Head::Completion as usize => set(&rates(0.05, 1, 1)),
+        h if h == Head::Watch as usize => set(&rates(0.25, 0)),
+        h if h == Head::Completion as usize => set(&rates(0.14, 1)),
         h if h == Head::Rewatch as usize => set(&[(at::ONE, 0.02), (at::VIDEO + 3, 0.5)]),
         h if h == Head::Continuation as usize => set(&[(at::ONE, 0.7)]),
-        h if h == Head::Skip as usize => set(&rates(0.05, 2, 2)),
-        h if h == Head::Like as usize => set(&rates(0.0, 4, 3)),
-        _ => set(&[(at::ONE, 0.1), (at::VIDEO, 0.5), (at::USER, 0.3)]),
+        h if h == Head::Skip as usize => set(&rates(0.11, 2)),
+        h if h == Head::Like as usize => set(&rates(0.015, 4)),
+        _ => set(&rates(0.25, 0)),
     }
     weights
 }

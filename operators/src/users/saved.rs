@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use super::{FollowOrder, Person, Users};
 use crate::boundary::Boundary;
 use crate::checkpoint::{RestoreError, Restoring, Rows};
-use crate::content::Facet;
 use crate::examples::Examples;
 use crate::history::History;
 use crate::profile::Profile;
@@ -43,7 +42,8 @@ struct SavedPerson<'a, L, E> {
     rows: Vec<SavedRow<'a>>,
     mid_from: u64,
     long_from: u64,
-    profile: Option<(FollowOrder, String, Vec<Facet>)>,
+    /// Order, group, hashtags asked for.
+    profile: Option<(FollowOrder, String, Box<[String]>)>,
     follows: Vec<(u64, FollowOrder, bool)>,
     listed: L,
     examples: E,
@@ -79,8 +79,7 @@ pub(super) fn take(users: &Users) -> Rows {
                 rows,
                 mid_from: mid_from as u64,
                 long_from: long_from as u64,
-                profile: profile
-                    .map(|(order, p)| (*order, p.group.as_str().to_owned(), p.preferences.clone())),
+                profile: profile.map(|(order, p)| (*order, p.group.as_str().to_owned(), p.tags.clone())),
                 follows: person
                     .follows
                     .iter()
@@ -153,8 +152,7 @@ fn person(
         Entry::Vacant(new) => Arc::clone(new.insert(Arc::new(name.to_owned()))),
     };
     let rows = SavedRow::rows(saved.rows, CUT, from, &mut group)?;
-    let profile =
-        saved.profile.map(|(order, name, preferences)| (order, Profile { group: group(&name), preferences }));
+    let profile = saved.profile.map(|(order, name, tags)| (order, Profile::new(group(&name), tags)));
     users.rows += rows.len() as u64;
     for row in &rows {
         users.seen.insert(hash::mix(user, &[row.id]));

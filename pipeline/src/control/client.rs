@@ -105,6 +105,14 @@ impl Client {
         self.ask(&Request::Checkpoint)
     }
 
+    /// Asks for all of the store to be written again.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn resync(&mut self) -> anyhow::Result<()> {
+        self.ask(&Request::Resync).map(drop)
+    }
+
     /// Copies a dump of one epoch to `out`.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 //! "stats"             -> {"ok":{...}}
 //! "count"             -> {"ok":{"feed":10,...}}
 //! "heads"             -> {"ok":[0,412,413]}          the versions of the weights that are kept
+//! "resync"            -> {"ok":null}                 all of the store will be written again; "stats" tells how much is left
 //! "dump"              -> {"ok":{"rows":3,"epoch":42,"bytes":120}}, then that many bytes of JSON lines
 //! "checkpoint"        -> {"ok":{"epoch":42,...}}     when one is made that holds all up to now
 //! anything else       -> {"error":"..."}
@@ -38,6 +39,7 @@ enum Request {
     Heads,
     Dump,
     Checkpoint,
+    Resync,
 }
 
 /// The head of an answer.

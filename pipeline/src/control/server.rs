@@ -158,6 +158,10 @@ fn answer(
         Request::Count => serde_json::json!(count_kinds(store)?),
         Request::Heads => serde_json::json!(heads_versions(store)?),
         Request::Checkpoint => order()?,
+        Request::Resync => {
+            store.distrust();
+            serde_json::Value::Null
+        }
         // Handled by the caller: its answer is more than a line.
         Request::Dump => serde_json::Value::Null,
     })

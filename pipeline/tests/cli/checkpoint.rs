@@ -67,6 +67,7 @@ fn the_first_format_is_read() {
         records: Vec::new(),
         asks,
         probes: Vec::new(),
+        remake: Vec::new(),
     };
     job.send(input).expect("workers live");
     job.finish().expect("workers end well");
