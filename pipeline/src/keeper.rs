@@ -14,6 +14,7 @@ use anyhow::{Context, anyhow, bail};
 use freshet_operators::checkpoint::{Restored, Taken, definitions};
 use freshet_operators::runtime::{Durable, Job};
 use freshet_schema::{Epoch, Generation};
+use freshet_sinks::{Claim, FeedStore};
 use freshet_sources::epochs::{EpochSource, Resume, SourceConfig, SystemClock};
 
 use crate::checkpoint::decide::Choice;
@@ -36,11 +37,15 @@ pub struct Start {
 }
 
 impl Start {
-    /// Looks for the checkpoint to go on from, for a store of this marker.
+    /// Looks for the checkpoint to go on from.
+    ///
+    /// A store of this machine must reach as far as it did when the checkpoint was made: what it lost since would not be
+    /// written again. What a store of another machine lacks is found when it is claimed, and remade.
     ///
     /// # Errors
     /// Where the one that can be used was made by other parameters (`checkpoint.on_mismatch`), or the folder cannot be read.
-    pub fn look(config: &Config, marker: Option<Epoch>) -> anyhow::Result<Self> {
+    pub fn look(config: &Config, store: &dyn FeedStore) -> anyhow::Result<Self> {
+        let marker = if store.is_remote() { Some(Epoch(u64::MAX)) } else { store.marker()? };
         let disk = Arc::new(LocalDisk::new(&config.checkpoint.dir));
         let checkpoints = Checkpoints::new(disk, config.checkpoint.keep);
         let (mut found, mut passed) = match checkpoints.find(marker)? {
@@ -209,6 +214,17 @@ pub struct TakenOver {
 }
 
 impl TakenOver {
+    /// With what the store is claimed.
+    #[must_use]
+    pub fn store_claim(&self) -> Claim {
+        let Some(generation) = self.generation else {
+            return Claim { resumed: self.epoch, ..Claim::default() };
+        };
+        let checkpoints = self.checkpoints.clone();
+        let still_mine = Arc::new(move || checkpoints.check_owner(generation).map_err(|e| e.to_string()));
+        Claim { generation: Some(generation), resumed: self.epoch, still_mine }
+    }
+
     /// For the sink.
     #[must_use]
     pub fn fence(&self) -> Option<Fence> {
