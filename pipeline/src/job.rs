@@ -21,7 +21,7 @@ use freshet_schema::dead_letter::DeadLetter;
 use freshet_schema::hash::Slice;
 use freshet_schema::store::Key;
 use freshet_schema::{Epoch, EventKind, Millis};
-use freshet_sinks::{Claim, Commit, FeedStore};
+use freshet_sinks::{Commit, FeedStore};
 use freshet_sources::epochs::{self, Batch, EpochSource, Step};
 
 use crate::checkpoint::crash_point;
@@ -75,14 +75,8 @@ pub fn run(
 ) -> anyhow::Result<Summary> {
     let progress = Arc::clone(&options.progress);
     let dead_letters = DeadLetters::open(config)?;
-    // What a store on another machine has lost is written again; an embedded one must be the one of the checkpoint.
-    let reaches = match config.store.kind {
-        StoreKind::Embedded => store.marker()?,
-        StoreKind::Redis => Some(Epoch(u64::MAX)),
-    };
-    let start = Start::look(config, reaches)?;
+    let start = Start::look(config, &*store)?;
     let begun = start.epoch();
-    let reached = start.store_marker();
     let Some(mut source) = start.open(input::source_config(config, options.once, &stop))? else {
         return Ok(Summary::default());
     };
@@ -100,8 +94,7 @@ pub fn run(
     }
     let status = Arc::clone(&progress.checkpoints);
     let mut taken_over = start.take_over(config, &status).context("the checkpoints")?;
-    let generation =
-        store.claim(&claim(reached.unwrap_or(begun), taken_over.fence())).context("the store")?;
+    let generation = store.claim(&taken_over.store_claim()).context("the store")?;
     tracing::info!(%generation, "the store is claimed");
     let durable = std::mem::take(&mut taken_over.durable);
     let (graph, outputs) = runtime::start_durable(config.graph.workers, &config.params, false, durable)
@@ -159,15 +152,6 @@ pub fn run(
         progress.set_phase(Phase::Drained);
     }
     Ok(Summary { last_epoch })
-}
-
-/// What the store is told. `reached` is how far it was at the checkpoint: what it lacks up to there is lost, as the replay begins
-/// after it. The store hands out its own generations, so that a new folder of checkpoints can go with an old store; while
-/// this run lives, the lock on the journal and the checkpoints' owner say whose it is.
-fn claim(reached: Epoch, fence: Option<Fence>) -> Claim {
-    let still_mine =
-        move || fence.as_ref().map_or(Ok(()), |fence| fence.look().map_err(|error| error.to_string()));
-    Claim { generation: None, resumed: reached, still_mine: Arc::new(still_mine) }
 }
 
 /// How far the source may run ahead.

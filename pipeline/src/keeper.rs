@@ -122,12 +122,6 @@ impl Start {
         self.found.as_ref().map_or(Epoch(0), |found| found.manifest.epoch)
     }
 
-    /// How far the store was when the checkpoint was made.
-    #[must_use]
-    pub fn store_marker(&self) -> Option<Epoch> {
-        self.found.as_ref().and_then(|found| found.manifest.store_marker)
-    }
-
     /// Takes the job over, and gives what the graph begins with.
     ///
     /// # Errors
@@ -139,6 +133,7 @@ impl Start {
         let mut restored = None;
         let mut oldest = None;
         let epoch = found.as_ref().map_or(Epoch(0), |found| found.manifest.epoch);
+        let store_marker = found.as_ref().and_then(|found| found.manifest.store_marker);
         if makes {
             checkpoints.set_aside(&passed)?;
         }
@@ -165,6 +160,7 @@ impl Start {
             checkpoints,
             generation,
             epoch,
+            store_marker,
             trim: oldest.map(|manifest| manifest.input),
         })
     }
@@ -179,21 +175,13 @@ pub struct Fence {
 }
 
 impl Fence {
-    /// Looks.
-    ///
-    /// # Errors
-    /// Where a newer run has taken over.
-    pub fn look(&self) -> Result<(), CheckpointError> {
-        self.checkpoints.check_owner(self.generation)
-    }
-
     /// Looks, if the last look was some time ago.
     ///
     /// # Errors
     /// Where a newer run has taken over.
     pub fn check(&mut self) -> Result<(), CheckpointError> {
         if self.looked_at.elapsed() > LOOK {
-            self.look()?;
+            self.checkpoints.check_owner(self.generation)?;
             self.looked_at = Instant::now();
         }
         Ok(())
@@ -209,20 +197,23 @@ pub struct TakenOver {
     /// Which run this is; none where no checkpoints are made.
     pub generation: Option<Generation>,
     epoch: Epoch,
+    /// How far the store was then.
+    store_marker: Option<Epoch>,
     /// Where the journal may begin.
     trim: Option<Resume>,
 }
 
 impl TakenOver {
-    /// With what the store is claimed.
+    /// With what the store is claimed. What it lacks up to where it was at the checkpoint is lost, as the replay begins after it.
+    /// The store hands out its own generations, so that a new folder of checkpoints can go with an old store; while this run
+    /// lives, the lock on the journal and the checkpoints' owner say whose it is.
     #[must_use]
     pub fn store_claim(&self) -> Claim {
-        let Some(generation) = self.generation else {
-            return Claim { resumed: self.epoch, ..Claim::default() };
-        };
+        let claim = Claim { resumed: self.store_marker.unwrap_or(self.epoch), ..Claim::default() };
+        let Some(generation) = self.generation else { return claim };
         let checkpoints = self.checkpoints.clone();
         let still_mine = Arc::new(move || checkpoints.check_owner(generation).map_err(|e| e.to_string()));
-        Claim { generation: Some(generation), resumed: self.epoch, still_mine }
+        Claim { still_mine, ..claim }
     }
 
     /// For the sink.
