@@ -6,9 +6,14 @@ cd "$(dirname "$0")/.."
 
 must_have_build_tools
 must_have_kafka
+must_have redis-server redis-server
 absent=
 need chromium chromium || absent="$absent
   chromium: the page is not tested in a browser"
+need protoc protobuf-compiler python3 python3-redis python3-protobuf || absent="$absent
+  protoc: the Python program that reads from Redis is not run"
+need npm nodejs npm || absent="$absent
+  npm: the Node.js program that reads from Redis is not run"
 [ -d ../shared/data ] || absent="$absent
   ../shared/data: the end-to-end runs on public data are skipped"
 cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt

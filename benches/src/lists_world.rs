@@ -119,5 +119,12 @@ impl ListsWorld {
 fn epoch(number: u64, now: u64, events: Vec<Event>) -> EpochInput {
     let origin = |offset: usize| Origin { partition: number as u32, offset: offset as u64 };
     let records = events.into_iter().enumerate().map(|(n, event)| (origin(n), event)).collect();
-    EpochInput { epoch: Epoch(number), now: Millis(now), records, asks: Vec::new(), probes: Vec::new() }
+    EpochInput {
+        epoch: Epoch(number),
+        now: Millis(now),
+        records,
+        asks: Vec::new(),
+        probes: Vec::new(),
+        remake: Vec::new(),
+    }
 }

@@ -22,7 +22,7 @@ use crate::problem::Problem;
 use crate::scroll::{Entry, Page, next_page};
 use crate::state::ServerState;
 use crate::telemetry::{ItemsServed, ServedPageLost};
-use crate::view::{Card, Parts, card, is_hidden, rfc3339, source_names};
+use crate::view::{Card, Cards, Parts, is_hidden, rfc3339, source_names};
 
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 const NEXT_CURSOR: HeaderName = HeaderName::from_static("next-cursor");
@@ -152,6 +152,7 @@ pub(crate) async fn get(
 
     let record = decode(found, user)?;
     let store = &*state.store;
+    let mut cards = Cards::new(store, &record.items, limit);
     let page = next_page(
         &cursor,
         &record.items,
@@ -162,7 +163,7 @@ pub(crate) async fn get(
             )
         },
         |video| {
-            let card = card(store, video)?;
+            let card = cards.card(video)?;
             Ok(if card.as_ref().is_none_or(is_hidden) { None } else { Some(card) })
         },
         limit,

@@ -59,9 +59,9 @@ pub(crate) async fn page(State(state): State<Arc<ServerState>>) -> Result<Respon
     ];
     let users: Vec<String> = state
         .store
-        .scan("feed:", None, EXAMPLES)?
+        .sample("feed:", EXAMPLES)?
         .into_iter()
-        .filter_map(|(key, _)| if let Key::Feed(user) = key { Some(user.to_string()) } else { None })
+        .filter_map(|key| if let Key::Feed(user) = key { Some(user.to_string()) } else { None })
         .collect();
     let page = PAGE.replacen("data-examples=\"\"", &format!("data-examples=\"{}\"", users.join(",")), 1);
     Ok((headers, page).into_response())

@@ -95,6 +95,14 @@ impl IntoResponse for Problem {
 
 impl From<freshet_sinks::StoreError> for Problem {
     fn from(error: freshet_sinks::StoreError) -> Self {
-        Self::internal(&error)
+        match error {
+            freshet_sinks::StoreError::Unavailable { reason, .. } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "store-away",
+                "The store cannot be reached",
+                format!("the key-value store that holds the lists does not answer ({reason}); try again"),
+            ),
+            error => Self::internal(&error),
+        }
     }
 }

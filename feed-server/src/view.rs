@@ -1,5 +1,7 @@
 //! The JSON shapes that several answers share. Identifiers are decimal strings: a JavaScript number holds 53 bits.
 
+use std::collections::HashMap;
+
 use freshet_schema::feed::{FeedItem, ScoreParts, Source, VideoCard};
 use freshet_schema::ids::decimal;
 use freshet_schema::store::Key;
@@ -67,6 +69,40 @@ pub(crate) fn read<M: Message + Default>(store: &dyn FeedStore, key: &Key) -> Re
 /// A video's card, where it has one.
 pub(crate) fn card(store: &dyn FeedStore, video: VideoId) -> Result<Option<VideoCard>, StoreError> {
     read(store, &Key::Video(video))
+}
+
+/// Cards of a page, asked for ahead where each question is a round trip.
+pub(crate) struct Cards<'a> {
+    store: &'a dyn FeedStore,
+    /// The videos that will be asked for, in that order, or nearly.
+    coming: Vec<VideoId>,
+    step: usize,
+    known: HashMap<VideoId, Option<VideoCard>>,
+}
+
+impl<'a> Cards<'a> {
+    pub(crate) fn new(store: &'a dyn FeedStore, items: &[FeedItem], limit: usize) -> Self {
+        let coming = if store.is_remote() { items } else { &[] };
+        let coming = coming.iter().map(|item| VideoId(item.video_id)).collect();
+        Self { store, coming, step: limit + 1, known: HashMap::new() }
+    }
+
+    pub(crate) fn card(&mut self, video: VideoId) -> Result<Option<VideoCard>, StoreError> {
+        if let Some(card) = self.known.remove(&video) {
+            return Ok(card);
+        }
+        let Some(at) = self.coming.iter().position(|coming| *coming == video) else {
+            return card(self.store, video);
+        };
+        let ahead = &self.coming[at..self.coming.len().min(at + self.step)];
+        let keys: Vec<Key> = ahead.iter().map(|video| Key::Video(*video)).collect();
+        for ((video, key), bytes) in ahead.iter().zip(&keys).zip(self.store.get_many(&keys)?) {
+            let card = bytes.map(VideoCard::decode).transpose();
+            let card = card.map_err(|source| StoreError::Value { key: key.to_string(), source })?;
+            self.known.insert(*video, card);
+        }
+        Ok(self.known.remove(&video).flatten())
+    }
 }
 
 /// Whether a card says that the video cannot be shown. Lists hold ready videos only; this covers the moment between a

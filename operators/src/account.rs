@@ -48,26 +48,29 @@ pub fn names(rules: Rules) -> String {
     rules.iter().map(|rule| rule.as_str()).collect::<Vec<_>>().join(",")
 }
 
+/// The record of some weights.
+#[must_use]
+pub fn weights(heads: &Heads, ranking: &Ranking) -> Change {
+    let record = HeadsRecord {
+        version: heads.version,
+        features: NAMES.map(str::to_owned).to_vec(),
+        heads: HEAD_NAMES.map(str::to_owned).to_vec(),
+        weights: heads.weights.iter().flatten().copied().collect(),
+        examples: heads.examples.to_vec(),
+        objectives: terms(&[0.0; HEADS], 0.0, ranking)
+            .map(|term| Objective { name: term.name.to_owned(), weight: term.weight })
+            .to_vec(),
+        choice_floor: FLOOR,
+    };
+    (Key::Heads(heads.version), Some(Value::Heads(record).encode()))
+}
+
 /// The published weights, and the removal of those that are kept no longer.
 #[must_use]
 pub fn heads(published: &Published, ranking: &Ranking) -> Vec<Change> {
-    let record = |heads: &Heads| {
-        let record = HeadsRecord {
-            version: heads.version,
-            features: NAMES.map(str::to_owned).to_vec(),
-            heads: HEAD_NAMES.map(str::to_owned).to_vec(),
-            weights: heads.weights.iter().flatten().copied().collect(),
-            examples: heads.examples.to_vec(),
-            objectives: terms(&[0.0; HEADS], 0.0, ranking)
-                .map(|term| Objective { name: term.name.to_owned(), weight: term.weight })
-                .to_vec(),
-            choice_floor: FLOOR,
-        };
-        (Key::Heads(heads.version), Some(Value::Heads(record).encode()))
-    };
-    let mut changes = vec![record(&published.heads)];
+    let mut changes = vec![weights(&published.heads, ranking)];
     if published.heads.version != 0 {
-        changes.push(record(&Heads::default()));
+        changes.push(weights(&Heads::default(), ranking));
     }
     changes
         .extend(published.retired.filter(|version| *version != 0).map(|version| (Key::Heads(version), None)));

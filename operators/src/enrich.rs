@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use freshet_schema::event::{Event, Origin};
 use freshet_schema::feed::VideoCard;
+use freshet_schema::hash::Slice;
 use freshet_schema::store::{Key, Value};
 use freshet_schema::{Upload, VideoId, hash};
 use rustc_hash::FxHashMap;
@@ -39,6 +40,8 @@ pub enum VideoIn {
     Delete(u64, u64),
     /// An interaction.
     View(View),
+    /// Cards of these videos are to be written again.
+    Remake(Slice),
 }
 
 outputs! {
@@ -67,6 +70,14 @@ type HeldKey = (u64, u64, u64, u32, Origin);
 struct Video {
     order: UploadOrder,
     content: Arc<Content>,
+    /// As it was stored: nothing else keeps the caption.
+    card: Arc<[u8]>,
+}
+
+impl Video {
+    fn bytes(&self) -> u64 {
+        self.content.bytes() + self.card.len() as u64
+    }
 }
 
 #[derive(Default)]
@@ -126,12 +137,14 @@ impl Enrich {
             return;
         }
         let content = Arc::new(self.embedder.content(upload));
-        self.bytes += content.bytes();
-        self.themes.count(&content, 1);
+        let card = card(upload);
         out.versions.push(Arc::clone(&content));
-        self.cards.insert(video, Some(card(upload)));
-        if let Some(old) = self.videos.insert(video, Video { order, content: Arc::clone(&content) }) {
-            self.bytes -= old.content.bytes();
+        self.cards.insert(video, Some(card.clone()));
+        self.themes.count(&content, 1);
+        let new = Video { order, content: Arc::clone(&content), card: card.into() };
+        self.bytes += new.bytes();
+        if let Some(old) = self.videos.insert(video, new) {
+            self.bytes -= old.bytes();
             self.themes.count(&old.content, -1);
             if old.content.ready && !content.ready {
                 out.gone.push(video);
@@ -158,7 +171,7 @@ impl Enrich {
         if let Some(known) = self.videos.get(&video)
             && known.order.0 <= time
         {
-            self.bytes -= known.content.bytes();
+            self.bytes -= known.bytes();
             self.themes.count(&known.content, -1);
             if known.content.ready {
                 out.gone.push(video);
@@ -218,8 +231,10 @@ impl Stage for Enrich {
     fn step(&mut self, epoch: u64, batch: Vec<VideoIn>, out: &mut EnrichOut) {
         let before = self.held;
         let (mut uploads, mut deletes, mut views) = (Vec::new(), Vec::new(), Vec::new());
+        let mut slices = Vec::new();
         for message in batch {
             match message {
+                VideoIn::Remake(slice) => slices.push(slice),
                 VideoIn::Clock(now) => self.now = self.now.max(now),
                 VideoIn::Upload(upload, origin) => uploads.push((upload.0, origin)),
                 VideoIn::Delete(video, time) => deletes.push((video, time)),
@@ -236,6 +251,11 @@ impl Stage for Enrich {
         }
         for (upload, _) in &uploads {
             self.meet(upload.video_id.0, out);
+        }
+        for slice in slices {
+            for (video, known) in self.videos.iter().filter(|(video, _)| slice.holds(**video)) {
+                self.cards.insert(*video, Some(known.card.to_vec()));
+            }
         }
         views.sort_unstable();
         for view in views {

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use freshet_schema::hash::shard as route;
+use freshet_schema::hash::{Slice, shard as route};
 use freshet_schema::store::{EVERYONE, Key};
 use freshet_schema::{UserId, hash};
 use timely::dataflow::operators::generic::operator::empty;
@@ -47,6 +47,8 @@ pub struct Entering<'s> {
     pub videos: Stream<'s, VideoIn>,
     /// What the user side hears of records, but for views, which come by way of their video.
     pub users: Stream<'s, UserIn>,
+    /// What is to be written again; every worker gets all of it.
+    pub remake: Stream<'s, Slice>,
 }
 
 /// What leaves the graph.
@@ -101,6 +103,7 @@ pub fn build<'s>(
     tapped: bool,
 ) -> Stream<'s, Leaving> {
     let clock = entering.clock;
+    let remake = entering.remake;
     let (listed_loop, listed) = scope.feedback::<Vec<UserIn>>(1);
     let (group_lists_loop, group_lists) = scope.feedback::<Vec<GroupIn>>(1);
     let (published_loop, published_before) = scope.feedback::<Vec<UserIn>>(1);
@@ -109,7 +112,7 @@ pub fn build<'s>(
     // Events meet their video as of now ...
     let to_videos = entering.videos.exchange(video_route);
     let videos = per_epoch(
-        merge(scope, [to_videos, clock.clone().map(VideoIn::Clock)]),
+        merge(scope, [to_videos, clock.clone().map(VideoIn::Clock), remake.clone().map(VideoIn::Remake)]),
         "videos",
         cuts,
         Enrich::new(params.clone()),
@@ -127,6 +130,7 @@ pub fn build<'s>(
                 listed,
                 published_before,
                 clock.clone().map(UserIn::Clock),
+                remake.clone().map(UserIn::Remake),
             ],
         ),
         "users",
@@ -167,16 +171,22 @@ pub fn build<'s>(
     )
     .exchange(|_| 0);
     let publisher = scope.index() == 0;
-    let published = per_epoch(
+    let publish = per_epoch(
         merge(
             scope,
-            [to_publish, clock.clone().flat_map(move |now| publisher.then_some(PublishIn::Clock(now)))],
+            [
+                to_publish,
+                clock.clone().flat_map(move |now| publisher.then_some(PublishIn::Clock(now))),
+                remake.clone().flat_map(move |slice| publisher.then_some(PublishIn::Remake(slice))),
+            ],
         ),
         "published",
         cuts,
         Publish::new(params),
-    )
-    .broadcast();
+    );
+    let ranking = params.ranking.clone();
+    let heads_again = publish.again.map(move |heads| account::weights(&heads, &ranking));
+    let published = publish.published.broadcast();
     published
         .clone()
         .map(|p| UserIn::Published(p.skip_below, Arc::clone(&p.topics)))
@@ -191,7 +201,7 @@ pub fn build<'s>(
     let owner = hash::text(&everyone) % scope.peers() as u64 == scope.index() as u64;
     let to_groups = users.groups.clone().map(GroupIn::Group).exchange(|m| match m {
         GroupIn::Group(group) | GroupIn::Listed(group, _) => hash::text(group),
-        GroupIn::Clock(_) | GroupIn::Gone(_) => 0,
+        GroupIn::Clock(_) | GroupIn::Gone(_) | GroupIn::Remake(_) => 0,
     });
     let strangers = per_epoch(
         merge(
@@ -201,6 +211,7 @@ pub fn build<'s>(
                 group_lists,
                 videos.gone.clone().map(GroupIn::Gone).broadcast(),
                 clock.clone().map(GroupIn::Clock),
+                remake.clone().map(GroupIn::Remake),
             ],
         ),
         "groups",
@@ -219,6 +230,7 @@ pub fn build<'s>(
             videos.gone.map(RelatedIn::Gone).broadcast(),
             pairs_with.map(RelatedIn::Pair),
             written,
+            remake.clone().map(RelatedIn::Remake),
         ];
         per_epoch(merge(scope, heard), "related", cuts, Related::new(params))
     });
@@ -322,6 +334,7 @@ pub fn build<'s>(
                 shelves.tops.exchange(|top| hash::text(&top.name)).map(PoolIn::Top),
                 shelves.left.exchange(|left| hash::text(&left.name)).map(PoolIn::Left),
                 clock.map(PoolIn::Clock),
+                remake.map(PoolIn::Remake),
             ],
         ),
         "pools",
@@ -332,6 +345,7 @@ pub fn build<'s>(
     let removed = users.removed.map(UserId);
     let removed = removed.flat_map(|user| [Key::Feed(user), Key::Dropped(user), Key::Account(user)]);
     let removed = removed.map(|key| (key, None));
+    let heads = merge(scope, [heads, heads_again]);
     let changes =
         [lists.changes, heads, pools, videos.cards, removed, users.preferences, records.changes, unrelated];
     let changes = merge(scope, changes).map(Leaving::Change);
@@ -361,7 +375,7 @@ fn merge<'s, D: Clone + 'static, const N: usize>(
 
 fn video_route(message: &VideoIn) -> u64 {
     match message {
-        VideoIn::Clock(_) => 0,
+        VideoIn::Clock(_) | VideoIn::Remake(_) => 0,
         VideoIn::Upload(upload, _) => route(upload.0.video_id.0),
         VideoIn::Delete(video, _) => route(*video),
         VideoIn::View(view) => route(view.video),
@@ -380,7 +394,11 @@ fn user_route(message: &UserIn) -> u64 {
         | UserIn::Probe(user, ..)
         | UserIn::Served(user, ..)
         | UserIn::Listed(user, _) => route(*user),
-        UserIn::Clock(_) | UserIn::ForgetVideo(..) | UserIn::Gone(_) | UserIn::Published(..) => 0,
+        UserIn::Clock(_)
+        | UserIn::ForgetVideo(..)
+        | UserIn::Gone(_)
+        | UserIn::Published(..)
+        | UserIn::Remake(_) => 0,
     }
 }
 

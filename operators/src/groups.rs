@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use freshet_schema::hash::Slice;
+
 use crate::boundary::Boundary;
 use crate::cut::StateSize;
 use crate::epoch::Stage;
@@ -24,6 +26,8 @@ pub enum GroupIn {
     Gone(u64),
     /// The videos of a group's list, from the epoch before.
     Listed(Group, Arc<[u64]>),
+    /// Lists of these groups are to be written again.
+    Remake(Slice),
 }
 
 /// See the module.
@@ -48,7 +52,7 @@ impl Stage for Groups {
     type Out = Vec<Arc<Request>>;
 
     fn step(&mut self, _epoch: u64, batch: Vec<GroupIn>, out: &mut Vec<Arc<Request>>) {
-        let (mut fresh, mut gone) = (BTreeSet::new(), BTreeSet::new());
+        let (mut fresh, mut gone, mut slices) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
         for message in batch {
             match message {
                 GroupIn::Clock(now) => self.now = self.now.max(now),
@@ -60,11 +64,15 @@ impl Stage for Groups {
                 }
                 GroupIn::Gone(video) => drop(gone.insert(video)),
                 GroupIn::Listed(group, videos) => drop(self.groups.insert(group, videos)),
+                GroupIn::Remake(slice) => slices.push(slice),
             }
         }
         if !gone.is_empty() {
             let holders = self.groups.iter().filter(|(_, listed)| listed.iter().any(|v| gone.contains(v)));
             fresh.extend(holders.map(|(group, _)| Arc::clone(group)));
+        }
+        for slice in slices {
+            fresh.extend(self.groups.keys().filter(|group| slice.holds_text(group)).map(Arc::clone));
         }
         if self.published.pass(self.now, self.params.feed.pools_every).is_some() {
             fresh = self.groups.keys().cloned().collect();

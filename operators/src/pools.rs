@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use freshet_schema::feed::{TrendingItem, TrendingRecord};
+use freshet_schema::hash::Slice;
 use freshet_schema::store::{EVERYONE, Key, Value};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,8 @@ pub enum PoolIn {
     Top(Top),
     /// A video is in a pool no longer.
     Left(Left),
+    /// Records of these pools are to be written again.
+    Remake(Slice),
 }
 
 /// Videos with their rank values, best first.
@@ -85,6 +88,19 @@ impl Pools {
             pool.written = items;
         }
     }
+
+    /// Says the records of `slices` again that were not said in this epoch.
+    fn write_again(&self, epoch: u64, slices: &[Slice], out: &mut Vec<Change>) {
+        let said: BTreeSet<String> = out.iter().map(|(key, _)| key.to_string()).collect();
+        let mut again: Vec<Change> = Vec::new();
+        for (facet, pool) in self.pools.iter().filter(|(_, pool)| !pool.written.is_empty()) {
+            let name = group_name(*facet, &pool.name);
+            if slices.iter().any(|slice| slice.holds_text(&name)) {
+                again.push(change(epoch, self.now, name, &pool.written));
+            }
+        }
+        out.extend(again.into_iter().filter(|(key, _)| !said.contains(&key.to_string())));
+    }
 }
 
 impl Stage for Pools {
@@ -93,6 +109,7 @@ impl Stage for Pools {
 
     fn step(&mut self, epoch: u64, batch: Vec<PoolIn>, out: &mut Vec<Change>) {
         let mut spoken = BTreeSet::new();
+        let mut slices = Vec::new();
         let mut left: BTreeMap<Facet, BTreeSet<u64>> = BTreeMap::new();
         for message in batch {
             match message {
@@ -107,6 +124,7 @@ impl Stage for Pools {
                     self.entries -= before.map_or(0, |items| items.len());
                     spoken.insert(top.facet);
                 }
+                PoolIn::Remake(slice) => slices.push(slice),
                 PoolIn::Left(Left { facet, video, .. }) => drop(left.entry(facet).or_default().insert(video)),
             }
         }
@@ -125,6 +143,9 @@ impl Stage for Pools {
                 items.truncate(self.length);
                 self.write(epoch, facet, items, out);
             }
+        }
+        if !slices.is_empty() {
+            self.write_again(epoch, &slices, out);
         }
     }
 

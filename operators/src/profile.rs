@@ -26,12 +26,22 @@ pub struct Profile {
     pub group: Group,
     /// Hashtags that the user asked for.
     pub preferences: Vec<Facet>,
+    /// The same as text, in lower case: what the store shows of them.
+    pub tags: Box<[String]>,
 }
 
-/// The preferences of a profile record.
+impl Profile {
+    /// Of a member of `group` who asked for these hashtags.
+    #[must_use]
+    pub fn new(group: Group, tags: Box<[String]>) -> Self {
+        Self { group, preferences: tags.iter().map(|tag| Facet::Hashtag(hash::text(tag))).collect(), tags }
+    }
+}
+
+/// The hashtags that a profile record asks for, in lower case.
 #[must_use]
-pub fn preferences(user: &User) -> Vec<Facet> {
-    user.preferences.iter().map(|tag| Facet::Hashtag(hash::text(&tag.to_lowercase()))).collect()
+pub fn tags(user: &User) -> Box<[String]> {
+    user.preferences.iter().map(|tag| tag.to_lowercase()).collect()
 }
 
 /// What a request needs that is not the user's.

@@ -9,13 +9,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use differential_dataflow::difference::{IsZero, Semigroup};
+use freshet_schema::hash::Slice;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::boundary::Boundary;
 use crate::content::{Cohort, DURATION_CLASSES};
 use crate::cut::StateSize;
-use crate::epoch::Stage;
+use crate::epoch::{Stage, outputs};
 use crate::params::{Learning, Params, Score};
 use crate::score::{self, Rates};
 use crate::scorer::heads::Heads;
@@ -45,6 +46,18 @@ pub enum PublishIn {
     Learned(u64, Box<learn::Sums>),
     /// A worker's sum of a category's videos, in an epoch of a publication.
     Theme(Place, Sum),
+    /// Weights of these versions are to be written again.
+    Remake(Slice),
+}
+
+outputs! {
+    /// What the publisher says.
+    PublishOut as PublishStreams {
+        /// A publication.
+        published: Arc<Published>,
+        /// Weights to write again.
+        again: Arc<Heads>,
+    }
 }
 
 /// One publication.
@@ -74,8 +87,8 @@ pub struct Publish {
     learning: Learning,
     trained: TopicTable,
     hours: Hours,
-    /// Versions whose heads the store has.
-    kept: VecDeque<u64>,
+    /// The heads that the store has.
+    kept: VecDeque<Arc<Heads>>,
     publication: Boundary,
     creators: FxHashMap<u64, Sums>,
     cohorts: BTreeMap<Cohort, Sums>,
@@ -162,12 +175,14 @@ pub fn skip_thresholds(watched: &BTreeMap<(u8, u8), i64>, share: f64) -> SkipThr
 
 impl Stage for Publish {
     type In = PublishIn;
-    type Out = Vec<Arc<Published>>;
+    type Out = PublishOut;
 
-    fn step(&mut self, _epoch: u64, batch: Vec<PublishIn>, out: &mut Vec<Arc<Published>>) {
+    fn step(&mut self, _epoch: u64, batch: Vec<PublishIn>, out: &mut PublishOut) {
+        let mut slices = Vec::new();
         let mut themes: BTreeMap<Place, Sum> = BTreeMap::new();
         for message in batch {
             match message {
+                PublishIn::Remake(slice) => slices.push(slice),
                 PublishIn::Theme(place, sum) => themes.entry(place).or_default().plus(&sum),
                 PublishIn::Clock(now) => self.now = self.now.max(now),
                 PublishIn::Creator(creator, sums) if sums.is_zero() => drop(self.creators.remove(&creator)),
@@ -182,8 +197,20 @@ impl Stage for Publish {
         if let Some(version) = self.publication.pass(self.now, self.score.publish_every) {
             self.hours.age(self.now, &self.learning);
             let retired = if self.kept.len() < HEADS_KEPT { None } else { self.kept.pop_front() };
-            self.kept.push_back(version);
-            out.push(Arc::new(Published { retired, ..self.publish(version, &themes) }));
+            let retired = retired.map(|heads| heads.version);
+            let published = Published { retired, ..self.publish(version, &themes) };
+            self.kept.push_back(Arc::clone(&published.heads));
+            out.published.push(Arc::new(published));
+        }
+        if !slices.is_empty() && !self.kept.is_empty() {
+            // Version 0 is written beside every other; so both are said already where there is a new one.
+            let said = out.published.last().map(|published| published.version);
+            let zero = Arc::<Heads>::default();
+            let others = self.kept.iter().filter(|heads| heads.version != 0).chain([&zero]);
+            let again = others
+                .filter(|heads| said.is_none_or(|said| heads.version != said && heads.version != 0))
+                .filter(|heads| slices.iter().any(|slice| slice.holds(heads.version)));
+            out.again.extend(again.map(Arc::clone));
         }
     }
 
@@ -191,7 +218,8 @@ impl Stage for Publish {
         let entries = self.creators.len() + self.cohorts.len() + self.watched.len() + self.told.len();
         StateSize {
             entries: entries as u64,
-            bytes: (entries * (size_of::<Sums>() + 16) + self.hours.bytes()) as u64,
+            bytes: (entries * (size_of::<Sums>() + 16) + self.hours.bytes() + self.kept.len() * Heads::BYTES)
+                as u64,
         }
     }
 }

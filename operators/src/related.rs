@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use freshet_learning::LONG_DIMS;
 use freshet_schema::VideoId;
-use freshet_schema::hash::{SHARDS, shard};
+use freshet_schema::hash::{SHARDS, Slice, shard};
 use freshet_schema::store::Key;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,8 @@ pub enum RelatedIn {
     Pair(Pair),
     /// The videos of a video's record, from the epoch before, and their hash.
     Written(u64, Arc<[u64]>, u64),
+    /// Records of these videos are to be written again.
+    Remake(Slice),
 }
 
 outputs! {
@@ -67,6 +69,9 @@ pub struct Question {
     pub query: Option<Query>,
     /// The hash of the record there is; `None` where there is none.
     pub written: Option<u64>,
+    /// Whether the record is written even if it is the same.
+    #[serde(default)]
+    pub again: bool,
     /// The clock of the epoch, in milliseconds since 1970.
     pub now: u64,
 }
@@ -169,7 +174,7 @@ impl Related {
         let known = content.vector.norm(LONG_DIMS) > 0.0;
         let query = known.then(|| Query { space: content.space, vector: content.vector.clone() });
         let written = self.written.get(&video).map(|(_, print)| *print);
-        Some(Question { video, query, written, now: self.now })
+        Some(Question { video, query, written, now: self.now, again: false })
     }
 }
 
@@ -179,6 +184,7 @@ impl Stage for Related {
 
     fn step(&mut self, _epoch: u64, batch: Vec<RelatedIn>, out: &mut RelatedOut) {
         let (mut versions, mut written, mut gone) = (Vec::new(), Vec::new(), FxHashSet::default());
+        let mut slices = Vec::new();
         for message in batch {
             match message {
                 RelatedIn::Clock(now) => self.now = self.now.max(now),
@@ -186,6 +192,7 @@ impl Stage for Related {
                 RelatedIn::Gone(video) => drop(gone.insert(video)),
                 RelatedIn::Pair(pair) => self.pair(&pair),
                 RelatedIn::Written(video, videos, print) => written.push((video, videos, print)),
+                RelatedIn::Remake(slice) => slices.push(slice),
             }
         }
         for (video, videos, print) in written {
@@ -224,9 +231,14 @@ impl Stage for Related {
             }
             asked.extend(self.chosen());
         }
+        let is_again = |video: u64| slices.iter().any(|slice: &Slice| slice.holds(video));
+        if !slices.is_empty() {
+            asked.extend(self.written.keys().filter(|video| is_again(**video)));
+        }
         asked.sort_unstable();
         asked.dedup();
-        out.questions.extend(asked.into_iter().filter_map(|video| self.question(video)));
+        let question = |video| self.question(video).map(|asked| Question { again: is_again(video), ..asked });
+        out.questions.extend(asked.into_iter().filter_map(question));
     }
 
     fn size(&self) -> StateSize {

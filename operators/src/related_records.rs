@@ -120,7 +120,7 @@ impl Stage for RelatedRecords {
             let items = fuse(&mut answers, self.length);
             let Some(question) = answers.question else { continue };
             let print = (!items.is_empty()).then(|| print(&items));
-            if print == question.written {
+            if print == question.written && (print.is_none() || !question.again) {
                 continue;
             }
             out.written.push((
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     fn question(written: Option<u64>) -> RecordIn {
-        RecordIn::Question(Question { video: 9, query: None, written, now: 77 })
+        RecordIn::Question(Question { video: 9, query: None, written, now: 77, again: false })
     }
 
     fn make(batch: Vec<RecordIn>) -> RecordOut {

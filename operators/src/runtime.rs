@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use freshet_schema::event::{Event, Origin};
+use freshet_schema::hash::Slice;
 use freshet_schema::{Epoch, Millis, UserId};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
@@ -50,6 +51,9 @@ pub struct EpochInput {
     /// For which users and videos to predict, as of the epoch's end: see [`Output::Probed`]. Each user stands here once at the
     /// most. Nothing is stored for it and nothing is changed by it.
     pub probes: Vec<(u64, Vec<u64>)>,
+    /// What to write again, as it is at the epoch's end, whether or not it changed: everything that the store holds of these
+    /// slices.
+    pub remake: Vec<Slice>,
 }
 
 /// A question for a user's list.
@@ -158,11 +162,13 @@ fn work(
     let cuts = Cuts::default();
     let probe = ProbeHandle::new();
     let (mut clock, mut videos, mut users) = (InputHandle::new(), InputHandle::new(), InputHandle::new());
+    let mut remake = InputHandle::new();
     worker.dataflow(|scope| {
         let entering = Entering {
             clock: scope.input_from(&mut clock),
             videos: scope.input_from(&mut videos),
             users: scope.input_from(&mut users),
+            remake: scope.input_from(&mut remake),
         };
         let leaving = graph::build(scope, entering, params, &cuts, tapped);
         leave(leaving, index, outside.clone()).probe_with(&probe);
@@ -184,7 +190,9 @@ fn work(
                 clock.advance_to(sent);
                 videos.advance_to(sent);
                 users.advance_to(sent);
+                remake.advance_to(sent);
                 clock.send(batch.now.0);
+                batch.remake.iter().for_each(|slice| remake.send(*slice));
                 for (origin, event) in batch.records.iter().skip(index).step_by(peers) {
                     enrich::of_event(event, *origin).into_iter().for_each(|m| videos.send(m));
                     crate::users::of_event(event).into_iter().for_each(|m| users.send(m));
@@ -198,6 +206,7 @@ fn work(
                 clock.advance_to(sent + 1);
                 videos.advance_to(sent + 1);
                 users.advance_to(sent + 1);
+                remake.advance_to(sent + 1);
                 worker.step();
             }
             Err(disconnected) => open = !disconnected,
@@ -212,6 +221,7 @@ fn work(
     clock.close();
     videos.close();
     users.close();
+    remake.close();
     // The loops carry the last epoch's lists into an epoch that never comes; the graph ends when they have been taken in.
     while !probe.done() {
         worker.step_or_park(Some(PARK));

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use freshet_schema::event::{Event, FollowAction, Target};
 use freshet_schema::feed::PreferencesRecord;
+use freshet_schema::hash::Slice;
 use freshet_schema::store::{EVERYONE, Key, Value, demographic_group};
 use freshet_schema::{User, UserId, hash};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -72,6 +73,8 @@ pub enum UserIn {
     Described(Described),
     /// Skip thresholds and topics published in the epoch before. Heard by every worker.
     Published(SkipThresholds, Arc<TopicTable>),
+    /// Lists and preferences of these users are to be written again.
+    Remake(Slice),
 }
 
 /// Which of two follows is the later one: (time, event, revision).
@@ -273,15 +276,13 @@ impl Users {
         }
         let name =
             demographic_group(user.country.as_deref(), user.age_band.as_deref(), user.gender.as_deref());
-        let profile = Profile { group: self.group(&name, out), preferences: profile::preferences(user) };
+        let profile = Profile::new(self.group(&name, out), profile::tags(user));
         let any = !profile.preferences.is_empty();
         let before = self.people.entry(id).or_default().profile.replace((order, profile));
         let before = before.is_some_and(|(_, profile)| !profile.preferences.is_empty());
         // They are read with the records of related videos.
         if self.params.relates() && (any || before) {
-            let hashtags = user.preferences.iter().map(|tag| tag.to_lowercase()).collect();
-            let record = Value::Preferences(PreferencesRecord { user_id: id, hashtags });
-            self.preferred.insert(id, any.then(|| record.encode()));
+            self.preferred.insert(id, any.then(|| preferences(id, &profile::tags(user))));
         }
         true
     }
@@ -296,6 +297,30 @@ impl Users {
         }
         *known = (order, follows);
         true
+    }
+
+    /// Users of whom the store holds a list.
+    fn known(&self, slices: &[Slice]) -> Vec<u64> {
+        if slices.is_empty() {
+            return Vec::new();
+        }
+        let known = |person: &Person| {
+            !person.history.rows().is_empty() || person.profile.is_some() || !person.follows.is_empty()
+        };
+        let people = self.people.iter().filter(|(user, _)| slices.iter().any(|slice| slice.holds(**user)));
+        people.filter(|(_, person)| known(person)).map(|(user, _)| *user).collect()
+    }
+
+    /// Says the preferences of users again.
+    fn prefer_again(&mut self, slices: &[Slice]) {
+        if slices.is_empty() || !self.params.relates() {
+            return;
+        }
+        for (user, person) in self.people.iter().filter(|(user, _)| slices.iter().any(|s| s.holds(**user))) {
+            if let Some((_, profile)) = person.profile.as_ref().filter(|(_, p)| !p.preferences.is_empty()) {
+                self.preferred.insert(*user, Some(preferences(*user, &profile.tags)));
+            }
+        }
     }
 
     /// Users who hold one of `videos` in their list.
@@ -457,6 +482,7 @@ impl Stage for Users {
         let (mut events, mut users, mut videos) = (Vec::new(), Vec::new(), Vec::new());
         let (mut gone, mut asks) = (FxHashSet::default(), BTreeMap::new());
         let mut served = Vec::new();
+        let mut slices = Vec::new();
         let (mut probes, mut described) = (BTreeMap::new(), Vec::new());
         for message in batch {
             match message {
@@ -490,6 +516,7 @@ impl Stage for Users {
                     }
                 }
                 UserIn::Described(row) => described.push(row),
+                UserIn::Remake(slice) => slices.push(slice),
             }
         }
         let mut dirty = Vec::new();
@@ -563,7 +590,9 @@ impl Stage for Users {
         for user in dirty.iter().chain(&served) {
             self.schedule(*user);
         }
+        self.prefer_again(&slices);
         if self.params.feed.enabled {
+            dirty.extend(self.known(&slices));
             dirty.extend(self.holders(&gone));
             self.stale(&mut dirty);
             dirty.sort_unstable();
@@ -594,6 +623,11 @@ impl Stage for Users {
         let viewers = self.viewers.capacity() * 33 + self.rows as usize * 11;
         StateSize { entries: self.rows, bytes: self.bytes + (tombstones + seen + viewers) as u64 }
     }
+}
+
+/// The record of what a user asked for.
+fn preferences(user: u64, tags: &[String]) -> Vec<u8> {
+    Value::Preferences(PreferencesRecord { user_id: user, hashtags: tags.to_vec() }).encode()
 }
 
 /// The question whose answer the row of `view` will be learned from.

@@ -5,7 +5,7 @@
 //! is committed, nor more than `in_flight_bytes` of input: that is all the back-pressure there is. A restart replays the journal from its start; the store skips
 //! the epochs it has, so nothing is written twice or left out.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -17,16 +17,18 @@ use anyhow::{Context, anyhow};
 use freshet_operators::pools::Change;
 use freshet_operators::runtime::{self, EpochInput, Output};
 use freshet_schema::dead_letter::DeadLetter;
+use freshet_schema::hash::Slice;
 use freshet_schema::store::Key;
 use freshet_schema::{Epoch, EventKind, Millis};
-use freshet_sinks::{Commit, FeedStore};
+use freshet_sinks::{Claim, Commit, FeedStore};
 use freshet_sources::epochs::{self, Batch, EpochSource, Step};
 
-use crate::config::Config;
+use crate::config::{Config, StoreKind};
 use crate::dead_letters::DeadLetters;
 use crate::input;
 use crate::meters;
 use crate::progress::{Phase, Progress, RunOptions};
+use crate::remake::{Amount, Remake};
 
 /// The store is made durable at least this often. Not for safety (the journal is durable, and what the store lost is
 /// written again at a restart) but so that a restart has little to write.
@@ -49,6 +51,11 @@ struct Announced {
     epoch: Epoch,
     live: bool,
     dead_letters: Vec<DeadLetter>,
+    /// Bytes of its records, and when they were read: for measuring.
+    bytes: u64,
+    read_at: Instant,
+    /// What was written again in it, where it was bound in this run.
+    remade: Vec<Slice>,
     /// Event times of its interactions, where freshness is measured.
     times: Vec<Millis>,
 }
@@ -63,24 +70,32 @@ pub fn run(
     options: RunOptions,
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<Summary> {
-    let progress = options.progress;
+    let progress = Arc::clone(&options.progress);
     let dead_letters = DeadLetters::open(config)?;
     let mut source = match EpochSource::open(input::source_config(config, options.once, &stop)) {
         Err(error) if error.is_stop() => return Ok(Summary::default()),
         opened => opened.context("the input")?,
     };
-    if store.marker()? > source.last_bound() {
+    let bound_before = source.last_bound().unwrap_or_default();
+    if store.newest()? > source.last_bound() {
+        let place = match config.store.kind {
+            StoreKind::Embedded => format!("store.dir = {:?}", config.store.dir.display().to_string()),
+            StoreKind::Redis => format!("the store {}", config.redis.options().shown()),
+        };
         anyhow::bail!(
-            "store.dir = {:?} holds epochs that the journal {:?} does not know: they belong to different runs; name the \
+            "{place} holds epochs that the journal {:?} does not know: they belong to different runs; name the \
              journal that made this store, or begin both anew",
-            config.store.dir.display().to_string(),
             config.journal.file().display().to_string()
         );
     }
+    // The lock on the journal is held: no other run of this job is alive.
+    let generation = store.claim(&Claim::default()).context("the store")?;
+    tracing::info!(%generation, "the store is claimed");
     let (graph, outputs) = runtime::start(config.graph.workers, &config.params, false)
         .map_err(|e| anyhow!("the dataflow: {e}"))?;
 
     let committed = Arc::new(AtomicU64::new(0));
+    let remake = Arc::new(Remake::default());
     let (announce, announced) = channel();
     let sink = {
         let sink = Sink {
@@ -96,17 +111,18 @@ pub fn run(
             waiting: vec![0; config.graph.workers],
             sizes: vec![Vec::new(); config.graph.workers],
             synced: Instant::now(),
+            remake: Arc::clone(&remake),
         };
         std::thread::Builder::new().name("sink".to_owned()).spawn(move || sink.run(&outputs, announced))?
     };
-    let mut ahead = Ahead {
+    let ahead = Ahead {
         in_flight: config.graph.in_flight,
         in_flight_bytes: config.graph.in_flight_bytes,
-        sent: VecDeque::new(),
         committed: &committed,
         sink: &sink,
     };
-    let fed = feed(&mut source, &graph, &mut ahead, &announce, &progress, &stop);
+    let feeding = Feeding { graph: &graph, ahead, announce: &announce, progress: &progress, remake: &remake };
+    let fed = feeding.run(&mut source, bound_before, &stop);
     drop(announce);
     let ended = graph.finish();
     let written = sink.join().map_err(|_| anyhow!("the sink panicked"))?;
@@ -124,8 +140,6 @@ pub fn run(
 struct Ahead<'a> {
     in_flight: usize,
     in_flight_bytes: u64,
-    /// Epochs that were sent and not known to be committed, with the bytes of each.
-    sent: VecDeque<(u64, u64)>,
     committed: &'a AtomicU64,
     sink: &'a JoinHandle<anyhow::Result<Epoch>>,
 }
@@ -135,85 +149,106 @@ impl Ahead<'_> {
         epoch.0 <= self.committed.load(Relaxed)
     }
 
-    /// Epochs and bytes on their way.
-    fn load(&mut self) -> (usize, u64) {
-        let committed = self.committed.load(Relaxed);
-        while self.sent.front().is_some_and(|(epoch, _)| *epoch <= committed) {
-            self.sent.pop_front();
-        }
-        (self.sent.len(), self.sent.iter().map(|(_, bytes)| bytes).sum())
+    /// Whether everything up to `epoch` is committed, or nothing more will be.
+    fn is_done(&self, epoch: Epoch) -> bool {
+        self.is_committed(epoch) || self.sink.is_finished()
     }
 
-    /// Whether one more epoch of this size must wait. A sink that has ended, by an error or a panic, is waited for no longer.
-    fn too_far(&mut self, bytes: u64) -> bool {
-        let (epochs, held) = self.load();
-        let full = epochs >= self.in_flight || (epochs > 0 && held + bytes > self.in_flight_bytes);
-        full && !self.sink.is_finished()
+    /// Whether `epoch` of so many bytes must wait, with so many on their way. A sink that has ended, by an error or a panic,
+    /// is waited for no longer.
+    fn too_far(&self, epoch: Epoch, bytes: u64, on_their_way: u64) -> bool {
+        let epochs = epoch.0 > self.committed.load(Relaxed) + self.in_flight as u64;
+        let full = on_their_way > 0 && on_their_way + bytes > self.in_flight_bytes;
+        (epochs || full) && !self.sink.is_finished()
     }
 }
 
-/// Hands epochs to the workers until there are no more or somebody says stop.
-fn feed(
-    source: &mut EpochSource,
-    graph: &runtime::Job,
-    ahead: &mut Ahead<'_>,
-    announce: &Sender<Announced>,
-    progress: &Progress,
-    stop: &AtomicBool,
-) -> anyhow::Result<()> {
-    // The last epoch of the past: until it is in the store, the job has not caught up.
-    let mut past = Epoch(0);
-    let mut shown = Instant::now();
-    while !stop.load(Relaxed) {
-        let step = source.next().context("the input")?;
-        show(source, progress, ahead.is_committed(past));
-        source.committed(Epoch(ahead.committed.load(Relaxed)));
-        if shown.elapsed() > METER_EVERY {
-            meters::Partitions { partitions: &source.status() }.emit();
-            let (epochs, bytes) = ahead.load();
-            meters::InFlight { epochs, bytes }.emit();
-            shown = Instant::now();
-        }
-        let batch = match step {
-            Step::Batch(batch) => batch,
-            Step::Drained => break,
-            Step::Idle => {
-                std::thread::sleep(source.idle_for());
-                continue;
+/// What the feeding thread works with.
+struct Feeding<'a> {
+    graph: &'a runtime::Job,
+    ahead: Ahead<'a>,
+    announce: &'a Sender<Announced>,
+    progress: &'a Progress,
+    remake: &'a Remake,
+}
+
+impl Feeding<'_> {
+    /// Hands epochs to the workers until there are no more or somebody says stop. Epochs up to `bound_before` stand in the journal of
+    /// earlier runs.
+    fn run(&self, source: &mut EpochSource, bound_before: Epoch, stop: &AtomicBool) -> anyhow::Result<()> {
+        let Self { graph, ahead, announce, progress, remake } = self;
+        // The last epoch of the past: until it is in the store, the job has not caught up.
+        let mut past = Epoch(0);
+        let mut sent = Epoch(0);
+        let mut shown = Instant::now();
+        while !stop.load(Relaxed) {
+            remake.take_unbound().into_iter().for_each(|slice| source.remake(slice));
+            let step = source.next().context("the input")?;
+            show(source, progress, ahead.is_committed(past));
+            source.committed(Epoch(ahead.committed.load(Relaxed)));
+            if shown.elapsed() > METER_EVERY {
+                meters::Partitions { partitions: &source.status() }.emit();
+                let epochs = sent.0.saturating_sub(ahead.committed.load(Relaxed));
+                meters::InFlight { epochs, bytes: progress.in_flight_bytes.load(Relaxed) }.emit();
+                shown = Instant::now();
             }
-        };
-        let epoch = batch.binding.epoch;
-        while ahead.too_far(batch.bytes) && !stop.load(Relaxed) {
-            std::thread::park_timeout(WAIT);
+            let batch = match step {
+                Step::Batch(batch) => batch,
+                // The last commits can find that the store lost something.
+                Step::Drained if !ahead.is_done(sent) || remake.left().0 > 0 => {
+                    std::thread::park_timeout(WAIT);
+                    continue;
+                }
+                Step::Drained => break,
+                Step::Idle => {
+                    std::thread::sleep(source.idle_for());
+                    continue;
+                }
+            };
+            let epoch = batch.binding.epoch;
+            let on_their_way = || progress.in_flight_bytes.load(Relaxed);
+            while ahead.too_far(epoch, batch.bytes, on_their_way()) && !stop.load(Relaxed) {
+                std::thread::park_timeout(WAIT);
+            }
+            progress.events.fetch_add(batch.records.len() as u64, Relaxed);
+            progress.dead_letters.fetch_add(batch.dead_letters.len() as u64, Relaxed);
+            progress.set_now(batch.binding.now);
+            meters::Read::of(&batch).emit();
+            if !batch.binding.live {
+                past = epoch;
+            }
+            let (announced, input) = split(batch, bound_before);
+            progress.in_flight_bytes.fetch_add(announced.bytes, Relaxed);
+            // A sink that is gone says itself why, below.
+            if announce.send(announced).is_err() {
+                break;
+            }
+            graph.send(input)?;
+            sent = epoch;
+            let bytes = progress.in_flight_bytes.load(Relaxed);
+            meters::InFlight { epochs: epoch.0 - ahead.committed.load(Relaxed).min(epoch.0), bytes }.emit();
         }
-        ahead.sent.push_back((epoch.0, batch.bytes));
-        progress.events.fetch_add(batch.records.len() as u64, Relaxed);
-        progress.dead_letters.fetch_add(batch.dead_letters.len() as u64, Relaxed);
-        progress.set_now(batch.binding.now);
-        meters::Read::of(&batch).emit();
-        if !batch.binding.live {
-            past = epoch;
-        }
-        let (announced, input) = split(batch);
-        // A sink that is gone says itself why, below.
-        if announce.send(announced).is_err() {
-            break;
-        }
-        graph.send(input)?;
+        Ok(())
     }
-    Ok(())
 }
 
-fn split(batch: Batch) -> (Announced, EpochInput) {
-    let Batch { binding, records, dead_letters, .. } = batch;
+fn split(batch: Batch, bound_before: Epoch) -> (Announced, EpochInput) {
+    let Batch { binding, records, dead_letters, bytes, read_at } = batch;
     let interactions = records.iter().filter(|r| r.event.kind() == EventKind::Interactions);
     let times = if binding.live { interactions.map(|r| r.event.event_time()).collect() } else { Vec::new() };
-    let announced = Announced { epoch: binding.epoch, live: binding.live, dead_letters, times };
+    let remade = if binding.epoch > bound_before { binding.remake.clone() } else { Vec::new() };
+    let announced =
+        Announced { epoch: binding.epoch, live: binding.live, dead_letters, bytes, read_at, remade, times };
     let records = records.into_iter().map(|r| (r.origin, r.event)).collect();
-    (
-        announced,
-        EpochInput { epoch: binding.epoch, now: binding.now, records, asks: Vec::new(), probes: Vec::new() },
-    )
+    let input = EpochInput {
+        epoch: binding.epoch,
+        now: binding.now,
+        records,
+        asks: Vec::new(),
+        probes: Vec::new(),
+        remake: binding.remake,
+    };
+    (announced, input)
 }
 
 fn show(source: &EpochSource, progress: &Progress, caught_up: bool) {
@@ -246,6 +281,7 @@ struct Sink {
     waiting: Vec<u64>,
     sizes: Vec<Vec<meters::Size>>,
     synced: Instant,
+    remake: Arc<Remake>,
 }
 
 impl Sink {
@@ -297,8 +333,28 @@ impl Sink {
         if self.synced.elapsed() > SYNC_EVERY {
             self.store.sync().context("the store")?;
             self.synced = Instant::now();
+            self.look_for_losses();
         }
         Ok(true)
+    }
+
+    fn look_for_losses(&self) {
+        let losses = self.store.lost();
+        let committed = Epoch(self.committed.load(Relaxed));
+        self.remake.lost(&losses, committed, self.amount());
+        let (slices, shards) = self.remake.left();
+        meters::Remaking { slices, shards }.emit();
+        self.progress.remaking.store(slices as u64, Relaxed);
+    }
+
+    fn amount(&self) -> Amount {
+        let entries = |wanted: &str| {
+            let of = |sizes: &Vec<meters::Size>| {
+                sizes.iter().find(|(name, _)| *name == wanted).map_or(0, |(_, size)| size.entries)
+            };
+            self.sizes.iter().map(of).sum()
+        };
+        Amount { rows: entries("users"), videos: entries("videos") }
     }
 
     fn commit(&mut self, announced: &Announced, mut changes: Vec<Change>) -> anyhow::Result<bool> {
@@ -315,11 +371,18 @@ impl Sink {
             self.store.commit(&Commit { epoch, changes }).context("the store")?;
         }
         self.committed.store(epoch.0, Relaxed);
+        if !announced.remade.is_empty() {
+            let whole = self.remake.committed(epoch, &announced.remade);
+            self.store.restored(&whole).context("the store")?;
+            self.progress.shards_remade.fetch_add(whole.len() as u64, Relaxed);
+        }
+        self.look_for_losses();
         self.source.unpark();
         self.progress.epochs.fetch_add(1, Relaxed);
         self.progress.lists.fetch_add(lists, Relaxed);
         self.progress.last_epoch.store(epoch.0, Relaxed);
-        meters::Committed { epoch, lists }.emit();
+        self.progress.in_flight_bytes.fetch_sub(announced.bytes, Relaxed);
+        meters::Committed { epoch, lists, took: announced.read_at.elapsed() }.emit();
         if announced.live {
             let now = self.progress.now();
             for time in &announced.times {

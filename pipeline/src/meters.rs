@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_macros, reason = "the events' own home")]
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use freshet_operators::cut::StateSize;
 use freshet_operators::neighbours::IndexReport;
@@ -63,11 +64,31 @@ impl Partitions<'_> {
     }
 }
 
-/// What is on its way through the dataflow.
+/// An epoch was committed to the store.
+pub struct Committed {
+    /// Its number.
+    pub epoch: Epoch,
+    /// Lists in it.
+    pub lists: u64,
+    /// From reading its records to the commit.
+    pub took: Duration,
+}
+
+impl Committed {
+    /// Counts it.
+    pub fn emit(self) {
+        counter!("freshet_epochs_committed_total").increment(1);
+        counter!("freshet_lists_written_total").increment(self.lists);
+        gauge!("freshet_epoch").set(self.epoch.0 as f64);
+        histogram!("freshet_epoch_seconds").record(self.took);
+    }
+}
+
+/// An epoch was handed to the graph.
 pub struct InFlight {
-    /// Epochs.
-    pub epochs: usize,
-    /// Bytes of their records as they were read.
+    /// Epochs that are read and not committed.
+    pub epochs: u64,
+    /// Bytes of their records.
     pub bytes: u64,
 }
 
@@ -79,20 +100,19 @@ impl InFlight {
     }
 }
 
-/// An epoch was committed to the store.
-pub struct Committed {
-    /// Its number.
-    pub epoch: Epoch,
-    /// Lists in it.
-    pub lists: u64,
+/// What the store lost is written again.
+pub struct Remaking {
+    /// Slices that are not written yet.
+    pub slices: usize,
+    /// Shards that they belong to.
+    pub shards: usize,
 }
 
-impl Committed {
-    /// Counts it.
+impl Remaking {
+    /// Shows it.
     pub fn emit(self) {
-        counter!("freshet_epochs_committed_total").increment(1);
-        counter!("freshet_lists_written_total").increment(self.lists);
-        gauge!("freshet_epoch").set(self.epoch.0 as f64);
+        gauge!("freshet_store_slices_to_remake").set(self.slices as f64);
+        gauge!("freshet_store_lost_shards").set(self.shards as f64);
     }
 }
 

@@ -32,7 +32,8 @@ pub enum Phase {
 }
 
 impl Phase {
-    const ALL: [Self; 5] = [Self::Starting, Self::Journal, Self::Replay, Self::Live, Self::Drained];
+    /// All, in order.
+    pub const ALL: [Self; 5] = [Self::Starting, Self::Journal, Self::Replay, Self::Live, Self::Drained];
 
     /// In a word.
     #[must_use]
@@ -69,6 +70,12 @@ pub struct Progress {
     pub now_ms: AtomicU64,
     /// The last epoch committed to the store.
     pub last_epoch: AtomicU64,
+    /// Bytes of records that are read and not yet reflected in the store.
+    pub in_flight_bytes: AtomicU64,
+    /// Slices of the store that wait to be written again.
+    pub remaking: AtomicU64,
+    /// Shards of the store that were written again.
+    pub shards_remade: AtomicU64,
     started: Instant,
     now_set_at_ms: AtomicU64,
 }
@@ -86,6 +93,9 @@ impl Default for Progress {
             phase: AtomicU8::new(0),
             now_ms: zero(),
             last_epoch: zero(),
+            in_flight_bytes: zero(),
+            remaking: zero(),
+            shards_remade: zero(),
             started: Instant::now(),
             now_set_at_ms: zero(),
         }
@@ -140,6 +150,8 @@ impl Progress {
             lists: self.lists.load(Relaxed),
             now: self.now(),
             last_epoch: Epoch(self.last_epoch.load(Relaxed)),
+            remaking: self.remaking.load(Relaxed),
+            shards_remade: self.shards_remade.load(Relaxed),
         }
     }
 }
@@ -159,6 +171,8 @@ pub struct Snapshot {
     pub lists: u64,
     pub now: Millis,
     pub last_epoch: Epoch,
+    pub remaking: u64,
+    pub shards_remade: u64,
 }
 
 impl Snapshot {
@@ -176,6 +190,8 @@ impl Snapshot {
             "bytes_total": self.bytes_total,
             "epochs": self.epochs,
             "lists_written": self.lists,
+            "remaking": self.remaking,
+            "shards_remade": self.shards_remade,
         })
     }
 }

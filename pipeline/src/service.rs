@@ -17,7 +17,7 @@ use anyhow::Context;
 use freshet_feed_server::{Clock, Options, Readiness, ServerState};
 use freshet_schema::store::{Key, Value};
 use freshet_schema::{Millis, UserId, VideoId};
-use freshet_sinks::{Embedded, EmbeddedOptions, EventSink, FeedStore};
+use freshet_sinks::{EventSink, FeedStore};
 use freshet_sources::validate::{ClockRule, Limits, check_clock, validate};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{oneshot, watch};
@@ -63,7 +63,7 @@ pub fn run(config: &Config, mode: Mode) -> anyhow::Result<()> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("the async runtime")?;
     let outcome = runtime.block_on(run_parts(config, mode, &progress, &store, metrics));
     // The job is gone, whatever the outcome: what it committed is kept.
-    let synced = store.sync().context("the store's last sync");
+    let synced = if outcome.is_ok() { store.sync().context("the store's last sync") } else { Ok(()) };
     drop(control);
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome.and(synced)
@@ -95,12 +95,17 @@ async fn run_parts(
         })?;
         let address = listener.local_addr()?;
         let state = server_state(config, progress, store, events.clone(), metrics.clone());
-        Some((address, serve(listener, state, stopped.clone())?))
+        Some((address, crate::serve::spawn(listener, state, stopped.clone())?))
     };
+    let shown = Arc::clone(progress);
     let upkeep = tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            metrics.run_upkeep();
+        for seconds in 0u64.. {
+            crate::metrics_text::phase(shown.phase());
+            crate::metrics_text::process();
+            if seconds.is_multiple_of(5) {
+                metrics.run_upkeep();
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     });
 
@@ -156,6 +161,8 @@ async fn run_parts(
         events.close();
     }
     stop.store(true, Ordering::Relaxed);
+    // Who asked for the end does not want to wait for a store that is away.
+    store.give_up();
     let job_result = match job_result {
         Some(result) => result,
         None => job.await,
@@ -170,39 +177,13 @@ async fn run_parts(
     server_result
 }
 
-/// Starts the feed server on a thread and a runtime of its own, so that a reader waits for nothing but other readers, and
-/// what reading costs can be seen from outside.
-fn serve(
-    listener: TcpListener,
-    state: ServerState,
-    mut stopped: watch::Receiver<bool>,
-) -> anyhow::Result<oneshot::Receiver<anyhow::Result<()>>> {
-    listener.set_nonblocking(true).context("the feed server's socket")?;
-    let shutdown = async move {
-        // An error means that nobody can send any more: the process ends then as well.
-        drop(stopped.wait_for(|stopping| *stopping).await);
-    };
-    on_thread("feed-server", move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .thread_name("feed-server")
-            .enable_all()
-            .build()
-            .context("the async runtime")?;
-        runtime.block_on(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).context("the socket")?;
-            freshet_feed_server::serve(listener, state, shutdown).await;
-            anyhow::Ok(())
-        })
-    })
-}
-
 /// How the feed server ended.
 fn served(result: Result<anyhow::Result<()>, oneshot::error::RecvError>) -> anyhow::Result<()> {
     result.context("the feed server panicked").and_then(|result| result.context("the feed server"))
 }
 
 /// Runs `work` on a thread of this name. Without an answer it has panicked.
-fn on_thread<T: Send + 'static>(
+pub(crate) fn on_thread<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> anyhow::Result<oneshot::Receiver<T>> {
@@ -220,13 +201,7 @@ fn on_thread<T: Send + 'static>(
 fn open_store(config: &Config) -> anyhow::Result<Arc<GatedStore>> {
     make_dir(&config.store.dir, "store.dir")?;
     make_dir(&config.journal.dir, "journal.dir")?;
-    let options = EmbeddedOptions {
-        cache_bytes: config.store.cache_bytes,
-        write_buffer_bytes: config.store.write_buffer_bytes,
-        ..EmbeddedOptions::default()
-    };
-    let store = Embedded::open(&config.store.kv_dir(), options)?;
-    Ok(Arc::new(GatedStore::new(Arc::new(store))))
+    Ok(Arc::new(GatedStore::new(crate::open_store::open_store(config)?)))
 }
 
 fn make_dir(dir: &Path, key: &str) -> anyhow::Result<()> {
@@ -262,8 +237,11 @@ fn server_state(
             .and_then(|()| check_clock(event.event_time(), min_event_time, rule))
             .map_err(|rejection| rejection.detail)
     });
-    let ready = Arc::clone(progress);
+    let (ready, readable) = (Arc::clone(progress), Arc::clone(store));
     state.ready = Arc::new(move || {
+        if let Err(reason) = crate::serve::ready(&*readable) {
+            return Readiness::NotReady(reason);
+        }
         let now = ready.snapshot();
         match now.phase {
             Phase::Live | Phase::Drained => Readiness::Ready,
@@ -329,7 +307,8 @@ async fn announce(progress: Arc<Progress>, store: Arc<GatedStore>, address: Opti
 
 /// A user who has a list, and its first video.
 fn example(store: &dyn FeedStore) -> Option<(UserId, VideoId)> {
-    let (key, bytes) = store.scan("feed:", None, 1).ok()?.into_iter().next()?;
+    let key = store.sample("feed:", 1).ok()?.into_iter().next()?;
+    let bytes = store.get(&key).ok()??;
     match (Value::decode(&key, &bytes).ok()?, &key) {
         (Value::Feed(list), Key::Feed(user)) => Some((*user, VideoId(list.items.first()?.video_id))),
         _ => None,

@@ -26,6 +26,8 @@ pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
     let handle =
         PrometheusBuilder::new().install_recorder().context("the metrics recorder cannot be installed")?;
     freshet_feed_server::describe_metrics();
+    freshet_sinks::telemetry::describe();
+    crate::metrics_text::describe();
     Ok(handle)
 }
 

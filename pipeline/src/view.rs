@@ -4,21 +4,20 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use freshet_schema::Epoch;
 use freshet_schema::store::{Key, Value};
-use freshet_sinks::store::pages;
-use freshet_sinks::{Embedded, EmbeddedOptions, FeedStore, StoreError};
+use freshet_sinks::{Embedded, EmbeddedOptions, FeedStore, Redis, StoreError};
 
-use crate::config::Store;
+use crate::config::{Config, StoreKind};
 use crate::control::{Client, DumpHead, socket_path};
 
 /// See the module.
 pub enum View {
     /// Through the control socket.
     Service(Client),
-    /// The store itself; no service holds it.
-    Store(Box<Embedded>),
+    /// The store itself; no service of this machine holds it.
+    Store(Box<dyn FeedStore>, Option<u64>),
 }
 
 /// Small: the commands read little.
@@ -29,7 +28,26 @@ impl View {
     ///
     /// # Errors
     /// Where there is no store, or it can neither be reached nor opened.
-    pub fn open(store: &Store) -> anyhow::Result<Self> {
+    pub fn open(config: &Config) -> anyhow::Result<Self> {
+        match config.store.kind {
+            StoreKind::Embedded => Self::open_embedded(config),
+            StoreKind::Redis => {
+                // Any number of processes may read it. A pipeline on this machine is asked first: it knows more, and its
+                // dumps are of one epoch.
+                if config.store.dir.is_dir()
+                    && let Some(client) = Client::connect(&socket_path(&config.store.dir)?)?
+                {
+                    return Ok(Self::Service(client));
+                }
+                let store = Redis::open(config.redis.options()).context("[redis]")?;
+                store.ready().map_err(|reason| anyhow!(reason))?;
+                Ok(Self::Store(Box::new(store), None))
+            }
+        }
+    }
+
+    fn open_embedded(config: &Config) -> anyhow::Result<Self> {
+        let store = &config.store;
         let kv = store.kv_dir();
         if !kv.is_dir() {
             bail!(
@@ -45,7 +63,10 @@ impl View {
         }
         let options = EmbeddedOptions { cache_bytes: CACHE, ..EmbeddedOptions::default() };
         match Embedded::open(&kv, options) {
-            Ok(store) => Ok(Self::Store(Box::new(store))),
+            Ok(store) => {
+                let disk = store.disk_bytes()?;
+                Ok(Self::Store(Box::new(store), Some(disk)))
+            }
             Err(error @ StoreError::Locked { .. }) => Err(error).with_context(|| {
                 format!(
                     "no service answers at {}: it may be starting or stopping; try again",
@@ -63,7 +84,7 @@ impl View {
     pub fn get(&mut self, key: &Key) -> anyhow::Result<Option<Value>> {
         match self {
             Self::Service(client) => client.get(key),
-            Self::Store(store) => {
+            Self::Store(store, _) => {
                 let Some(bytes) = store.get(key)? else { return Ok(None) };
                 Ok(Some(Value::decode(key, &bytes).with_context(|| format!("the value of {key}"))?))
             }
@@ -77,7 +98,7 @@ impl View {
     pub fn heads(&mut self) -> anyhow::Result<Vec<u64>> {
         match self {
             Self::Service(client) => client.heads(),
-            Self::Store(store) => heads_versions(&**store),
+            Self::Store(store, _) => heads_versions(&**store),
         }
     }
 
@@ -88,7 +109,7 @@ impl View {
     pub fn marker(&mut self) -> anyhow::Result<Option<Epoch>> {
         match self {
             Self::Service(client) => client.marker(),
-            Self::Store(store) => Ok(store.marker()?),
+            Self::Store(store, _) => Ok(store.marker()?),
         }
     }
 
@@ -106,12 +127,15 @@ impl View {
                 }
                 Ok(stats)
             }
-            Self::Store(store) => Ok(serde_json::json!({
-                "phase": "stopped",
-                "epoch": store.marker()?,
-                "disk_bytes": store.disk_bytes()?,
-                "entries": count_kinds(&**store)?,
-            })),
+            Self::Store(store, disk) => {
+                let mut stats =
+                    serde_json::json!({ "epoch": store.marker()?, "entries": count_kinds(&**store)? });
+                if let Some(bytes) = disk {
+                    stats["disk_bytes"] = (*bytes).into();
+                    stats["phase"] = "stopped".into();
+                }
+                Ok(stats)
+            }
         }
     }
 
@@ -122,7 +146,7 @@ impl View {
     pub fn dump(&mut self, out: &mut dyn Write) -> anyhow::Result<DumpHead> {
         match self {
             Self::Service(client) => client.dump(out),
-            Self::Store(store) => {
+            Self::Store(store, _) => {
                 let mut out = Counted { out, bytes: 0 };
                 let rows = freshet_sinks::dump(&**store, &mut out)?;
                 Ok(DumpHead { rows, epoch: store.marker()?.map(|epoch| epoch.0), bytes: out.bytes })
@@ -135,7 +159,7 @@ impl View {
     pub fn service(&self) -> Option<&Path> {
         match self {
             Self::Service(client) => Some(client.path()),
-            Self::Store(_) => None,
+            Self::Store(..) => None,
         }
     }
 }
@@ -146,7 +170,7 @@ impl View {
 /// Where the store cannot be read.
 pub fn count_kinds(store: &dyn FeedStore) -> anyhow::Result<BTreeMap<String, u64>> {
     let mut kinds = BTreeMap::new();
-    for page in pages(store, "", 1_000) {
+    for page in store.pages("", 1_000) {
         for (key, _) in page? {
             let text = key.to_string();
             let kind = text.split_once(':').map_or("", |(kind, _)| kind);
@@ -162,7 +186,7 @@ pub fn count_kinds(store: &dyn FeedStore) -> anyhow::Result<BTreeMap<String, u64
 /// Where the store cannot be read.
 pub fn heads_versions(store: &dyn FeedStore) -> anyhow::Result<Vec<u64>> {
     let mut versions = Vec::new();
-    for page in pages(store, "heads:", 64) {
+    for page in store.pages("heads:", 64) {
         versions.extend(page?.into_iter().filter_map(|(key, _)| match key {
             Key::Heads(version) => Some(version),
             _ => None,

@@ -55,6 +55,19 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All reasons.
+    pub const ALL: [Self; 9] = [
+        Self::NotUtf8,
+        Self::NotJson,
+        Self::MissingField,
+        Self::WrongType,
+        Self::TooLong,
+        Self::InvalidValue,
+        Self::TooOld,
+        Self::TooFarAhead,
+        Self::BrokenFile,
+    ];
+
     /// The label used in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -8,6 +8,7 @@ use crate::feed::{
     AccountRecord, DroppedRecord, FeedRecord, HeadsRecord, PreferencesRecord, RelatedRecord, TrendingRecord,
     VideoCard,
 };
+use crate::hash;
 use crate::ids::{UserId, VideoId};
 
 /// The name of the pool and of the new-user list that everybody belongs to.
@@ -54,6 +55,19 @@ impl fmt::Display for Key {
 }
 
 impl Key {
+    /// The logical shard that the key belongs to: that of its user, video or group. Weights go by their version.
+    #[must_use]
+    pub fn shard(&self) -> u64 {
+        match self {
+            Self::Feed(user) | Self::Dropped(user) | Self::Account(user) | Self::Preferences(user) => {
+                hash::shard(user.0)
+            }
+            Self::Video(video) | Self::Related(video) => hash::shard(video.0),
+            Self::Heads(version) => hash::shard(*version),
+            Self::Trending(group) | Self::NewUser(group) => hash::text_shard(group),
+        }
+    }
+
     /// Reads a key's text form; `None` where it is none of ours.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

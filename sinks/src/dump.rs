@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use freshet_schema::store::{Key, Value};
 use serde::{Serialize, Serializer};
 
-use crate::store::{FeedStore, StoreError, pages};
+use crate::store::{FeedStore, StoreError};
 
 /// Entries read at once.
 const PAGE: usize = 256;
@@ -41,7 +41,7 @@ fn key_text<S: Serializer>(key: &Key, s: S) -> Result<S::Ok, S::Error> {
 /// Where the store cannot be read, a value cannot be decoded, or the output fails.
 pub fn dump(store: &dyn FeedStore, out: &mut dyn Write) -> Result<u64, DumpError> {
     let mut count = 0;
-    for page in pages(store, "", PAGE) {
+    for page in store.pages("", PAGE) {
         for (key, bytes) in page? {
             let value = Value::decode(&key, &bytes)
                 .map_err(|source| StoreError::Value { key: key.to_string(), source })?;

@@ -10,12 +10,15 @@ pub mod event_log;
 pub mod kafka;
 mod lines;
 pub mod store;
+pub mod telemetry;
 
 pub use dead_letters::DeadLetterFile;
 pub use dump::dump;
 pub use event_log::{EventLog, EventSink};
 pub use kafka::{DeadLetterTopic, KafkaEventLog};
-pub use store::{Commit, Embedded, EmbeddedOptions, FeedStore, Memory, StoreError};
+pub use store::{
+    Claim, Commit, Embedded, EmbeddedOptions, FeedStore, Loss, Memory, Redis, RedisOptions, StoreError,
+};
 
 /// A value as it is stored: shared, not copied.
 pub type Bytes = bytes::Bytes;

@@ -1,19 +1,38 @@
-//! The rules of `FeedStore`, run over every implementation.
+//! The rules of `FeedStore`, run over every implementation. What only a store on another machine can meet is in
+//! `redis_faults.rs`.
 
 use std::collections::BTreeMap;
 
 use freshet_schema::feed::{FeedItem, FeedRecord, TrendingRecord, VideoCard};
 use freshet_schema::store::{Key, Value};
 use freshet_schema::{Epoch, UserId, VideoId};
-use freshet_sinks::store::pages;
-use freshet_sinks::{Commit, Embedded, EmbeddedOptions, FeedStore, Memory, StoreError, dump};
+use freshet_sinks::{
+    Claim, Commit, Embedded, EmbeddedOptions, FeedStore, Memory, Redis, RedisOptions, StoreError, dump,
+};
 use proptest::prelude::*;
+
+#[path = "support/redis_server.rs"]
+mod redis_server;
+
+use redis_server::RedisServer;
+
+fn redis(server: &RedisServer) -> Redis {
+    let store = Redis::open(RedisOptions::at(&server.url())).unwrap();
+    store.claim(&Claim::default()).unwrap();
+    store
+}
 
 /// Runs a rule over every implementation, each in its own empty store.
 fn everywhere(rule: impl Fn(&dyn FeedStore)) {
     rule(&Memory::new());
     let folder = tempfile::tempdir().unwrap();
     rule(&Embedded::open(folder.path(), EmbeddedOptions::default()).unwrap());
+    let server = RedisServer::start();
+    rule(&redis(&server));
+    let prefixed = RedisOptions { key_prefix: "a*[b]:".to_owned(), ..RedisOptions::at(&server.url()) };
+    let prefixed = Redis::open(prefixed).unwrap();
+    prefixed.claim(&Claim::default()).unwrap();
+    rule(&prefixed);
 }
 
 fn commit(epoch: u64, changes: &[(Key, Option<&[u8]>)]) -> Commit {
@@ -64,6 +83,38 @@ fn must_move_the_marker_without_changes() {
 }
 
 #[test]
+fn must_refuse_older_generations() {
+    use freshet_schema::Generation;
+    everywhere(|store| {
+        let claim = |generation| store.claim(&Claim { generation, ..Claim::default() });
+        let first = claim(None).unwrap();
+        assert_eq!(claim(None).unwrap(), Generation(first.0 + 1));
+        assert_eq!(claim(Some(Generation(9))).unwrap(), Generation(9));
+        let error = claim(Some(Generation(8))).unwrap_err();
+        assert!(matches!(error, StoreError::Superseded { .. }) && !error.may_retry(), "{error}");
+        assert!(error.to_string().contains("generation 9"), "{error}");
+        assert!(store.commit(&commit(1, &[(feed(1), Some(b"of nine"))])).unwrap());
+    });
+}
+
+#[test]
+fn must_answer_many_in_the_order_of_the_question() {
+    everywhere(|store| {
+        store.commit(&commit(1, &[(feed(1), Some(b"one")), (feed(3), Some(b"three"))])).unwrap();
+        let found = store.get_many(&[feed(3), feed(2), feed(1), feed(3)]).unwrap();
+        let found: Vec<_> = found.iter().map(|bytes| bytes.as_deref()).collect();
+        assert_eq!(found, [Some(&b"three"[..]), None, Some(b"one"), Some(b"three")]);
+        assert!(store.get_many(&[]).unwrap().is_empty());
+        let several: Vec<Commit> = (2..6).map(|epoch| commit(epoch, &[(feed(epoch), Some(b"x"))])).collect();
+        store.commit_all(&several).unwrap();
+        assert_eq!(store.marker().unwrap(), Some(Epoch(5)));
+        assert_eq!(store.scan("feed:", None, 99).unwrap().len(), 5);
+        store.commit_all(&several).unwrap();
+        assert_eq!(store.newest().unwrap(), Some(Epoch(5)));
+    });
+}
+
+#[test]
 fn must_scan_a_prefix_in_the_order_of_bytes() {
     everywhere(|store| {
         let keys =
@@ -80,8 +131,7 @@ fn must_scan_a_prefix_in_the_order_of_bytes() {
         assert_eq!(texts("nothing:", None, 10), [""; 0]);
         assert_eq!(texts("", None, 0), [""; 0]);
         for page in 1..7 {
-            let walked: Vec<_> =
-                pages(store, "", page).flat_map(Result::unwrap).map(|(key, _)| key).collect();
+            let walked: Vec<_> = store.pages("", page).flat_map(Result::unwrap).map(|(key, _)| key).collect();
             assert_eq!(walked.len(), 5, "pages of {page}");
         }
     });
@@ -139,7 +189,10 @@ fn must_dump_alike_whatever_the_implementation() {
     dumps.push(fill(&memory));
     let folder = tempfile::tempdir().unwrap();
     dumps.push(fill(&Embedded::open(folder.path(), EmbeddedOptions::default()).unwrap()));
+    let server = RedisServer::start();
+    dumps.push(fill(&redis(&server)));
     assert_eq!(dumps[0], dumps[1]);
+    assert_eq!(dumps[0], dumps[2]);
     let lines: Vec<serde_json::Value> =
         dumps[0].lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines[0]["key"], "feed:7");

@@ -13,6 +13,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use freshet_schema::hash::Slice;
 use freshet_schema::{Epoch, Millis};
 use prost::Message;
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,8 @@ pub struct Bound {
     pub live: bool,
     /// The partitions that moved, by number.
     pub moved: Vec<Moved>,
+    /// What is written again in it.
+    pub remake: Vec<Slice>,
 }
 
 /// An entry of the journal, in the order in which things came to be.
@@ -330,6 +333,18 @@ struct WireBinding {
     live: bool,
     #[prost(message, repeated, tag = "5")]
     moved: Vec<WireMoved>,
+    #[prost(message, repeated, tag = "15")]
+    remake: Vec<WireSlice>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WireSlice {
+    #[prost(uint64, tag = "1")]
+    shard: u64,
+    #[prost(uint32, tag = "2")]
+    part: u32,
+    #[prost(uint32, tag = "3")]
+    parts: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -362,6 +377,11 @@ impl Wire {
                     watermark: b.watermark.0,
                     live: b.live,
                     moved: moved.collect(),
+                    remake: b
+                        .remake
+                        .iter()
+                        .map(|s| WireSlice { shard: s.shard, part: s.part, parts: s.parts })
+                        .collect(),
                 })
             }
         };
@@ -387,6 +407,11 @@ impl Wire {
                     watermark: Millis(b.watermark),
                     live: b.live,
                     moved: moved.collect(),
+                    remake: b
+                        .remake
+                        .iter()
+                        .map(|s| Slice { shard: s.shard, part: s.part, parts: s.parts })
+                        .collect(),
                 })
             }
         })
@@ -398,9 +423,21 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Every third epoch writes something again.
+    fn remake(epoch: u64) -> Vec<Slice> {
+        if epoch.is_multiple_of(3) { vec![Slice { shard: 63, part: 2, parts: 7 }] } else { Vec::new() }
+    }
+
     fn bound(epoch: u64) -> Entry {
         let moved = vec![Moved { partition: 3, next_offset: epoch * 100, checksum: u64::MAX - epoch }];
-        Entry::Binding(Bound { epoch: Epoch(epoch), now: Millis(7), watermark: Millis(5), live: true, moved })
+        Entry::Binding(Bound {
+            epoch: Epoch(epoch),
+            now: Millis(7),
+            watermark: Millis(5),
+            live: true,
+            moved,
+            remake: remake(epoch),
+        })
     }
 
     fn groups() -> Vec<Vec<Entry>> {

@@ -15,6 +15,10 @@ mod kafka_faults;
 mod live;
 mod malformed;
 mod metamorphic;
+mod operations;
+mod redis;
+#[path = "../../sinks/tests/support/redis_server.rs"]
+mod redis_server;
 mod service;
 mod shortvideo;
 mod topics;

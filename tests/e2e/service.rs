@@ -52,7 +52,26 @@ impl Service {
     /// Starts it with an input of its own and waits until it is ready.
     pub fn launch(dir: &Path, input: &[&str], stderr: Stdio) -> Self {
         let args = [&["run", "--store", "store", "--listen", "127.0.0.1:0", "--quiet"], input].concat();
-        let mut command = freshet(dir, &args);
+        Self::spawn_with(dir, &args, stderr).ready()
+    }
+
+    /// Starts a command that serves and waits until it is ready.
+    pub fn run(dir: &Path, args: &[&str]) -> Self {
+        Self::spawn(dir, args).ready()
+    }
+
+    fn ready(self) -> Self {
+        wait_for("readyz", || (self.get("/readyz").0 == 200).then_some(()));
+        self
+    }
+
+    /// Starts a command that serves and waits until it listens.
+    pub fn spawn(dir: &Path, args: &[&str]) -> Self {
+        Self::spawn_with(dir, args, Stdio::inherit())
+    }
+
+    fn spawn_with(dir: &Path, args: &[&str], stderr: Stdio) -> Self {
+        let mut command = freshet(dir, args);
         let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("the binary runs");
         let out = child.stdout.take().expect("piped");
         let process = Guard(child);
@@ -62,9 +81,7 @@ impl Service {
         let address = address.unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
         // Whatever else it says must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        let service = Self { process, address, dir: dir.to_owned() };
-        wait_for("readyz", || (service.get("/readyz").0 == 200).then_some(()));
-        service
+        Self { process, address, dir: dir.to_owned() }
     }
 
     /// Ends it as an operator does, and expects a clean end.
@@ -93,6 +110,18 @@ impl Service {
         let status = std::fs::read_to_string(path).expect("a running process");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells it");
         peak.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Ends it and says how it ended.
+    #[track_caller]
+    pub fn end(mut self) -> ExitStatus {
+        self.process.signal("TERM");
+        self.process.wait()
     }
 
     /// The names of its threads, as Linux shows them.
@@ -168,7 +197,8 @@ impl Service {
         }
     }
 
-    fn ask(&self, request: &str) -> (u16, Json) {
+    /// Sends a request as it stands: status and body.
+    pub fn ask(&self, request: &str) -> (u16, Json) {
         let mut stream = TcpStream::connect(&self.address).expect("the service listens");
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
         stream.write_all(request.as_bytes()).expect("sent");

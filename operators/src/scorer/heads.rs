@@ -52,6 +52,11 @@ pub struct Heads {
     pub examples: [f32; HEADS],
 }
 
+impl Heads {
+    /// Bytes that one version takes.
+    pub const BYTES: usize = FEATURES * (HEADS + 1) * size_of::<f32>() + size_of::<Self>();
+}
+
 impl Default for Heads {
     fn default() -> Self {
         let mut weights = Box::new([[0.0; HEADS]; FEATURES]);

@@ -6,4 +6,5 @@ mod neighbours;
 mod oracle;
 mod properties;
 mod related;
+mod remake;
 mod world;

@@ -79,7 +79,14 @@ fn world(seed: u64, length: u64) -> Vec<EpochInput> {
             Some((Origin { partition: 0, offset: number }, event))
         });
         let asks = [1, 2].map(|user| AskFor { user: UserId(user), offered: false }).to_vec();
-        EpochInput { epoch: Epoch(n), now, records: records.collect(), asks, probes: Vec::new() }
+        EpochInput {
+            epoch: Epoch(n),
+            now,
+            records: records.collect(),
+            asks,
+            probes: Vec::new(),
+            remake: Vec::new(),
+        }
     };
     (1..=length).map(epoch).collect()
 }

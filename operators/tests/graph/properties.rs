@@ -123,10 +123,9 @@ fn fresh_history(rows: &[(u64, Row)], user: u64, now: u64, oracle: &Oracle) -> H
 fn expected_request(user: u64, epoch: u64, rows: &[(u64, Row)], oracle: &Oracle) -> Request {
     let now = oracle.now(epoch);
     let history = fresh_history(rows, user, now, oracle);
-    let profile = oracle.profile(user, epoch).map(|user| Profile {
-        group: oracle.group(user.user_id.0, epoch),
-        preferences: profile::preferences(user),
-    });
+    let profile = oracle
+        .profile(user, epoch)
+        .map(|user| Profile::new(oracle.group(user.user_id.0, epoch), profile::tags(user)));
     let deleted = oracle
         .epochs
         .iter()
@@ -413,6 +412,7 @@ fn deletion_equals_never_seen(steps: &[Step], doomed: impl Fn(&Event) -> bool, d
             records: Vec::new(),
             asks: Vec::new(),
             probes: Vec::new(),
+            remake: Vec::new(),
         },
     );
     let mut without = with.clone();
@@ -434,6 +434,7 @@ fn deletion_equals_never_seen(steps: &[Step], doomed: impl Fn(&Event) -> bool, d
         records: records(events),
         asks: Vec::new(),
         probes: Vec::new(),
+        remake: Vec::new(),
     };
     let deleting = epoch(last + 1, now + 1, delete);
     with.push(deleting.clone());

@@ -32,7 +32,7 @@ fn expected(video: u64, epoch: u64, views: &Views, oracle: &Oracle) -> Option<Ve
     let query = Query { space: content.space, vector: content.vector };
     let length = oracle.params.related.length;
     let near = oracle.nearest(&query, epoch, length, |other| other == video);
-    let question = Question { video, query: None, written: None, now: oracle.now(epoch) };
+    let question = Question { video, query: None, written: None, now: oracle.now(epoch), again: false };
     let batch = vec![
         RecordIn::CoEngaged(video, shown.related.remove(0).1),
         RecordIn::Similar(video, near.into_iter().map(|(video, _)| video).collect()),
@@ -188,6 +188,7 @@ fn who_was_liked_together_is_related() {
                 records: records.into_iter().enumerate().map(|(at, event)| (origin(at), event)).collect(),
                 asks: Vec::new(),
                 probes: Vec::new(),
+                remake: Vec::new(),
             }
         })
         .collect();

@@ -157,6 +157,7 @@ pub fn epochs(steps: &[Step]) -> Vec<EpochInput> {
             records,
             asks: Vec::new(),
             probes: Vec::new(),
+            remake: Vec::new(),
         });
     }
     epochs

@@ -7,7 +7,10 @@ mod heads;
 mod import;
 mod produce;
 mod read;
+mod resync;
 mod run;
+mod serve;
+mod top;
 mod train;
 mod why;
 
@@ -48,6 +51,7 @@ Exit codes: 0 done, 1 failed, 2 a mistake in the arguments or the configuration.
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Run),
+    Serve(serve::Serve),
     Check(check::Check),
     Import(import::Import),
     Generate(generate::Generate),
@@ -61,6 +65,8 @@ enum Command {
     Stats(read::Stats),
     Trending(read::Trending),
     Dump(read::Dump),
+    Resync(resync::Resync),
+    Top(top::Top),
 }
 
 impl Cli {
@@ -69,6 +75,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let result = match self.command {
             Command::Run(command) => command.run(),
+            Command::Serve(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Import(command) => command.run(),
             Command::Generate(command) => command.run(),
@@ -82,6 +89,8 @@ impl Cli {
             Command::Stats(command) => command.run(),
             Command::Trending(command) => command.run(),
             Command::Dump(command) => command.run(),
+            Command::Resync(command) => command.run(),
+            Command::Top(command) => command.run(),
         };
         match result {
             Ok(()) => ExitCode::SUCCESS,
@@ -129,7 +138,7 @@ impl StoreArgs {
     fn open(&self) -> anyhow::Result<crate::view::View> {
         let config =
             Config::load(self.config.as_deref(), &path_override("store.dir", &self.store, "--store"))?;
-        crate::view::View::open(&config.store)
+        crate::view::View::open(&config)
     }
 }
 

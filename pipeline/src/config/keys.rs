@@ -13,7 +13,7 @@ use super::document::{Located, Raw};
 use super::units::{
     datetime_to_millis, format_duration, format_size, format_time, parse_duration, parse_size,
 };
-use super::{Config, LogFormat};
+use super::{Config, LogFormat, StoreKind};
 
 /// What is wrong with a value, and the remedy.
 pub type Refusal = (String, String);
@@ -48,6 +48,10 @@ pub enum Field<'a> {
     Secret(&'a mut Option<String>),
     /// A log filter.
     Filter(&'a mut String),
+    /// A text.
+    Text(&'a mut String),
+    /// Where the values are.
+    StoreKind(&'a mut StoreKind),
     /// An address and port.
     Listen(&'a mut SocketAddr),
     /// A log format.
@@ -119,8 +123,22 @@ keys! {
     "clock.max_now_step", "after a pause the clock moves at most this an epoch", |c| Duration(&mut c.clock.max_now_step_ms, 1, DAY);
 
     "store.dir", "folder of all that the service keeps", |c| Path(&mut c.store.dir);
-    "store.cache", "block cache of the key-value store", |c| Size(&mut c.store.cache_bytes, MIB, 1 << 40);
-    "store.write_buffer", "write buffer of the key-value store", |c| Size(&mut c.store.write_buffer_bytes, MIB, 1 << 34);
+    "store.kind", "where the values are: embedded (in store.dir) or redis", |c| StoreKind(&mut c.store.kind);
+    "store.cache", "block cache of the embedded store", |c| Size(&mut c.store.cache_bytes, MIB, 1 << 40);
+    "store.write_buffer", "write buffer of the embedded store", |c| Size(&mut c.store.write_buffer_bytes, MIB, 1 << 34);
+
+    "redis.url", "redis://HOST:PORT/DATABASE, rediss:// for TLS, or unix:///PATH; of a Redis or Valkey that is no cluster", |c| Text(&mut c.redis.url);
+    "redis.key_prefix", "before every key, for a server that holds other things as well", |c| MaybeText(&mut c.redis.key_prefix);
+    "redis.username", "the user of the server's ACL", |c| MaybeText(&mut c.redis.username);
+    "redis.password", "the password", |c| Secret(&mut c.redis.password);
+    "redis.password_env", "environment variable that holds the password", |c| MaybeText(&mut c.redis.password_env);
+    "redis.tls_ca", "file of certificates (PEM) to trust instead of the system's", |c| MaybeText(&mut c.redis.tls_ca);
+    "redis.tls_cert", "file of the client's certificate chain (PEM), where the server asks for one", |c| MaybeText(&mut c.redis.tls_cert);
+    "redis.tls_key", "file of the client's key (PEM)", |c| MaybeText(&mut c.redis.tls_key);
+    "redis.connect_timeout", "how long a connection may take to come about", |c| Duration(&mut c.redis.connect_timeout, 10, MINUTE);
+    "redis.read_timeout", "how long a reader waits for an answer", |c| Duration(&mut c.redis.read_timeout, 10, MINUTE);
+    "redis.write_timeout", "how long the pipeline waits for an answer before it connects and asks again", |c| Duration(&mut c.redis.write_timeout, 100, 10 * MINUTE);
+    "redis.batch", "an epoch up to this size appears at once, a larger one shard by shard", |c| Size(&mut c.redis.batch_bytes, 64 << 10, 256 * MIB);
 
     "journal.dir", "folder of the journal of bindings; unset: journal in store.dir", |c| Path(&mut c.journal.dir);
 
@@ -355,6 +373,14 @@ impl Field<'_> {
                     .map_err(|error| (error.to_string(), format!("write {wants}")))?;
                 filter.clone_into(place);
             }
+            Self::Text(place) => filled(raw).ok_or_else(refuse)?.clone_into(place),
+            Self::StoreKind(place) => {
+                *place = match text(raw) {
+                    Some("embedded") => StoreKind::Embedded,
+                    Some("redis") => StoreKind::Redis,
+                    _ => return Err(refuse()),
+                }
+            }
             Self::Listen(place) => *place = listen(text(raw).ok_or_else(refuse)?).ok_or_else(refuse)?,
             Self::LogFormat(place) => {
                 *place = match text(raw) {
@@ -411,7 +437,8 @@ impl Field<'_> {
                 "a date or time since 1970 such as 2026-01-31 or 2026-01-31T12:00:00Z".to_owned()
             }
             Self::Path(_) => "a path in quotes".to_owned(),
-            Self::MaybeText(_) | Self::Secret(_) => "a text in quotes".to_owned(),
+            Self::Text(_) | Self::MaybeText(_) | Self::Secret(_) => "a text in quotes".to_owned(),
+            Self::StoreKind(_) => "\"embedded\" or \"redis\"".to_owned(),
             Self::Filter(_) => "a level (error, warn, info, debug, trace) or a filter such as \
                                 \"info,freshet_sources=debug\""
                 .to_owned(),
@@ -446,6 +473,9 @@ impl Field<'_> {
             Self::MaybeTime(at) => format_time((**at)?),
             Self::Path(path) if path.as_os_str().is_empty() => return None,
             Self::Path(path) => quoted(&path.to_string_lossy()),
+            Self::Text(text) => quoted(text),
+            Self::StoreKind(StoreKind::Embedded) => quoted("embedded"),
+            Self::StoreKind(StoreKind::Redis) => quoted("redis"),
             Self::MaybeText(text) => quoted(text.as_deref()?),
             Self::Secret(_) => return None,
             Self::Filter(text) => quoted(text),

@@ -17,9 +17,11 @@ mod units;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use freshet_operators::params::Params;
 use freshet_schema::Millis;
+use freshet_sinks::RedisOptions;
 
 pub use kafka::Kafka;
 pub use keys::describe_keys;
@@ -37,6 +39,8 @@ pub struct Config {
     pub clock: Clock,
     /// `[store]`
     pub store: Store,
+    /// `[redis]`, where `store.kind` says so.
+    pub redis: Redis,
     /// `[journal]`
     pub journal: Journal,
     /// `[server]`
@@ -119,10 +123,74 @@ pub struct Store {
     /// Holds the key-value store, the dead letters, the control socket and, unless `journal.dir` says otherwise, the
     /// journal.
     pub dir: PathBuf,
+    /// Where the values are.
+    pub kind: StoreKind,
     /// Block cache of the key-value store in bytes.
     pub cache_bytes: u64,
     /// Write buffer of the key-value store in bytes.
     pub write_buffer_bytes: u64,
+}
+
+/// Where the values are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StoreKind {
+    /// In `store.dir`, held by the process that runs.
+    #[default]
+    Embedded,
+    /// On a Redis or Valkey server.
+    Redis,
+}
+
+/// How to reach a Redis or Valkey server. Milliseconds, bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redis {
+    /// The address, without a password.
+    pub url: String,
+    /// Before every key.
+    pub key_prefix: Option<String>,
+    /// Instead of the address's user.
+    pub username: Option<String>,
+    /// The password.
+    pub password: Option<String>,
+    /// The environment variable that `password` was read from.
+    pub password_env: Option<String>,
+    /// Certificates to trust.
+    pub tls_ca: Option<String>,
+    /// The client's certificate chain.
+    pub tls_cert: Option<String>,
+    /// The key of `tls_cert`.
+    pub tls_key: Option<String>,
+    /// How long a connection may take to come about.
+    pub connect_timeout: u64,
+    /// How long a reader waits.
+    pub read_timeout: u64,
+    /// How long the writer waits before it connects again.
+    pub write_timeout: u64,
+    /// Size of an atomic batch.
+    pub batch_bytes: u64,
+}
+
+impl Redis {
+    /// What the store wants to know.
+    #[must_use]
+    pub fn options(&self) -> RedisOptions {
+        RedisOptions {
+            key_prefix: self.key_prefix.clone().unwrap_or_default(),
+            username: self.username.clone(),
+            password: self.password.clone(),
+            tls_ca: self.tls_ca.as_ref().map(PathBuf::from),
+            tls_client: self
+                .tls_cert
+                .as_ref()
+                .zip(self.tls_key.as_ref())
+                .map(|(cert, key)| (cert.into(), key.into())),
+            connect_timeout: Duration::from_millis(self.connect_timeout),
+            read_timeout: Duration::from_millis(self.read_timeout),
+            write_timeout: Duration::from_millis(self.write_timeout),
+            batch_bytes: usize::try_from(self.batch_bytes).unwrap_or(usize::MAX),
+            ..RedisOptions::at(&self.url)
+        }
+    }
 }
 
 impl Store {
@@ -215,7 +283,26 @@ impl Default for Config {
                 max_future_skew_ms: 60_000,
                 max_now_step_ms: 60_000,
             },
-            store: Store { dir: "data/store".into(), cache_bytes: 64 << 20, write_buffer_bytes: 32 << 20 },
+            store: Store {
+                dir: "data/store".into(),
+                kind: StoreKind::Embedded,
+                cache_bytes: 64 << 20,
+                write_buffer_bytes: 32 << 20,
+            },
+            redis: Redis {
+                url: "redis://127.0.0.1:6379/0".to_owned(),
+                key_prefix: None,
+                username: None,
+                password: None,
+                password_env: None,
+                tls_ca: None,
+                tls_cert: None,
+                tls_key: None,
+                connect_timeout: 2_000,
+                read_timeout: 1_000,
+                write_timeout: 30_000,
+                batch_bytes: 4 << 20,
+            },
             journal: Journal { dir: PathBuf::new() },
             server: Server {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),

@@ -1,11 +1,12 @@
 //! What one key alone cannot tell: values that must fit each other.
 
 use freshet_schema::EventKind;
+use freshet_sinks::RedisOptions;
 
 use super::document::Document;
 use super::mistake::Mistake;
 use super::units::{format_duration, format_time};
-use super::{Config, InputSource};
+use super::{Config, InputSource, StoreKind};
 
 /// Reads the token's environment variable and checks the values against each other.
 pub fn check(
@@ -44,6 +45,8 @@ pub fn check(
             }
         }
     }
+    redis(config, document, env, &mut wrong);
+
     let listen = config.server.listen;
     if !listen.ip().is_loopback() && config.server.token.is_none() && config.server.token_env.is_none() {
         wrong(
@@ -229,5 +232,105 @@ fn kafka(
     }
     if let Some(Err(error)) = kafka.connection().map(|connection| connection.check()) {
         wrong("kafka.options", String::new(), error.to_string(), "remove the property");
+    }
+}
+
+/// Reads the password's environment variable and checks the address.
+fn redis(
+    config: &mut Config,
+    document: &Document,
+    env: &dyn Fn(&str) -> Option<String>,
+    wrong: &mut dyn FnMut(&str, String, String, &str),
+) {
+    let redis = &mut config.redis;
+    if config.store.kind != StoreKind::Redis {
+        // A file that says how to reach a server and then does not use it is more likely a mistake than a wish.
+        if *redis != Config::default().redis
+            && let Some(key) = super::keys::KEYS
+                .iter()
+                .find(|k| k.section() == "redis" && document.located(k.name).is_some())
+        {
+            wrong(
+                key.name,
+                String::new(),
+                "store.kind is \"embedded\": nothing reads it".to_owned(),
+                "write kind = \"redis\" under [store], or remove the section [redis]",
+            );
+        }
+        return;
+    }
+    // The address is shown in messages and by `freshet check`.
+    let authority =
+        redis.url.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
+    if authority.split_once('@').is_some_and(|(user, _)| user.contains(':')) || redis.url.contains("pass=") {
+        wrong(
+            "redis.url",
+            String::new(),
+            "the address holds a password".to_owned(),
+            "take it out, and name an environment variable that holds it in redis.password_env",
+        );
+    } else if let Err(error) = (RedisOptions { tls_ca: None, tls_client: None, ..redis.options() }).client() {
+        wrong(
+            "redis.url",
+            format!("{:?}", redis.url),
+            error.to_string(),
+            "write redis://HOST:PORT/DATABASE, rediss://HOST:PORT/DATABASE for TLS, or unix:///PATH",
+        );
+    }
+    let encrypted = redis.url.starts_with("rediss://") || redis.url.starts_with("valkeys://");
+    let given = [
+        ("redis.tls_ca", &redis.tls_ca),
+        ("redis.tls_cert", &redis.tls_cert),
+        ("redis.tls_key", &redis.tls_key),
+    ];
+    for (key, file) in given {
+        let Some(file) = file else { continue };
+        if !encrypted {
+            wrong(
+                key,
+                format!("{file:?}"),
+                "redis.url is not encrypted".to_owned(),
+                "write rediss:// in redis.url, or remove the key",
+            );
+        } else if let Err(error) = std::fs::File::open(file) {
+            wrong(
+                key,
+                format!("{file:?}"),
+                format!("cannot be read: {error}"),
+                "name a readable file in PEM form",
+            );
+        }
+    }
+    if redis.tls_cert.is_some() != redis.tls_key.is_some() {
+        let (key, other) = match redis.tls_key {
+            None => ("redis.tls_cert", "redis.tls_key"),
+            Some(_) => ("redis.tls_key", "redis.tls_cert"),
+        };
+        wrong(
+            key,
+            String::new(),
+            format!("{other} is not set"),
+            "a certificate and its key belong together: set both",
+        );
+    }
+    if let Some(variable) = redis.password_env.clone() {
+        if redis.password.is_some() {
+            wrong(
+                "redis.password_env",
+                format!("{variable:?}"),
+                "redis.password is set too".to_owned(),
+                "keep one of the two; the environment variable keeps the secret out of the file",
+            );
+        } else {
+            match env(&variable).filter(|password| !password.is_empty()) {
+                Some(password) => redis.password = Some(password),
+                None => wrong(
+                    "redis.password_env",
+                    format!("{variable:?}"),
+                    "the environment variable is not set, or empty".to_owned(),
+                    "export it before the start, or remove the key",
+                ),
+            }
+        }
     }
 }

@@ -97,6 +97,14 @@ impl Client {
         Ok(serde_json::from_value(self.ask(&Request::Heads)?)?)
     }
 
+    /// Asks for all of the store to be written again.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn resync(&mut self) -> anyhow::Result<()> {
+        self.ask(&Request::Resync).map(drop)
+    }
+
     /// Copies a dump of one epoch to `out`.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 //! "stats"             -> {"ok":{...}}
 //! "count"             -> {"ok":{"feed":10,...}}
 //! "heads"             -> {"ok":[0,412,413]}          the versions of the weights that are kept
+//! "resync"            -> {"ok":null}                 all of the store will be written again; "stats" tells how much is left
 //! "dump"              -> {"ok":{"rows":3,"epoch":42,"bytes":120}}, then that many bytes of JSON lines
 //! anything else       -> {"error":"..."}
 //! ```
@@ -36,6 +37,7 @@ enum Request {
     Count,
     Heads,
     Dump,
+    Resync,
 }
 
 /// The head of an answer.

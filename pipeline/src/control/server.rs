@@ -137,6 +137,10 @@ fn answer(request: &Request, store: &GatedStore, stats: &Stats) -> anyhow::Resul
         Request::Stats => stats(),
         Request::Count => serde_json::json!(count_kinds(store)?),
         Request::Heads => serde_json::json!(heads_versions(store)?),
+        Request::Resync => {
+            store.distrust();
+            serde_json::Value::Null
+        }
         // Handled by the caller: its answer is more than a line.
         Request::Dump => serde_json::Value::Null,
     })

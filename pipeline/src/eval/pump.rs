@@ -129,7 +129,14 @@ impl Pump {
         self.now = now;
         let records = std::mem::take(&mut self.batch);
         let Wanted { asks, probes } = wanted;
-        self.job.send(EpochInput { epoch: Epoch(self.epoch), now, records, asks, probes })?;
+        self.job.send(EpochInput {
+            epoch: Epoch(self.epoch),
+            now,
+            records,
+            asks,
+            probes,
+            remake: Vec::new(),
+        })?;
         while let Ok(output) = self.outputs.try_recv() {
             self.take(output, to);
         }

@@ -2,7 +2,7 @@ use crate::support::{golden, ok, root, run_in};
 
 #[test]
 fn the_shipped_configurations_are_right() {
-    for name in ["seed", "demo"] {
+    for name in ["seed", "demo", "redis"] {
         golden(
             &format!("check_{name}.txt"),
             &ok(&root(), &["check", "--config", &format!("configs/{name}.toml")]),
@@ -23,6 +23,15 @@ fn every_mistake_is_told_at_once() {
     let (code, out, err) = run_in(&dir, &["check", "--config", "bad.toml"]);
     assert_eq!((code, out.as_str()), (2, ""));
     golden("check_bad.txt", &err);
+}
+
+#[test]
+fn mistakes_about_redis_are_told_at_once() {
+    let dir = root().join("pipeline/tests/golden");
+    let (code, out, err) = run_in(&dir, &["check", "--config", "bad_redis.toml"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    golden("check_bad_redis.txt", &err);
+    assert!(!err.contains("s3cr3t"), "{err}");
 }
 
 #[test]

@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
-use freshet_schema::Epoch;
 use freshet_schema::store::Key;
+use freshet_schema::{Epoch, Generation};
 
-use super::{Commit, FeedStore, StoreError, debug_check_order, parse_key};
+use super::{Claim, Commit, FeedStore, StoreError, debug_check_order, next_generation, parse_key};
 use crate::Bytes;
 
 /// Keys and values of `docs/store.md`.
@@ -24,6 +24,7 @@ const RECORDS: &str = "records";
 /// The marker and the layout: apart, so that no scan meets them.
 const META: &str = "meta";
 const EPOCH: &str = "epoch";
+const GENERATION: &str = "generation";
 const LAYOUT: &str = "layout";
 /// Raised when keyspaces or the marker change their form.
 const CURRENT_LAYOUT: &str = "freshet-store-1";
@@ -135,6 +136,24 @@ impl FeedStore for Embedded {
         // Through a snapshot: a plain read would see a batch while it is being applied, so half an epoch.
         let value = self.database.snapshot().get(&self.records, key.to_string());
         Ok(value.map_err(self.failed("read"))?.map(Bytes::from))
+    }
+
+    /// The lock on the folder keeps older runs out. The number is kept beside it so that a run which was restored from an
+    /// older checkpoint folder is refused.
+    fn claim(&self, claim: &Claim) -> Result<Generation, StoreError> {
+        let held = match self.meta.get(GENERATION).map_err(self.failed("read"))? {
+            None => None,
+            Some(bytes) => {
+                let bytes = <[u8; 8]>::try_from(&*bytes).map_err(|_| StoreError::BrokenGeneration {
+                    path: self.path.clone(),
+                    length: bytes.len(),
+                })?;
+                Some(Generation(u64::from_be_bytes(bytes)))
+            }
+        };
+        let generation = next_generation(held, claim, &self.path.display())?;
+        self.meta.insert(GENERATION, generation.0.to_be_bytes()).map_err(self.failed("write"))?;
+        Ok(generation)
     }
 
     fn commit(&self, commit: &Commit) -> Result<bool, StoreError> {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use freshet_schema::Generation;
+
 /// A store's failure.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -61,6 +63,80 @@ pub enum StoreError {
         /// Why.
         source: prost::DecodeError,
     },
+    /// The stored generation is no number.
+    #[error("the store {path} holds a broken generation ({length} bytes, 8 expected)", path = path.display())]
+    BrokenGeneration {
+        /// The store's folder.
+        path: PathBuf,
+        /// What was found.
+        length: usize,
+    },
+    /// A newer run of the job holds the store.
+    #[error(
+        "the store {store} belongs to generation {held}, and this run is generation {mine}: a newer run has taken over, so \
+         this one must not write; stop it. (If no other runs, the store is another job's: name another redis.key_prefix)"
+    )]
+    Superseded {
+        /// The store.
+        store: String,
+        /// This run.
+        mine: Generation,
+        /// Who holds it.
+        held: Generation,
+    },
+    /// The store has no owner any more, and neither is this run the job's.
+    #[error("the store {store} lost its owner, and this run cannot take it again: {reason}")]
+    Disowned {
+        /// The store.
+        store: String,
+        /// Who owns the job.
+        reason: String,
+    },
+    /// Written without a claim.
+    #[error("the store {store} was opened to be read: nothing may be written without a claim")]
+    Unclaimed {
+        /// The store.
+        store: String,
+    },
+    /// It cannot be reached now.
+    #[error("the store {store} cannot be reached: {reason}")]
+    Unavailable {
+        /// The store.
+        store: String,
+        /// Why.
+        reason: String,
+    },
+    /// It answered with an error that waiting does not mend.
+    #[error("the store {store} refused to {action}: {reason}")]
+    Refused {
+        /// The store.
+        store: String,
+        /// What was tried.
+        action: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// The address, a password or a certificate cannot be used.
+    #[error("the store {store} cannot be used as configured: {reason}")]
+    Settings {
+        /// The store.
+        store: String,
+        /// What is wrong, and the remedy.
+        reason: String,
+    },
+    /// A layout in a store without a folder.
+    #[error(
+        "the store {store} has layout {found:?}, this release reads {expected:?}: use the release that wrote it, or name an \
+         empty database or another redis.key_prefix"
+    )]
+    OtherLayout {
+        /// The store.
+        store: String,
+        /// What it says.
+        found: String,
+        /// What this release writes.
+        expected: &'static str,
+    },
     /// The engine failed.
     #[error("the store {path} failed to {action}: {source}", path = path.display())]
     Engine {
@@ -77,6 +153,6 @@ impl StoreError {
     /// Whether trying again later, with nothing changed here, can help.
     #[must_use]
     pub fn may_retry(&self) -> bool {
-        matches!(self, Self::Locked { .. })
+        matches!(self, Self::Locked { .. } | Self::Unavailable { .. })
     }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use freshet_schema::Epoch;
 use freshet_schema::store::Key;
+use freshet_schema::{Epoch, Generation};
 
-use super::{Commit, FeedStore, StoreError, debug_check_order, parse_key};
+use super::{Claim, Commit, FeedStore, StoreError, debug_check_order, next_generation, parse_key};
 use crate::Bytes;
 
 /// A store that lives as long as the process.
@@ -20,6 +20,7 @@ pub struct Memory {
 struct State {
     entries: BTreeMap<String, Bytes>,
     marker: Option<Epoch>,
+    generation: Option<Generation>,
 }
 
 impl Memory {
@@ -38,6 +39,13 @@ impl Memory {
 impl FeedStore for Memory {
     fn get(&self, key: &Key) -> Result<Option<Bytes>, StoreError> {
         Ok(self.read().entries.get(&key.to_string()).cloned())
+    }
+
+    fn claim(&self, claim: &Claim) -> Result<Generation, StoreError> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let generation = next_generation(state.generation, claim, &"in memory")?;
+        state.generation = Some(generation);
+        Ok(generation)
     }
 
     fn commit(&self, commit: &Commit) -> Result<bool, StoreError> {

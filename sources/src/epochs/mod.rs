@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use freshet_schema::dead_letter::DeadLetter;
 use freshet_schema::event::Origin;
+use freshet_schema::hash::Slice;
 use freshet_schema::{Epoch, Event, Millis};
 
 pub use clock::{Clock, ClockShift, SystemClock};
@@ -61,6 +62,8 @@ pub struct Binding {
     pub live: bool,
     /// The partitions that moved, by number.
     pub positions: Vec<Position>,
+    /// What of the store is written again in it: see [`EpochSource::remake`].
+    pub remake: Vec<Slice>,
 }
 
 /// An event with its origin.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use freshet_schema::hash::Slice;
 use freshet_schema::{Epoch, Millis};
 
 use super::clock::{shift_between, shifted};
@@ -62,6 +63,8 @@ pub struct EpochSource {
     scanned_at: u64,
     /// The last live epoch left records behind.
     more: bool,
+    /// What is to be written again, and is in no binding yet.
+    remake: VecDeque<Slice>,
     /// The last complaint about the log's folder, so that it is made once.
     complaint: Option<String>,
     /// What released epochs have consumed of Kafka and nobody has called committed yet; when offsets were last committed.
@@ -163,6 +166,7 @@ impl EpochSource {
             polled_at: started,
             scanned_at: started,
             more: false,
+            remake: VecDeque::new(),
             complaint: None,
             unconfirmed: VecDeque::new(),
             confirmed: BTreeMap::new(),
@@ -256,6 +260,12 @@ impl EpochSource {
             holds: holder == Some(lane.number()),
         };
         self.lanes.iter().map(of).collect()
+    }
+
+    /// Has what the store holds of a slice written again, in one of the next epochs that are bound, one slice an epoch. It stands in
+    /// the binding, so a replay does the same.
+    pub fn remake(&mut self, slice: Slice) {
+        self.remake.push_back(slice);
     }
 
     /// The last epoch that is bound in the journal; `None` before the first.
@@ -396,7 +406,11 @@ impl EpochSource {
                     return Ok(Err(Group::Waits));
                 }
                 if heads.is_empty() && open.contents.iter().all(|content| content.len() == 0) {
-                    return Ok(Err(Group::Over));
+                    if self.remake.is_empty() || self.config.follow {
+                        return Ok(Err(Group::Over));
+                    }
+                    // Nothing more comes, and something is to be written again.
+                    return Ok(Ok(self.bind(self.now, None, false, &[], Content::default())));
                 }
                 next_bucket(heads.into_iter(), self.now, min, width)
             }
@@ -442,7 +456,7 @@ impl EpochSource {
         let elapsed = self.clock.elapsed_ms();
         let wall = shifted(self.clock.wall(), self.shift.unwrap_or(0));
         let clock = LiveNow::next(self.now, wall, self.config.max_now_step_ms);
-        let hurry = self.more || clock.lags() || !self.config.follow;
+        let hurry = self.more || clock.lags() || !self.config.follow || !self.remake.is_empty();
         let since = |at: u64| elapsed.saturating_sub(at);
         if !hurry && (since(self.closed_at) < self.config.epoch_ms || since(self.polled_at) < self.poll_ms())
         {
@@ -477,7 +491,7 @@ impl EpochSource {
                 moved.push(number);
             }
         }
-        if moved.is_empty() && !clock.lags() {
+        if moved.is_empty() && !clock.lags() && self.remake.is_empty() {
             if !self.config.follow && !waits {
                 return Ok(Step::Drained);
             }
@@ -552,6 +566,7 @@ impl EpochSource {
             watermark: self.watermark,
             live,
             moved: moved.iter().map(|number| self.lanes[*number].moved()).collect(),
+            remake: self.remake.pop_front().into_iter().collect(),
         };
         let batch = self.batch(&bound, moved, content);
         (bound, batch)
@@ -566,6 +581,7 @@ impl EpochSource {
                 watermark: bound.watermark,
                 live: bound.live,
                 positions: moved.iter().map(|number| self.lanes[*number].position()).collect(),
+                remake: bound.remake.clone(),
             },
             records: content.records,
             dead_letters: content.dead_letters,

@@ -1,0 +1,118 @@
+//! What the metrics mean, said to the recorder once; and those of the process itself.
+//!
+//! Names follow Prometheus' convention: `freshet_`, the thing, the unit in its base form, `_total` for what only grows. What is
+//! counted now and then (retries, dead letters) stands there from the start with 0: an alert on its growth needs a first value.
+
+#![allow(clippy::disallowed_macros, reason = "the process's own metrics have their home here")]
+
+use freshet_schema::dead_letter::Reason;
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
+
+use crate::progress::Phase;
+
+/// Registers what the job's metrics mean, and begins those that may never move.
+pub fn describe() {
+    describe_counter!("freshet_events_total", "Records that went into the graph, by stream.");
+    describe_counter!("freshet_dead_letters_total", "Records set aside, by reason.");
+    describe_gauge!("freshet_now_seconds", Unit::Seconds, "The pipeline's clock, since 1970.");
+    describe_gauge!(
+        "freshet_watermark_lag_seconds",
+        Unit::Seconds,
+        "How far event time is behind the clock."
+    );
+    describe_gauge!("freshet_input_bytes_in_last_epoch", Unit::Bytes, "Records of the last epoch.");
+    describe_counter!("freshet_epochs_committed_total", "Epochs committed to the store.");
+    describe_counter!("freshet_lists_written_total", "Users' lists written to the store.");
+    describe_gauge!("freshet_epoch", "The last epoch committed.");
+    describe_histogram!(
+        "freshet_epoch_seconds",
+        Unit::Seconds,
+        "From reading an epoch's records to its commit."
+    );
+    describe_histogram!(
+        "freshet_freshness_seconds",
+        Unit::Seconds,
+        "From a live interaction's event time to its commit."
+    );
+    describe_gauge!(
+        "freshet_in_flight_epochs",
+        "Epochs that are read and not committed; graph.in_flight at most."
+    );
+    describe_gauge!("freshet_in_flight_bytes", Unit::Bytes, "Records of those epochs.");
+    describe_gauge!(
+        "freshet_input_lag_records",
+        "Records between what was read of a Kafka partition and its end."
+    );
+    describe_gauge!("freshet_input_holds_frontier", "1 for the partition that the others wait for.");
+    describe_gauge!("freshet_early_held", "Interactions that wait for their upload.");
+    describe_counter!(
+        "freshet_early_overflow_total",
+        "Interactions that no longer wait because too many would."
+    );
+    describe_counter!("freshet_candidates_total", "Candidates that a source brought to lists.");
+    describe_counter!("freshet_candidates_alone_total", "Candidates that no other source brought.");
+    describe_counter!(
+        "freshet_candidates_top50_total",
+        "Places among the first 50 that a source has part in."
+    );
+    describe_gauge!("freshet_index_spaces", "Embedding spaces with a vector index.");
+    describe_gauge!("freshet_index_videos", "Videos in the vector index.");
+    describe_gauge!("freshet_index_version", "The publication that the index's centroids are of.");
+    describe_gauge!("freshet_index_lists", "Inverted lists of the index; 0 where all videos are compared.");
+    describe_gauge!("freshet_index_trained_on", "Videos that the centroids were trained on.");
+    describe_gauge!(
+        "freshet_index_recall",
+        "Share of the true nearest that the index found, sampled at publications."
+    );
+    describe_gauge!("freshet_state_entries", "Entries of each piece of state.");
+    describe_gauge!(
+        "freshet_state_bytes",
+        Unit::Bytes,
+        "Bytes of each piece of state, by the sizes of its types."
+    );
+    describe_gauge!("freshet_store_slices_to_remake", "Slices of the store that wait to be written again.");
+    describe_gauge!("freshet_store_lost_shards", "Shards of the store, of 64, that are not whole.");
+    describe_gauge!("freshet_phase", "1 for the phase that the job is in, 0 for the others.");
+    describe_gauge!(
+        "process_resident_memory_bytes",
+        Unit::Bytes,
+        "Memory of the process that is not swapped out."
+    );
+    describe_counter!("process_cpu_seconds_total", Unit::Seconds, "Processor time of the process.");
+    describe_gauge!("process_start_time_seconds", Unit::Seconds, "When the process began, since 1970.");
+    for reason in Reason::ALL {
+        counter!("freshet_dead_letters_total", "reason" => reason.as_str()).increment(0);
+    }
+    counter!("freshet_early_overflow_total").increment(0);
+    gauge!("freshet_early_held").set(0.0);
+    gauge!("freshet_store_slices_to_remake").set(0.0);
+    gauge!("freshet_store_lost_shards").set(0.0);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    gauge!("process_start_time_seconds").set(now.as_secs_f64());
+    process();
+}
+
+/// Says in which phase the job is.
+pub fn phase(phase: Phase) {
+    for other in Phase::ALL {
+        gauge!("freshet_phase", "phase" => other.as_str()).set(f64::from(u8::from(other == phase)));
+    }
+}
+
+/// Looks at the process, where the system has `/proc`.
+pub fn process() {
+    let read = |file| std::fs::read_to_string(file).unwrap_or_default();
+    let resident = read("/proc/self/status")
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    if let Some(kib) = resident {
+        gauge!("process_resident_memory_bytes").set((kib * 1024) as f64);
+    }
+    // Behind the name, which may hold spaces: the 12th and 13th field are user and system time in hundredths of a second.
+    let stat = read("/proc/self/stat");
+    let times = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().skip(11).take(2));
+    let ticks: Option<u64> = times.and_then(|times| times.map(|time| time.parse::<u64>().ok()).sum());
+    if let Some(ticks) = ticks {
+        counter!("process_cpu_seconds_total").absolute(ticks / 100);
+    }
+}

@@ -1,0 +1,121 @@
+//! A real `redis-server` on a free port of this machine, ended by its process id.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// See the module.
+pub struct RedisServer {
+    folder: TempDir,
+    port: u16,
+    arguments: Vec<String>,
+    child: Option<Child>,
+}
+
+impl RedisServer {
+    /// Starts one that keeps nothing.
+    pub fn start() -> Self {
+        Self::with(&["--save", "", "--appendonly", "no"])
+    }
+
+    /// Starts one that keeps what was synced, each second.
+    pub fn durable() -> Self {
+        Self::with(&["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"])
+    }
+
+    /// Starts one with more arguments.
+    pub fn with(arguments: &[&str]) -> Self {
+        let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
+        // Another process may take the port between the look and the start.
+        for _ in 0..5 {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let folder = tempfile::tempdir().unwrap();
+            let mut server = Self { folder, port, arguments: arguments.clone(), child: None };
+            if server.spawn() {
+                return server;
+            }
+        }
+        panic!("redis-server does not start on any port");
+    }
+
+    fn spawn(&mut self) -> bool {
+        let child = Command::new("redis-server")
+            .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
+            .arg("--dir")
+            .arg(self.folder.path())
+            .args(["--daemonize", "no", "--logfile", "server.log"])
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("redis-server is missing: install Debian's package redis-server");
+        self.child = Some(child);
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(20) {
+            if self.child.as_mut().unwrap().try_wait().unwrap().is_some() {
+                return false;
+            }
+            if self
+                .ask("PING")
+                .is_some_and(|answer| answer.starts_with("+PONG") || answer.starts_with("-NOAUTH"))
+            {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("redis-server does not answer on port {}", self.port);
+    }
+
+    /// Its address.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    /// Sends a command of plain words and returns the beginning of the answer.
+    pub fn ask(&self, command: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        stream.write_all(format!("{command}\r\n").as_bytes()).ok()?;
+        let mut answer = [0; 4096];
+        let length = stream.read(&mut answer).ok()?;
+        Some(String::from_utf8_lossy(&answer[..length]).into_owned())
+    }
+
+    /// Ends it at once, as `kill -9` does. What it keeps on disk stays.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Starts it again on its port, with what is on its disk.
+    pub fn restart(&mut self) {
+        self.kill();
+        let begin = Instant::now();
+        while !self.spawn() {
+            assert!(begin.elapsed() < Duration::from_secs(20), "the port {} is taken", self.port);
+        }
+    }
+
+    /// Stops it from answering without ending it, or lets it go on.
+    pub fn freeze(&self, frozen: bool) {
+        let signal = if frozen { "-STOP" } else { "-CONT" };
+        let id = self.child.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
