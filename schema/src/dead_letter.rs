@@ -56,9 +56,11 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::NotUtf8,
         Self::NotJson,
+        Self::NotProtobuf,
+        Self::NoValue,
         Self::MissingField,
         Self::WrongType,
         Self::TooLong,

@@ -110,8 +110,9 @@ fn a_pause_and_a_burst_are_worked_off_in_bounded_memory() {
     let metric = |name: &str| -> f64 {
         let (_, text) = service.get("/metrics");
         let text = text.as_str().unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or(" 0");
-        line.trim().parse().expect("a number")
+        // Of a metric with labels, all of them.
+        let lines = text.lines().filter(|line| line.starts_with(name));
+        lines.map(|line| line.rsplit(' ').next().and_then(|n| n.parse::<f64>().ok()).expect("a number")).sum()
     };
     wait_for("the first records", || (metric("freshet_events_total{kind=\"users\"}") >= 4.0).then_some(()));
     let before = service.peak_memory();
