@@ -6,7 +6,7 @@
 //! checkpoint, where there is one ([`crate::keeper`]), and replays the journal from there; the store skips the epochs it has,
 //! so nothing is written twice or left out.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -129,7 +129,6 @@ pub fn run(
     let ahead = Ahead {
         in_flight: config.graph.in_flight,
         in_flight_bytes: config.graph.in_flight_bytes,
-        sent: VecDeque::new(),
         committed: &committed,
         sink: &sink,
     };
@@ -158,8 +157,6 @@ pub fn run(
 struct Ahead<'a> {
     in_flight: usize,
     in_flight_bytes: u64,
-    /// Epochs that were sent and not known to be committed, with the bytes of each.
-    sent: VecDeque<(u64, u64)>,
     committed: &'a AtomicU64,
     sink: &'a JoinHandle<anyhow::Result<Epoch>>,
 }

@@ -110,16 +110,17 @@ fn a_pause_and_a_burst_are_worked_off_in_bounded_memory() {
     let metric = |name: &str| -> f64 {
         let (_, text) = service.get("/metrics");
         let text = text.as_str().unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or(" 0");
-        line.trim().parse().expect("a number")
+        // Of a metric with labels, all of them.
+        let lines = text.lines().filter(|line| line.starts_with(name));
+        lines.map(|line| line.rsplit(' ').next().and_then(|n| n.parse::<f64>().ok()).expect("a number")).sum()
     };
     wait_for("the first records", || (metric("freshet_events_total{kind=\"users\"}") >= 4.0).then_some(()));
     let before = service.peak_memory();
 
     service.signal("STOP");
-    // 80 MB: a field that nobody knows is read and forgotten, and so is an event that was counted already.
+    // 120 MB: a field that nobody knows is read and forgotten, and so is an event that was counted already.
     let padding = "x".repeat(4_000);
-    for chunk in 0..20u64 {
+    for chunk in 0..30u64 {
         let record = |id: u64| {
             let time = 1_600_000_240_000u64;
             let ids = format!(
@@ -135,10 +136,10 @@ fn a_pause_and_a_burst_are_worked_off_in_bounded_memory() {
     }
     service.signal("CONT");
     wait_for("all of the burst", || {
-        (metric("freshet_events_total{kind=\"interactions\"}") >= 20_000.0).then_some(())
+        (metric("freshet_events_total{kind=\"interactions\"}") >= 30_000.0).then_some(())
     });
     let grown = service.peak_memory().saturating_sub(before) >> 20;
-    assert!(grown < 50, "{grown} MiB more, of a burst of 80 MB");
+    assert!(grown < 80, "{grown} MiB more, of a burst of 120 MB");
     wait_for("nothing on its way", || (metric("freshet_in_flight_bytes") == 0.0).then_some(()));
     assert_eq!(metric("freshet_dead_letters_total"), 0.0);
     service.stop();
