@@ -6,7 +6,7 @@
 //! checkpoint, where there is one ([`crate::keeper`]), and replays the journal from there; the store skips the epochs it has,
 //! so nothing is written twice or left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -54,8 +54,7 @@ struct Announced {
     epoch: Epoch,
     live: bool,
     dead_letters: Vec<DeadLetter>,
-    /// Bytes of its records, and when they were read: for measuring.
-    bytes: u64,
+    /// When its records were read: for measuring.
     read_at: Instant,
     /// What was written again in it, where it was bound in this run.
     remade: Vec<Slice>,
@@ -129,6 +128,7 @@ pub fn run(
     let ahead = Ahead {
         in_flight: config.graph.in_flight,
         in_flight_bytes: config.graph.in_flight_bytes,
+        sent: VecDeque::new(),
         committed: &committed,
         sink: &sink,
     };
@@ -157,6 +157,8 @@ pub fn run(
 struct Ahead<'a> {
     in_flight: usize,
     in_flight_bytes: u64,
+    /// Epochs that were sent and not known to be committed, with the bytes of each.
+    sent: VecDeque<(u64, u64)>,
     committed: &'a AtomicU64,
     sink: &'a JoinHandle<anyhow::Result<Epoch>>,
 }
@@ -268,12 +270,12 @@ impl Feeding<'_> {
 }
 
 fn split(batch: Batch, bound_before: Epoch) -> (Announced, EpochInput) {
-    let Batch { binding, records, dead_letters, bytes, read_at } = batch;
+    let Batch { binding, records, dead_letters, read_at, .. } = batch;
     let interactions = records.iter().filter(|r| r.event.kind() == EventKind::Interactions);
     let times = if binding.live { interactions.map(|r| r.event.event_time()).collect() } else { Vec::new() };
     let remade = if binding.epoch > bound_before { binding.remake.clone() } else { Vec::new() };
     let announced =
-        Announced { epoch: binding.epoch, live: binding.live, dead_letters, bytes, read_at, remade, times };
+        Announced { epoch: binding.epoch, live: binding.live, dead_letters, read_at, remade, times };
     let records = records.into_iter().map(|r| (r.origin, r.event)).collect();
     let input = EpochInput {
         epoch: binding.epoch,
