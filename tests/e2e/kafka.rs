@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use crate::broker::{Broker, STREAMS};
 use crate::crash::{eventful, kill_at};
-use crate::harness::{dump, number, ok, ok_json, replay, same, videos, wait_for};
+use crate::harness::{dump, number, ok, ok_json, replay, run, same, videos, wait_for};
 use crate::live::ranked_users;
 use crate::service::Service;
 use crate::world::{add_part, world};
@@ -110,6 +110,28 @@ fn a_killed_run_goes_on_from_its_journal_and_leaves_the_same_bytes() {
         kill_at(dir, &once("often", workers), "often", at);
     }
     same(&expected, &drained(dir, "often", "2"), "killed three times");
+    assert_eq!(letters(dir, "whole"), letters(dir, "often"));
+}
+
+/// The topics are read from where the checkpoint left them, and what comes after is the same.
+#[test]
+fn a_killed_run_goes_on_from_its_checkpoint_and_leaves_the_same_bytes() {
+    let broker = Broker::shared();
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    eventful(dir, 55);
+    broker.config(dir, "kept", "[checkpoint]\nevery = \"1ms\"\n");
+    send(dir, "2");
+    let expected = drained(dir, "whole", "1");
+    let last = number(&ok_json(dir, &["stats", "--json", "--store", "whole"])["epoch"]);
+    for (at, workers) in [(last * 3 / 10, "1"), (last * 7 / 10, "2")] {
+        kill_at(dir, &once("often", workers), "often", at);
+    }
+    let args = ["run", "--config", "kafka.toml", "--store", "often", "--workers", "3", "--once"];
+    let (code, _, said) = run(dir, &args);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("going on from a checkpoint"), "{said}");
+    same(&expected, &dump(dir, "often"), "killed twice");
     assert_eq!(letters(dir, "whole"), letters(dir, "often"));
 }
 
