@@ -28,6 +28,8 @@ say "cargo test --workspace"
 # FAISS shares each call out to a thread a core, which then spin beside the other tests: results are the same, time is not.
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 cargo test --workspace
+say "crash points"
+cargo test --workspace --features freshet-pipeline/failpoints --test failpoints
 
 if [ -n "$absent" ]; then
     say "passed; optional inputs that were absent:$absent"

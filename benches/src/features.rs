@@ -25,7 +25,7 @@ pub const LONG_EPOCHS: &str = "[clock]\nreplay_epoch_ms = \"20m\"\n\n";
 /// The spine's features, which have a target of their own.
 const SPINE: &str = "[clock]\nreplay_epoch_ms = \"20m\"\n\n[coengagement]\nwindow = 0\n\n";
 /// The settings that differ from the defaults.
-pub const WITHOUT_LISTS: &str = "[feed]\nenabled = false\n\n[learning]\nenabled = false\n\n[candidates]\nsimilar = 0\n\n[log]\nfilter = \"warn\"\n";
+pub const WITHOUT_LISTS: &str = "[feed]\nenabled = false\n\n[learning]\nenabled = false\n\n[candidates]\nsimilar = 0\n\n[checkpoint]\nevery = \"0s\"\n\n[log]\nfilter = \"warn\"\n";
 
 /// Replays a world once without lists; `settings` are further sections of the configuration.
 pub fn replay(bench: &Bench, size: Size, workers: usize, settings: &str) -> anyhow::Result<Cost> {

@@ -5,6 +5,7 @@
 //! file of its own, and all but the lists' run the real `freshet` binary on a log of the generated world.
 
 mod bare;
+mod checkpoint;
 mod conditions;
 mod features;
 mod freshness;
@@ -50,6 +51,8 @@ enum Group {
     Freshness,
     /// Feed reads beside a running pipeline
     Reads,
+    /// Size, duration, pause and cost of a checkpoint, and the start from one
+    Checkpoint,
 }
 
 /// Measure Freshet against its targets
@@ -133,5 +136,6 @@ fn measure(group: Group, bench: &Bench) -> anyhow::Result<Vec<Figure>> {
         Group::Lists => lists::measure(bench),
         Group::Freshness => freshness::measure(bench),
         Group::Reads => reads::measure(bench),
+        Group::Checkpoint => checkpoint::measure(bench),
     }
 }

@@ -63,7 +63,7 @@ pub fn measure(bench: &Bench) -> anyhow::Result<Vec<Figure>> {
 }
 
 /// A log whose parts are links to those of another.
-fn link(from: &std::path::Path, to: &std::path::Path) -> anyhow::Result<()> {
+pub fn link(from: &std::path::Path, to: &std::path::Path) -> anyhow::Result<()> {
     for stream in fs::read_dir(from)? {
         let stream = stream?;
         let dir = to.join(stream.file_name());

@@ -7,6 +7,12 @@ pub struct Boundary {
 }
 
 impl Boundary {
+    /// As it is after `now` has passed: what the clock of an epoch leaves behind, whatever came before.
+    #[must_use]
+    pub fn after(now: u64, every: u64) -> Self {
+        Self { last: (now > 0).then(|| now / every) }
+    }
+
     /// The number of the period that `now` is in, if it is a later one than the last; the first is always. There is no period
     /// before the clock was set (`now` 0).
     pub fn pass(&mut self, now: u64, every: u64) -> Option<u64> {
@@ -28,5 +34,7 @@ mod tests {
         let mut boundary = Boundary::default();
         let passed: Vec<_> = [0, 7, 9, 10, 10, 19, 35, 12].map(|now| boundary.pass(now, 10)).to_vec();
         assert_eq!(passed, [None, Some(0), None, Some(1), None, None, Some(3), None]);
+        let mut again = Boundary::after(35, 10);
+        assert_eq!([39, 40].map(|now| again.pass(now, 10)), [None, Some(4)]);
     }
 }

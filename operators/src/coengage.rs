@@ -163,6 +163,21 @@ impl CoEngagement {
         note(&mut self.pools, pair.seed, (slot, pair.video), old, new);
     }
 
+    /// All sums as terms: added to nothing, they make this. `video` gives the number of the video in a slot.
+    pub fn terms(&self, video: impl Fn(u32) -> u64) -> Vec<Pair> {
+        let mut terms = Vec::with_capacity(self.sums.len());
+        for ((seed, slot), periods) in &self.sums {
+            let (seed, video) = (*seed, video(*slot));
+            terms.extend(periods.iter().map(|(period, amounts)| Pair {
+                seed,
+                video,
+                period: *period,
+                amounts: *amounts,
+            }));
+        }
+        terms
+    }
+
     /// The pool of a first video.
     #[must_use]
     pub fn pool(&self, seed: u64, relation: Relation) -> Option<&Order> {

@@ -3,19 +3,28 @@
 //! A cut is state such that all that follows from it is a pure function of the cuts and of later input. Every lasting
 //! arrangement is made by [`Cuts::arrange`], and every stage that keeps an index registers through
 //! [`crate::epoch::per_epoch`]; so sizes can be shown for all of them, compaction is driven in one place, and a checkpoint
-//! has one list to walk. Names are chosen by people and never derived from construction order.
+//! ([`crate::checkpoint`]) has one list to walk. Names are chosen by people and never derived from construction order.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::mpsc::Sender;
+use std::time::Instant;
 
-use differential_dataflow::VecCollection;
-use differential_dataflow::difference::Semigroup;
+use differential_dataflow::AsCollection;
+use differential_dataflow::difference::Monoid;
 use differential_dataflow::hashable::Hashable;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::implementations::KeySpine;
-use differential_dataflow::trace::{BatchReader, TraceReader};
+use differential_dataflow::trace::{BatchReader, Cursor, TraceReader};
+use freshet_schema::Epoch;
+use serde::de::DeserializeOwned;
+use timely::dataflow::StreamVec;
+use timely::dataflow::operators::Concatenate;
 use timely::progress::Antichain;
 use timely::progress::frontier::AntichainRef;
+
+use crate::checkpoint::loops::once;
+use crate::checkpoint::{RestoreError, Restoring, Rows, Snapshot, Taken};
 
 /// Entries and bytes of one piece of state on one worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +45,9 @@ impl StateSize {
 
 type Compact = Box<dyn FnMut(u64)>;
 type Size = Box<dyn Fn() -> StateSize>;
+type Take = Box<dyn FnMut(u64) -> Rows>;
+/// The first epoch that a cut has not closed.
+type Reached = Box<dyn Fn() -> u64>;
 
 /// The lasting state of one worker.
 #[derive(Clone, Default)]
@@ -43,41 +55,176 @@ pub struct Cuts(Rc<RefCell<Inner>>);
 
 #[derive(Default)]
 struct Inner {
-    sizes: Vec<(&'static str, Size)>,
+    cuts: Vec<Cut>,
     compact: Vec<Compact>,
+    restoring: Option<Restoring>,
+    /// Whether checkpoints will be asked for.
+    taken: bool,
+    /// The first thing that went wrong with restoring.
+    error: Option<RestoreError>,
+}
+
+struct Cut {
+    name: &'static str,
+    size: Size,
+    reached: Reached,
+    take: Take,
 }
 
 impl Cuts {
-    /// Gives a piece of state its name.
+    /// The cuts of a graph that begins with a checkpoint, or with nothing; `taken` says whether checkpoints will be asked for.
+    #[must_use]
+    pub fn new(restoring: Option<Restoring>, taken: bool) -> Self {
+        Self(Rc::new(RefCell::new(Inner { restoring, taken, ..Inner::default() })))
+    }
+
+    /// Gives a piece of state its name. `reached` is the first epoch that it has not closed; `take` takes it as of the epoch
+    /// before, which it is told.
     ///
     /// # Panics
     /// Where the name is taken: two cuts of one name could not be told apart in a checkpoint.
-    pub fn register(&self, name: &'static str, size: impl Fn() -> StateSize + 'static) {
+    pub fn register(
+        &self,
+        name: &'static str,
+        size: impl Fn() -> StateSize + 'static,
+        reached: Rc<Cell<u64>>,
+        take: impl FnMut(u64) -> Rows + 'static,
+    ) {
+        self.add(Cut {
+            name,
+            size: Box::new(size),
+            reached: Box::new(move || reached.get()),
+            take: Box::new(take),
+        });
+    }
+
+    fn add(&self, cut: Cut) {
         let mut inner = self.0.borrow_mut();
-        assert!(inner.sizes.iter().all(|(n, _)| *n != name), "two cuts are named {name}");
-        inner.sizes.push((name, Box::new(size)));
+        assert!(inner.cuts.iter().all(|known| known.name != cut.name), "two cuts are named {}", cut.name);
+        inner.cuts.push(cut);
+    }
+
+    /// Whether checkpoints will be asked for.
+    #[must_use]
+    pub fn are_taken(&self) -> bool {
+        self.0.borrow().taken
+    }
+
+    /// The checkpoint that the graph begins with.
+    #[must_use]
+    pub fn restoring(&self) -> Option<Restoring> {
+        self.0.borrow().restoring.clone()
+    }
+
+    /// Its epoch.
+    #[must_use]
+    pub fn restored_epoch(&self) -> Option<u64> {
+        self.0.borrow().restoring.as_ref().map(Restoring::epoch)
+    }
+
+    /// The restored rows of the worker's own shards of a cut that is nothing but rows.
+    #[must_use]
+    pub fn restored_rows<R: DeserializeOwned>(&self, name: &str) -> Vec<R> {
+        let mut rows = Vec::new();
+        if let Some(restoring) = self.restoring() {
+            self.note(restoring.own(name, |row| {
+                rows.push(row);
+                Ok(())
+            }));
+        }
+        rows
+    }
+
+    /// Remembers what went wrong with restoring, for [`Cuts::error`].
+    pub fn note(&self, restored: Result<(), RestoreError>) {
+        if let Err(error) = restored {
+            self.0.borrow_mut().error.get_or_insert(error);
+        }
+    }
+
+    /// The graph is built: the checkpoint is needed no longer.
+    pub fn restored(&self) {
+        self.0.borrow_mut().restoring = None;
+    }
+
+    /// What went wrong with restoring. The graph must not run then.
+    #[must_use]
+    pub fn error(&self) -> Option<RestoreError> {
+        self.0.borrow().error.clone()
+    }
+
+    /// Whether every cut has closed `epoch`.
+    #[must_use]
+    pub fn settled(&self, epoch: u64) -> bool {
+        self.0.borrow().cuts.iter().all(|cut| (cut.reached)() > epoch)
+    }
+
+    /// Takes every cut as of `epoch`, which all have closed and after which nothing was fed.
+    pub fn take(&self, epoch: u64, worker: usize, to: &Sender<Taken>) {
+        let began = Instant::now();
+        assert!(self.settled(epoch), "a checkpoint of epoch {epoch} is taken before the epoch is closed");
+        for cut in &mut self.0.borrow_mut().cuts {
+            let snapshot = Snapshot { cut: cut.name, rows: (cut.take)(epoch) };
+            // Whoever wanted the checkpoint may have gone: then there is nobody to tell.
+            let _ = to.send(Taken::Cut(Epoch(epoch), snapshot));
+        }
+        let stood = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let _ = to.send(Taken::Worker(Epoch(epoch), worker, stood));
     }
 
     /// Arranges contributions by their key, with the sum in the difference: the arrangement *is* the state, and holds one
-    /// entry a key however many contributions made it.
+    /// entry a key however many contributions made it. `shard` says in which logical shard a key's sum is kept. Restored sums
+    /// are contributions of the checkpoint's epoch.
     pub fn arrange<'s, K, R>(
         &self,
         name: &'static str,
-        contributions: VecCollection<'s, u64, K, R>,
+        contributions: StreamVec<'s, u64, (K, u64, R)>,
+        shard: impl Fn(&K) -> u64 + Copy + Send + 'static,
     ) -> Arranged<'s, TraceAgent<KeySpine<K, u64, R>>>
     where
-        K: differential_dataflow::ExchangeData + Hashable,
-        R: differential_dataflow::ExchangeData + Semigroup,
+        K: differential_dataflow::ExchangeData + Hashable + DeserializeOwned,
+        R: differential_dataflow::ExchangeData + Monoid + DeserializeOwned,
     {
-        let arranged = contributions.arrange_by_self_named(name);
-        // One handle for both uses: every clone of a trace handle is a hold of its own.
+        let scope = contributions.scope();
+        let epoch = self.restored_epoch().unwrap_or(0);
+        let restored: Vec<(K, R)> = self.restored_rows(name);
+        let restored = restored.into_iter().map(|(key, sum)| (key, epoch, sum)).collect();
+        let restored = once(scope, name, restored, epoch);
+        let arranged =
+            scope.concatenate([contributions, restored]).as_collection().arrange_by_self_named(name);
+        // One handle for all uses: every clone of a trace handle is a hold of its own.
         let holder = Rc::new(RefCell::new(arranged.trace.clone()));
-        let reader = Rc::clone(&holder);
-        self.register(name, move || {
-            let mut entries = 0;
-            reader.borrow().map_batches(|batch| entries += batch.len() as u64);
-            let row = size_of::<K>() + size_of::<u64>() + size_of::<R>() + size_of::<usize>();
-            StateSize { entries, bytes: entries * row as u64 }
+        let (reader, reached, taken) = (Rc::clone(&holder), Rc::clone(&holder), Rc::clone(&holder));
+        self.add(Cut {
+            name,
+            size: Box::new(move || {
+                let mut entries = 0;
+                reader.borrow().map_batches(|batch| entries += batch.len() as u64);
+                let row = size_of::<K>() + size_of::<u64>() + size_of::<R>() + size_of::<usize>();
+                StateSize { entries, bytes: entries * row as u64 }
+            }),
+            reached: Box::new(move || {
+                let mut upper = Antichain::new();
+                reached.borrow_mut().read_upper(&mut upper);
+                upper.elements().first().copied().unwrap_or(u64::MAX)
+            }),
+            take: Box::new(move |_epoch| {
+                let mut sums: Vec<(K, R)> = Vec::new();
+                // All there is: nothing behind the epoch was fed, so times do not matter, nor that they were compacted.
+                let (mut cursor, storage) = taken.borrow_mut().cursor();
+                while let Some(key) = cursor.get_key(&storage) {
+                    let mut sum = R::zero();
+                    while cursor.val_valid(&storage) {
+                        cursor.map_times(&storage, |_, amount| sum.plus_equals(amount));
+                        cursor.step_val(&storage);
+                    }
+                    if !sum.is_zero() {
+                        sums.push((key.clone(), sum));
+                    }
+                    cursor.step_key(&storage);
+                }
+                Box::new(move |to| sums.iter().for_each(|sum| to.row(shard(&sum.0), sum)))
+            }),
         });
         self.0.borrow_mut().compact.push(Box::new(move |closed| {
             let mut holder = holder.borrow_mut();
@@ -100,6 +247,6 @@ impl Cuts {
     /// Name and size of every cut.
     #[must_use]
     pub fn sizes(&self) -> Vec<(&'static str, StateSize)> {
-        self.0.borrow().sizes.iter().map(|(name, size)| (*name, size())).collect()
+        self.0.borrow().cuts.iter().map(|cut| (cut.name, (cut.size)())).collect()
     }
 }

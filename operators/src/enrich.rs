@@ -8,6 +8,8 @@
 //!
 //! Oracle: `tests/oracle.rs`, which joins by scanning all uploads of earlier epochs.
 
+pub(crate) mod saved;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::boundary::Boundary;
+use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::content::{Content, Embedder};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
@@ -280,6 +283,14 @@ impl Stage for Enrich {
             entries: (self.videos.len() + self.held) as u64,
             bytes: self.bytes + (self.themes.bytes() + videos + held + self.tombstones.len() * 18) as u64,
         }
+    }
+
+    fn take(&self) -> Rows {
+        saved::take(self)
+    }
+
+    fn restore(&mut self, from: &Restoring) -> Result<(), RestoreError> {
+        saved::restore(self, from)
     }
 }
 

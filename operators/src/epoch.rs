@@ -9,7 +9,7 @@
 //! A stage that says several kinds of things has a stream for each ([`outputs!`]): with one stream of an enum, every
 //! consumer would get a copy of all of it, and throw most of it away.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -19,6 +19,7 @@ use timely::dataflow::channels::pushers::Output;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
+use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::cut::{Cuts, StateSize};
 
 /// A stage: state, and what one closed epoch does to it.
@@ -37,6 +38,14 @@ pub trait Stage: 'static {
     }
     /// Entries and bytes held. Asked for after each epoch, so it must not walk the state.
     fn size(&self) -> StateSize;
+    /// Takes the state as it is between epochs, for a checkpoint. The worker stands still for it: what is large is to be shared
+    /// or copied flat, and encoded later.
+    fn take(&self) -> Rows;
+    /// Becomes what was taken, or what follows from it. Called once, on a new stage.
+    ///
+    /// # Errors
+    /// Where the rows are not those of this stage.
+    fn restore(&mut self, from: &Restoring) -> Result<(), RestoreError>;
 }
 
 /// What a stage says in one epoch, kind by kind, and the streams it says it on.
@@ -129,9 +138,15 @@ pub fn per_epoch<'s, S: Stage>(
     cuts: &Cuts,
     mut stage: S,
 ) -> <S::Out as Outputs>::Streams<'s> {
-    let size = Rc::new(Cell::new(StateSize::default()));
+    if let Some(restoring) = cuts.restoring() {
+        cuts.note(stage.restore(&restoring));
+    }
+    let size = Rc::new(Cell::new(stage.size()));
     let shown = Rc::clone(&size);
-    cuts.register(name, move || shown.get());
+    let reached = Rc::new(Cell::new(0));
+    let stage = Rc::new(RefCell::new(stage));
+    let taken = Rc::clone(&stage);
+    cuts.register(name, move || shown.get(), Rc::clone(&reached), move |_epoch| taken.borrow().take());
     let scope = input.scope();
     let mut builder = OperatorBuilder::new(name.to_owned(), scope);
     let mut input = builder.new_input(input, Pipeline);
@@ -157,6 +172,7 @@ pub fn per_epoch<'s, S: Stage>(
                     }
                 }
             });
+            let mut stage = stage.borrow_mut();
             loop {
                 let capabilities = match unsaid.take() {
                     Some(capabilities) => capabilities,
@@ -179,6 +195,10 @@ pub fn per_epoch<'s, S: Stage>(
                     break;
                 }
             }
+            // What is closed has been applied and said.
+            let open = unsaid.as_ref().and_then(|capabilities| capabilities.first()).map(|at| *at.time());
+            let frontier = frontiers[0].frontier().first().copied();
+            reached.set(open.or(frontier).unwrap_or(u64::MAX));
         }
     });
     streams

@@ -30,7 +30,7 @@ pub struct Described {
 }
 
 /// See the module.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Examples {
     /// By (time, id).
     known: Vec<Example>,

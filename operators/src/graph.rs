@@ -16,6 +16,7 @@ use timely::dataflow::operators::{Concatenate, ConnectLoop, Exchange, Feedback};
 use timely::dataflow::{Scope, StreamVec};
 
 use crate::account;
+use crate::checkpoint::loops::{remember, restored};
 use crate::coengage::Pair;
 use crate::content::Facet;
 use crate::cut::Cuts;
@@ -34,7 +35,7 @@ use crate::request::{Request, Subject};
 use crate::row::Row;
 use crate::shelf::{Shelf, ShelfIn};
 use crate::sums::{Span, WindowSums};
-use crate::totals::{sums, totals};
+use crate::totals::totals;
 use crate::users::{UserIn, Users};
 use crate::windows::{Attention, Pace, WindowIn, Windows};
 use crate::yields::Yields;
@@ -128,6 +129,7 @@ pub fn build<'s>(
                 merge(scope, [views, to_one]).exchange(user_route),
                 merge(scope, [to_everyone, videos.gone.clone().map(UserIn::Gone)]).broadcast(),
                 listed,
+                restored(scope, "listed", cuts),
                 published_before,
                 clock.clone().map(UserIn::Clock),
                 remake.clone().map(UserIn::Remake),
@@ -151,12 +153,18 @@ pub fn build<'s>(
         cuts,
         Windows::new(params.score.clone()),
     );
-    let recent_sums = sums(cuts, "recent_sums", terms.recent);
-    let video_sums = totals(sums(cuts, "video_sums", terms.lasting));
-    let popularity = totals(sums(cuts, "popularity", terms.popularity));
-    let creator_sums = totals(sums(cuts, "creator_sums", terms.creators));
-    let cohort_sums = totals(sums(cuts, "cohort_sums", terms.cohorts));
-    let watched_parts = totals(sums(cuts, "watched_parts", terms.watched));
+    let recent_sums = cuts.arrange("recent_sums", terms.recent, |video| route(*video));
+    let video_sums = totals(cuts, cuts.arrange("video_sums", terms.lasting, |video| route(*video)));
+    let popularity = totals(cuts, cuts.arrange("popularity", terms.popularity, |(video, ..)| route(*video)));
+    let creator_sums = totals(cuts, cuts.arrange("creator_sums", terms.creators, |creator| route(*creator)));
+    let cohort_sums =
+        totals(cuts, cuts.arrange("cohort_sums", terms.cohorts, |cohort| route(cohort.category)));
+    let watched_parts = totals(
+        cuts,
+        cuts.arrange("watched_parts", terms.watched, |(class, part)| {
+            route(u64::from(*class) << 8 | u64::from(*part))
+        }),
+    );
 
     // What everybody shares is published now and then, in one place.
     let to_publish = merge(
@@ -198,17 +206,15 @@ pub fn build<'s>(
 
     // Dirty users and strangers ask; every worker answers from its shelves.
     let everyone = Arc::new(EVERYONE.to_owned());
-    let owner = hash::text(&everyone) % scope.peers() as u64 == scope.index() as u64;
-    let to_groups = users.groups.clone().map(GroupIn::Group).exchange(|m| match m {
-        GroupIn::Group(group) | GroupIn::Listed(group, _) => hash::text(group),
-        GroupIn::Clock(_) | GroupIn::Gone(_) | GroupIn::Remake(_) => 0,
-    });
+    let owner = hash::text_shard(&everyone) % scope.peers() as u64 == scope.index() as u64;
+    let to_groups = users.groups.clone().map(GroupIn::Group).exchange(group_route);
     let strangers = per_epoch(
         merge(
             scope,
             [
                 to_groups,
                 group_lists,
+                restored(scope, "groups_listed", cuts),
                 videos.gone.clone().map(GroupIn::Gone).broadcast(),
                 clock.clone().map(GroupIn::Clock),
                 remake.clone().map(GroupIn::Remake),
@@ -231,6 +237,7 @@ pub fn build<'s>(
             pairs_with.map(RelatedIn::Pair),
             written,
             remake.clone().map(RelatedIn::Remake),
+            restored(scope, "related_written", cuts),
         ];
         per_epoch(merge(scope, heard), "related", cuts, Related::new(params))
     });
@@ -258,7 +265,8 @@ pub fn build<'s>(
             pairs.map(Tap::Pair),
             terms.quick.clone().map(Tap::Quick),
             terms.attention.clone().map(|(key, amount)| Tap::Everybody(key, amount)),
-            totals(recent_sums).map(|(video, sums)| Tap::VideoSums(video, Span::Recent, Box::new(sums))),
+            totals(cuts, recent_sums)
+                .map(|(video, sums)| Tap::VideoSums(video, Span::Recent, Box::new(sums))),
             video_sums.clone().map(|(video, sums)| Tap::VideoSums(video, Span::Lasting, Box::new(sums))),
             popularity.clone().map(|(key, sum)| Tap::Popularity(key, sum)),
             published.clone().flat_map(move |p| publisher.then_some(Tap::Published(p))),
@@ -312,27 +320,28 @@ pub fn build<'s>(
         cuts,
         RelatedRecords::new(params.related.length),
     );
-    records
-        .written
-        .map(|(video, videos, print)| RelatedIn::Written(video, videos, print))
-        .connect_loop(written_loop);
+    let written = records.written.map(|(video, videos, print)| RelatedIn::Written(video, videos, print));
+    let written =
+        if params.relates() { remember(written, "related_written", cuts, related_route) } else { written };
+    written.connect_loop(written_loop);
 
     // ... and in the user's list.
     let replies = shelves.replies.exchange(|reply| match &reply.request.subject {
         Subject::User(user) => route(*user),
-        Subject::Group(group) => hash::text(group),
+        Subject::Group(group) => hash::text_shard(group),
     });
     let lists = on_arrival(replies, "lists", Lists::new(params.clone(), scope.peers()));
     let listed = lists.users.map(|(user, videos)| UserIn::Listed(user, videos));
     let described = lists.described.map(UserIn::Described);
-    merge(scope, [listed, described]).connect_loop(listed_loop);
-    lists.groups.map(|(group, videos)| GroupIn::Listed(group, videos)).connect_loop(group_lists_loop);
+    remember(merge(scope, [listed, described]), "listed", cuts, user_route).connect_loop(listed_loop);
+    let groups_listed = lists.groups.map(|(group, videos)| GroupIn::Listed(group, videos));
+    remember(groups_listed, "groups_listed", cuts, group_route).connect_loop(group_lists_loop);
     let pools = per_epoch(
         merge(
             scope,
             [
-                shelves.tops.exchange(|top| hash::text(&top.name)).map(PoolIn::Top),
-                shelves.left.exchange(|left| hash::text(&left.name)).map(PoolIn::Left),
+                shelves.tops.exchange(|top| hash::text_shard(&top.name)).map(PoolIn::Top),
+                shelves.left.exchange(|left| hash::text_shard(&left.name)).map(PoolIn::Left),
                 clock.map(PoolIn::Clock),
                 remake.map(PoolIn::Remake),
             ],
@@ -399,6 +408,22 @@ fn user_route(message: &UserIn) -> u64 {
         | UserIn::Gone(_)
         | UserIn::Published(..)
         | UserIn::Remake(_) => 0,
+    }
+}
+
+fn group_route(message: &GroupIn) -> u64 {
+    match message {
+        GroupIn::Group(group) | GroupIn::Listed(group, _) => hash::text_shard(group),
+        GroupIn::Clock(_) | GroupIn::Gone(_) | GroupIn::Remake(_) => 0,
+    }
+}
+
+fn related_route(message: &RelatedIn) -> u64 {
+    match message {
+        RelatedIn::Written(video, ..) => route(*video),
+        RelatedIn::Version(content) => route(content.video),
+        RelatedIn::Pair(pair) => route(pair.seed),
+        RelatedIn::Clock(_) | RelatedIn::Gone(_) | RelatedIn::Remake(_) => 0,
     }
 }
 

@@ -1,12 +1,15 @@
 //! Lists for strangers: a new-user list for each demographic group, remade when pools are published, when a group is new, and
 //! when one of its videos can no longer be shown. The feed server hands them to users of whom the store knows nothing.
 
+pub(crate) mod saved;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use freshet_schema::hash::Slice;
 
 use crate::boundary::Boundary;
+use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::cut::StateSize;
 use crate::epoch::Stage;
 use crate::params::Params;
@@ -88,5 +91,13 @@ impl Stage for Groups {
         // A name and a list's identifiers; groups are few.
         let each = 80 + self.params.feed.length * 8;
         StateSize { entries: self.groups.len() as u64, bytes: (self.groups.len() * each) as u64 }
+    }
+
+    fn take(&self) -> Rows {
+        saved::take(self)
+    }
+
+    fn restore(&mut self, from: &Restoring) -> Result<(), RestoreError> {
+        saved::restore(self, from)
     }
 }

@@ -116,6 +116,32 @@ pub enum Counted {
 }
 
 impl History {
+    /// The history that these rows make, with its windows beginning at these rows ([`History::edges`]).
+    ///
+    /// # Errors
+    /// Where the rows are not in order, or the edges are beyond them.
+    pub fn restore(rows: Vec<Row>, mid_from: usize, long_from: usize) -> Result<Self, String> {
+        if !rows.is_sorted_by_key(|row| (row.time, row.id)) || mid_from.max(long_from) > rows.len() {
+            return Err(format!("{} rows are not in order or end before their windows", rows.len()));
+        }
+        let mut watched: Vec<u64> = rows.iter().map(|row| row.content.video).collect();
+        watched.sort_unstable();
+        let mut follows: Vec<FollowMark> = rows.iter().filter_map(follow_mark).collect();
+        follows.sort_unstable();
+        let mut history =
+            Self { rows, mid_from, long_from, watched: Arc::new(watched), interests: None, follows };
+        if history.rows.len() > SHORT {
+            history.interests = Some(Box::new(history.added_up()));
+        }
+        Ok(history)
+    }
+
+    /// Where the rows of the mid-term and of the long-term window begin.
+    #[must_use]
+    pub fn edges(&self) -> (usize, usize) {
+        (self.mid_from, self.long_from)
+    }
+
     /// All rows, by (time, id).
     #[must_use]
     pub fn rows(&self) -> &[Row] {

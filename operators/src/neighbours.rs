@@ -15,6 +15,8 @@
 //! is time. Oracle: `tests/graph/neighbours.rs`, which compares all surviving vectors, and beyond `index.train_at` an index
 //! that is fed in another order.
 
+mod saved;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -25,6 +27,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::boundary::Boundary;
+use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::content::Content;
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
@@ -288,6 +291,14 @@ impl Stage for Neighbours {
         let distinct: usize = self.spaces.values().map(VectorIndex::distinct).sum();
         let bytes = self.homes.capacity() * 17 + videos * 48 + distinct * (self.index.dims * 6 + 120);
         StateSize { entries: videos as u64, bytes: bytes as u64 }
+    }
+
+    fn take(&self) -> Rows {
+        saved::take(self)
+    }
+
+    fn restore(&mut self, from: &Restoring) -> Result<(), RestoreError> {
+        saved::restore(self, from)
     }
 }
 

@@ -6,6 +6,8 @@
 //! what has changed since: what the workers have not said yet depends on how videos are spread over them. The worker's
 //! own word needs no such repair: it lost a video, so it speaks again at the next publication, before anything is merged.
 
+pub(crate) mod saved;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use freshet_schema::store::{EVERYONE, Key, Value};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::content::Facet;
 use crate::cut::StateSize;
 use crate::epoch::Stage;
@@ -152,6 +155,14 @@ impl Stage for Pools {
     fn size(&self) -> StateSize {
         let bytes = self.entries * size_of::<(u64, i64)>() + self.pools.len() * 120;
         StateSize { entries: self.pools.len() as u64, bytes: bytes as u64 }
+    }
+
+    fn take(&self) -> Rows {
+        saved::take(self)
+    }
+
+    fn restore(&mut self, from: &Restoring) -> Result<(), RestoreError> {
+        saved::restore(self, from)
     }
 }
 

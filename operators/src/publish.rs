@@ -5,6 +5,8 @@
 //! still: otherwise one event would move a baseline and with it every score. They are made in one place; the inputs are
 //! sums, so what comes here is small.
 
+pub(crate) mod saved;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -14,6 +16,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::boundary::Boundary;
+use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::content::{Cohort, DURATION_CLASSES};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
@@ -94,6 +97,8 @@ pub struct Publish {
     cohorts: BTreeMap<Cohort, Sums>,
     watched: BTreeMap<(u8, u8), i64>,
     told: FxHashMap<u64, u32>,
+    /// What was published last.
+    last: Option<Arc<Published>>,
     now: u64,
 }
 
@@ -112,6 +117,7 @@ impl Publish {
             cohorts: BTreeMap::new(),
             watched: BTreeMap::new(),
             told: FxHashMap::default(),
+            last: None,
             now: 0,
         }
     }
@@ -200,7 +206,9 @@ impl Stage for Publish {
             let retired = retired.map(|heads| heads.version);
             let published = Published { retired, ..self.publish(version, &themes) };
             self.kept.push_back(Arc::clone(&published.heads));
-            out.published.push(Arc::new(published));
+            let published = Arc::new(published);
+            self.last = Some(Arc::clone(&published));
+            out.published.push(published);
         }
         if !slices.is_empty() && !self.kept.is_empty() {
             // Version 0 is written beside every other; so both are said already where there is a new one.
@@ -221,6 +229,14 @@ impl Stage for Publish {
             bytes: (entries * (size_of::<Sums>() + 16) + self.hours.bytes() + self.kept.len() * Heads::BYTES)
                 as u64,
         }
+    }
+
+    fn take(&self) -> Rows {
+        saved::take(self)
+    }
+
+    fn restore(&mut self, from: &Restoring) -> Result<(), RestoreError> {
+        saved::restore(self, from)
     }
 }
 

@@ -14,6 +14,8 @@
 //!
 //! Oracle: `tests/graph/related.rs`.
 
+mod saved;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -25,6 +27,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::boundary::Boundary;
+use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::coengage::Pair;
 use crate::content::Content;
 use crate::cut::StateSize;
@@ -252,6 +255,14 @@ impl Stage for Related {
             entries: (self.written.len() + self.since.len() + self.moved.len()) as u64,
             bytes: bytes as u64,
         }
+    }
+
+    fn take(&self) -> Rows {
+        saved::take(self)
+    }
+
+    fn restore(&mut self, from: &Restoring) -> Result<(), RestoreError> {
+        saved::restore(self, from)
     }
 }
 

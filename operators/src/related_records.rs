@@ -16,6 +16,7 @@ use freshet_schema::store::{Key, Value};
 use freshet_schema::{VideoId, hash};
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::{self, RestoreError, Restoring, Rows};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
 use crate::pools::Change;
@@ -138,6 +139,14 @@ impl Stage for RelatedRecords {
 
     fn size(&self) -> StateSize {
         StateSize::default()
+    }
+
+    fn take(&self) -> Rows {
+        checkpoint::nothing()
+    }
+
+    fn restore(&mut self, _from: &Restoring) -> Result<(), RestoreError> {
+        Ok(())
     }
 }
 

@@ -4,6 +4,8 @@
 //! deletion is that very row with the sign turned. It is compact: the content is shared between all rows of a video's
 //! version.
 
+pub(crate) mod saved;
+
 use std::sync::Arc;
 
 use freshet_schema::event::{Interaction, Origin};

@@ -18,6 +18,7 @@ use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::{Input, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle};
 
+use crate::checkpoint::{RestoreError, Restored, Restoring, Taken};
 use crate::cut::{Cuts, StateSize};
 use crate::enrich;
 use crate::graph::{self, Entering, Leaving, Tap};
@@ -87,14 +88,34 @@ pub enum Output {
     Waiting(usize, u64, u64),
     /// How the vector index is; it lies on one worker.
     Index(IndexReport),
+    /// A worker has taken its state as of an epoch ([`Job::checkpoint`]), of which it has said all.
+    Taken(usize, Epoch),
     /// Sizes of the worker's state by name.
     Sizes(usize, Vec<(&'static str, StateSize)>),
 }
 
+/// What a worker is handed, in order.
+enum Message {
+    Epoch(Arc<EpochInput>),
+    /// A checkpoint of the epoch before this message is to be taken.
+    Checkpoint(u64),
+    /// Is anybody there?
+    Hello,
+}
+
 /// A running graph.
 pub struct Job {
-    inputs: Vec<Sender<Arc<EpochInput>>>,
+    inputs: Vec<Sender<Message>>,
     workers: timely::communication::WorkerGuards<()>,
+}
+
+/// What a graph begins with, and where its checkpoints go.
+#[derive(Clone, Debug, Default)]
+pub struct Durable {
+    /// The checkpoint that it begins with; the next epoch must be the one after.
+    pub restored: Option<Arc<Restored>>,
+    /// Who takes the checkpoints; without it none can be asked for.
+    pub taken: Option<Sender<Taken>>,
 }
 
 /// Starts `workers` threads. `tapped` asks for the changes of the inner views, too.
@@ -102,20 +123,47 @@ pub struct Job {
 /// # Errors
 /// Where a parameter of the vector index is out of its range, or the threads cannot be started.
 pub fn start(workers: usize, params: &Params, tapped: bool) -> Result<(Job, Receiver<Output>), String> {
+    start_durable(workers, params, tapped, Durable::default())
+}
+
+/// As [`start`], beginning with a checkpoint or ready for some. Returns when all workers have restored their state.
+///
+/// # Errors
+/// As [`start`], and where the checkpoint does not hold what it should.
+pub fn start_durable(
+    workers: usize,
+    params: &Params,
+    tapped: bool,
+    durable: Durable,
+) -> Result<(Job, Receiver<Output>), String> {
     params.index.of(params.seed).check().map_err(|error| error.to_string())?;
     let (to_outside, outputs) = channel();
     let (inputs, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| channel()).unzip();
-    let receivers: Vec<_> = receivers.into_iter().map(|r| Mutex::new(Some(r))).collect();
-    let to_outside = Mutex::new(to_outside);
+    let (to_ready, ready) = channel();
+    // What each worker takes for itself: nothing of it must outlive the worker, least of all the checkpoint.
+    let own = receivers.into_iter().map(|input| {
+        let (outside, ready) = (to_outside.clone(), to_ready.clone());
+        Mutex::new(Some(Own { input, outside, ready, durable: durable.clone() }))
+    });
+    let own: Vec<_> = own.collect();
+    drop((to_outside, to_ready, durable));
     let params = params.clone();
-    let workers = timely::execute(timely::Config::process(workers), move |worker| {
-        let input = receivers[worker.index()].lock().ok().and_then(|mut slot| slot.take());
-        let outside = to_outside.lock().map(|sender| sender.clone());
-        if let (Some(input), Ok(outside)) = (input, outside) {
-            work(worker, &input, outside, &params, tapped);
+    let guards = timely::execute(timely::Config::process(workers), move |worker| {
+        let own = own[worker.index()].lock().ok().and_then(|mut slot| slot.take());
+        if let Some(own) = own {
+            work(worker, own, &params, tapped);
         }
     })?;
-    Ok((Job { inputs, workers }, outputs))
+    let job = Job { inputs, workers: guards };
+    // A worker that panicked says nothing; its end is seen with the first epoch.
+    let error = ready.iter().find_map(Result::err);
+    match error {
+        None => Ok((job, outputs)),
+        Some(error) => {
+            let _ = job.finish();
+            Err(error.to_string())
+        }
+    }
 }
 
 impl Job {
@@ -125,7 +173,27 @@ impl Job {
     /// Where a worker is gone.
     pub fn send(&self, input: EpochInput) -> Result<(), WorkerGone> {
         let input = Arc::new(input);
-        self.inputs.iter().try_for_each(|to| to.send(Arc::clone(&input)).map_err(|_| WorkerGone))
+        self.tell(|| Message::Epoch(Arc::clone(&input)))
+    }
+
+    /// Asks all workers for a checkpoint of `epoch`, the last one sent. It comes by [`Durable::taken`].
+    ///
+    /// # Errors
+    /// Where a worker is gone.
+    pub fn checkpoint(&self, epoch: Epoch) -> Result<(), WorkerGone> {
+        self.tell(|| Message::Checkpoint(epoch.0))
+    }
+
+    /// Whether all workers live.
+    ///
+    /// # Errors
+    /// Where one is gone.
+    pub fn check(&self) -> Result<(), WorkerGone> {
+        self.tell(|| Message::Hello)
+    }
+
+    fn tell(&self, message: impl Fn() -> Message) -> Result<(), WorkerGone> {
+        self.inputs.iter().try_for_each(|to| to.send(message()).map_err(|_| WorkerGone))
     }
 
     /// Ends the input and waits until all that was sent is processed.
@@ -151,15 +219,21 @@ impl std::fmt::Display for WorkerGone {
 
 impl std::error::Error for WorkerGone {}
 
-fn work(
-    worker: &mut timely::worker::Worker,
-    input: &Receiver<Arc<EpochInput>>,
+/// What one worker begins with.
+struct Own {
+    input: Receiver<Message>,
     outside: Sender<Output>,
-    params: &Params,
-    tapped: bool,
-) {
+    /// Says whether the state is restored.
+    ready: Sender<Result<(), RestoreError>>,
+    durable: Durable,
+}
+
+fn work(worker: &mut timely::worker::Worker, own: Own, params: &Params, tapped: bool) {
     let (index, peers) = (worker.index(), worker.peers());
-    let cuts = Cuts::default();
+    let Own { input, outside, ready, durable: Durable { restored, taken } } = own;
+    let from = restored.as_ref().map_or(0, |restored| restored.epoch.0 + 1);
+    let restoring = restored.map(|restored| Restoring::new(restored, index, peers));
+    let cuts = Cuts::new(restoring, taken.is_some());
     let probe = ProbeHandle::new();
     let (mut clock, mut videos, mut users) = (InputHandle::new(), InputHandle::new(), InputHandle::new());
     let mut remake = InputHandle::new();
@@ -173,9 +247,17 @@ fn work(
         let leaving = graph::build(scope, entering, params, &cuts, tapped);
         leave(leaving, index, outside.clone()).probe_with(&probe);
     });
-    let mut sent = 0;
-    let mut open = true;
-    let mut sized = 0;
+    let failed = cuts.error();
+    let mut open = failed.is_none();
+    // The blocks of the checkpoint are let go of when the last worker has what it needs.
+    cuts.restored();
+    let _ = ready.send(failed.map_or(Ok(()), Err));
+    drop(ready);
+    clock.advance_to(from);
+    videos.advance_to(from);
+    users.advance_to(from);
+    let mut sent = from;
+    let mut sized = from;
     while open {
         let next = if probe.less_than(clock.time()) {
             worker.step_or_park(Some(PARK));
@@ -185,7 +267,17 @@ fn work(
             input.recv_timeout(IDLE).map_err(|e| e == RecvTimeoutError::Disconnected)
         };
         match next {
-            Ok(batch) => {
+            Ok(Message::Checkpoint(epoch)) => {
+                if let Some(taken) = &taken {
+                    while !cuts.settled(epoch) || probe.less_than(&(epoch + 1)) {
+                        worker.step_or_park(Some(PARK));
+                    }
+                    cuts.take(epoch, index, taken);
+                    let _ = outside.send(Output::Taken(index, Epoch(epoch)));
+                }
+            }
+            Ok(Message::Hello) => {}
+            Ok(Message::Epoch(batch)) => {
                 sent = batch.epoch.0;
                 clock.advance_to(sent);
                 videos.advance_to(sent);

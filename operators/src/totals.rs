@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 
+use differential_dataflow::ExchangeData;
 use differential_dataflow::difference::Monoid;
 use differential_dataflow::hashable::Hashable;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::cursor::cursor_list;
 use differential_dataflow::trace::implementations::KeySpine;
 use differential_dataflow::trace::{BatchReader, Cursor, TraceReader};
-use differential_dataflow::{AsCollection, ExchangeData};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
@@ -24,26 +24,14 @@ use crate::cut::Cuts;
 /// Sums by key: the state of one name.
 pub type Sums<'s, K, R> = Arranged<'s, TraceAgent<KeySpine<K, u64, R>>>;
 
-/// Adds contributions `(key, epoch, amount)` up in the arrangement `name`.
-pub fn sums<'s, K, R>(
-    cuts: &Cuts,
-    name: &'static str,
-    contributions: StreamVec<'s, u64, (K, u64, R)>,
-) -> Sums<'s, K, R>
-where
-    K: ExchangeData + Hashable,
-    R: ExchangeData + Monoid,
-{
-    cuts.arrange(name, contributions.as_collection())
-}
-
-/// The totals of an arrangement as they change.
-pub fn totals<'s, K, R>(arranged: Sums<'s, K, R>) -> StreamVec<'s, u64, (K, R)>
+/// The totals of an arrangement as they change. What was restored is no change: who keeps an index of it has restored its own.
+pub fn totals<'s, K, R>(cuts: &Cuts, arranged: Sums<'s, K, R>) -> StreamVec<'s, u64, (K, R)>
 where
     K: ExchangeData + Hashable,
     R: ExchangeData + Monoid,
 {
     let mut trace = arranged.trace.clone();
+    let restored = cuts.restored_epoch();
     arranged.stream.unary::<CapacityContainerBuilder<Vec<(K, R)>>, _, _, _>(
         Pipeline,
         "Totals",
@@ -80,6 +68,9 @@ where
                         // Batches are disjoint in time, so a time comes once a key.
                         for (time, amount) in steps.drain(..) {
                             total.plus_equals(&amount);
+                            if restored == Some(time) {
+                                continue;
+                            }
                             said.entry(time).or_default().push((key.clone(), total.clone()));
                         }
                         changes.step_key(&batches);

@@ -9,6 +9,8 @@
 //! grows with events, not with users. An ask makes a request as well, but changes nothing here: whoever measures lists must
 //! not move them.
 
+mod saved;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::boundary::Boundary;
+use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::coengage::{self, Pair, positive};
 use crate::content::{Content, DURATION_CLASSES, duration_class};
 use crate::cut::StateSize;
@@ -100,7 +103,7 @@ outputs! {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Person {
     history: History,
     profile: Option<(FollowOrder, Profile)>,
@@ -114,10 +117,19 @@ struct Person {
     bytes: u64,
 }
 
+impl Person {
+    /// Bytes held.
+    fn weight(&self) -> u64 {
+        let beside = size_of::<Self>() + self.listed.len() * 8 + self.examples.bytes();
+        self.history.bytes() + beside as u64
+    }
+}
+
 /// See the module.
 pub struct Users {
     params: Params,
-    people: FxHashMap<u64, Person>,
+    /// Shared with a checkpoint while it is written.
+    people: FxHashMap<u64, Arc<Person>>,
     groups: BTreeMap<String, Group>,
     /// Hashes of (user, event) that were counted: says "certainly new" without a search.
     seen: FxHashSet<u64>,
@@ -192,7 +204,7 @@ impl Users {
         let seen = !self.seen.insert(hash::mix(view.user, &[view.id]));
         let skips = self.skip_below;
         let interest = &self.params.interest;
-        let person = self.people.entry(view.user).or_default();
+        let person = Arc::make_mut(self.people.entry(view.user).or_default());
         let group =
             person.profile.as_ref().map_or_else(|| Arc::clone(&everyone), |(_, p)| Arc::clone(&p.group));
         let row =
@@ -236,7 +248,7 @@ impl Users {
 
     /// Takes the rows of `user` that `doomed` picks out of every view.
     fn forget_rows(&mut self, user: u64, doomed: impl Fn(&Row) -> bool, out: &mut UsersOut) -> bool {
-        let Some(person) = self.people.get_mut(&user) else { return false };
+        let Some(person) = self.people.get_mut(&user).map(Arc::make_mut) else { return false };
         person.history.expire(self.now, &self.params.interest);
         let mut any = false;
         for at in (0..person.history.rows().len()).rev() {
@@ -278,7 +290,7 @@ impl Users {
             demographic_group(user.country.as_deref(), user.age_band.as_deref(), user.gender.as_deref());
         let profile = Profile::new(self.group(&name, out), profile::tags(user));
         let any = !profile.preferences.is_empty();
-        let before = self.people.entry(id).or_default().profile.replace((order, profile));
+        let before = Arc::make_mut(self.people.entry(id).or_default()).profile.replace((order, profile));
         let before = before.is_some_and(|(_, profile)| !profile.preferences.is_empty());
         // They are read with the records of related videos.
         if self.params.relates() && (any || before) {
@@ -291,7 +303,10 @@ impl Users {
         if self.forgotten_users.get(&user).is_some_and(|until| order.0 <= *until) {
             return false;
         }
-        let known = self.people.entry(user).or_default().follows.entry(creator).or_insert((order, follows));
+        let known = Arc::make_mut(self.people.entry(user).or_default())
+            .follows
+            .entry(creator)
+            .or_insert((order, follows));
         if known.0 > order {
             return false;
         }
@@ -336,7 +351,7 @@ impl Users {
         let known = self.forgotten_users.entry(user).or_insert(until);
         *known = until.max(*known);
         let any = self.forget_rows(user, |row| row.time <= until, out);
-        let Some(person) = self.people.get_mut(&user) else { return any };
+        let Some(person) = self.people.get_mut(&user).map(Arc::make_mut) else { return any };
         if let Some((_, profile)) = person.profile.take_if(|(order, _)| order.0 <= until)
             && self.params.relates()
             && !profile.preferences.is_empty()
@@ -352,7 +367,7 @@ impl Users {
     /// known now.
     fn relabel(&mut self, user: u64, out: &mut UsersOut) {
         let everyone = self.group(EVERYONE, out);
-        let Some(person) = self.people.get_mut(&user) else { return };
+        let Some(person) = self.people.get_mut(&user).map(Arc::make_mut) else { return };
         let group = person.profile.as_ref().map_or(everyone, |(_, profile)| Arc::clone(&profile.group));
         for at in 0..person.history.rows().len() {
             if person.history.rows()[at].group != group {
@@ -371,7 +386,7 @@ impl Users {
             }
             let (due, users) = entry.remove_entry();
             for user in users {
-                let Some(person) = self.people.get_mut(&user) else { continue };
+                let Some(person) = self.people.get_mut(&user).map(Arc::make_mut) else { continue };
                 if person.expires_at == due {
                     person.expires_at = 0;
                     person.history.expire(self.now, &self.params.interest);
@@ -383,7 +398,7 @@ impl Users {
     }
 
     fn schedule(&mut self, user: u64) {
-        let Some(person) = self.people.get_mut(&user) else { return };
+        let Some(person) = self.people.get_mut(&user).map(Arc::make_mut) else { return };
         let gap = self.params.interest.session_gap;
         let next = person.history.next_expiry(&self.params.interest);
         let forgets_pages = person.examples.age(self.now, gap, &self.params.learning);
@@ -393,8 +408,7 @@ impl Users {
             person.expires_at = next;
             self.expiries.entry(next).or_default().push(user);
         }
-        let beside = size_of::<Person>() + person.listed.len() * 8 + person.examples.bytes();
-        let bytes = person.history.bytes() + beside as u64;
+        let bytes = person.weight();
         self.bytes = self.bytes + bytes - person.bytes;
         person.bytes = bytes;
     }
@@ -423,7 +437,7 @@ impl Users {
             }
             let (due, users) = entry.remove_entry();
             for user in users {
-                let Some(person) = self.people.get_mut(&user) else { continue };
+                let Some(person) = self.people.get_mut(&user).map(Arc::make_mut) else { continue };
                 if person.refresh_at != due {
                     continue;
                 }
@@ -438,7 +452,7 @@ impl Users {
 
     fn request(&mut self, user: u64, out: &mut UsersOut) {
         let everyone = self.group(EVERYONE, out);
-        let Some(person) = self.people.get_mut(&user) else { return };
+        let Some(person) = self.people.get_mut(&user).map(Arc::make_mut) else { return };
         if person.history.rows().is_empty() && person.profile.is_none() && person.follows.is_empty() {
             // Nothing is known of them any more: to the store they are a stranger, who gets the new-user list.
             person.listed = Arc::default();
@@ -462,7 +476,7 @@ impl Users {
     /// The request of an ask or a probe. Somebody unknown is a user without anything: the new-user rule holds for them.
     fn asked(&self, user: u64, purpose: Purpose, wanted: Vec<u64>) -> Request {
         let nobody = Person::default();
-        let person = self.people.get(&user).unwrap_or(&nobody);
+        let person = self.people.get(&user).map_or(&nobody, |person| person);
         // Not `group()`: an ask makes no group known.
         let everyone = Arc::new(EVERYONE.to_owned());
         let profile = person.profile.as_ref().map(|(_, profile)| profile);
@@ -497,8 +511,8 @@ impl Stage for Users {
                 UserIn::Listed(user, videos) => {
                     // Where lists are not stored, one may have been offered to somebody who is not known yet.
                     if !self.params.feed.enabled {
-                        self.people.entry(user).or_default().listed = videos;
-                    } else if let Some(person) = self.people.get_mut(&user) {
+                        Arc::make_mut(self.people.entry(user).or_default()).listed = videos;
+                    } else if let Some(person) = self.people.get_mut(&user).map(Arc::make_mut) {
                         person.listed = videos;
                     }
                 }
@@ -511,7 +525,7 @@ impl Stage for Users {
                     if self.params.learning.enabled
                         && self.forgotten_users.get(&user).is_none_or(|until| time > *until)
                     {
-                        self.people.entry(user).or_default().examples.served(time, &videos);
+                        Arc::make_mut(self.people.entry(user).or_default()).examples.served(time, &videos);
                         served.push(user);
                     }
                 }
@@ -522,7 +536,7 @@ impl Stage for Users {
         let mut dirty = Vec::new();
         let clock = (self.now, self.params.interest.session_gap);
         for row in described {
-            let Some(person) = self.people.get_mut(&row.user) else { continue };
+            let Some(person) = self.people.get_mut(&row.user).map(Arc::make_mut) else { continue };
             let (history, sums) = (&person.history, &mut self.unpublished);
             person.examples.learn(&row, history, clock, &self.params.learning, sums);
         }
@@ -622,6 +636,14 @@ impl Stage for Users {
         // A viewer is named once a row, in vectors that are three quarters full on average.
         let viewers = self.viewers.capacity() * 33 + self.rows as usize * 11;
         StateSize { entries: self.rows, bytes: self.bytes + (tombstones + seen + viewers) as u64 }
+    }
+
+    fn take(&self) -> Rows {
+        saved::take(self)
+    }
+
+    fn restore(&mut self, from: &Restoring) -> Result<(), RestoreError> {
+        saved::restore(self, from)
     }
 }
 

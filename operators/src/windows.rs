@@ -8,6 +8,8 @@
 //! A retraction is the same row with the sign turned: it takes the waiting sum back where the row has not left yet, and
 //! touches no window that it left.
 
+mod saved;
+
 use std::collections::BTreeMap;
 
 use differential_dataflow::difference::{IsZero, Semigroup};
@@ -15,6 +17,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::boundary::Boundary;
+use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::content::{Cohort, Facet, duration_class};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
@@ -234,6 +237,14 @@ impl Stage for Windows {
         let unpublished = self.unpublished.creators.len() + self.unpublished.cohorts.len();
         let entries = self.entries + (unpublished + self.unpublished.watched.len()) as u64;
         StateSize { entries, bytes: entries * (size_of::<(u64, Sums)>() as u64 * 8 / 7 + 1) }
+    }
+
+    fn take(&self) -> Rows {
+        saved::take(self)
+    }
+
+    fn restore(&mut self, from: &Restoring) -> Result<(), RestoreError> {
+        saved::restore(self, from)
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! The calling thread reads epochs and hands them to the workers; a second thread takes what comes out, commits each closed
 //! epoch to the store as one batch, and says how far it is. The source never runs more than `in_flight` epochs ahead of what
-//! is committed, nor more than `in_flight_bytes` of input: that is all the back-pressure there is. A restart replays the journal from its start; the store skips
-//! the epochs it has, so nothing is written twice or left out.
+//! is committed, nor more than `in_flight_bytes` of input: that is all the back-pressure there is. A restart begins with the newest
+//! checkpoint, where there is one ([`crate::keeper`]), and replays the journal from there; the store skips the epochs it has, so
+//! nothing is written twice or left out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,11 +22,13 @@ use freshet_schema::hash::Slice;
 use freshet_schema::store::Key;
 use freshet_schema::{Epoch, EventKind, Millis};
 use freshet_sinks::{Claim, Commit, FeedStore};
-use freshet_sources::epochs::{self, Batch, EpochSource, Step};
+use freshet_sources::epochs::{self, Batch, EpochSource, SourceError, Step};
 
+use crate::checkpoint::crash_point;
 use crate::config::{Config, StoreKind};
 use crate::dead_letters::DeadLetters;
 use crate::input;
+use crate::keeper::{Fence, Keeper, Start};
 use crate::meters;
 use crate::progress::{Phase, Progress, RunOptions};
 use crate::remake::{Amount, Remake};
@@ -72,9 +75,19 @@ pub fn run(
 ) -> anyhow::Result<Summary> {
     let progress = Arc::clone(&options.progress);
     let dead_letters = DeadLetters::open(config)?;
-    let mut source = match EpochSource::open(input::source_config(config, options.once, &stop)) {
-        Err(error) if error.is_stop() => return Ok(Summary::default()),
-        opened => opened.context("the input")?,
+    // What a store on another machine has lost is written again; an embedded one must be the one of the checkpoint.
+    let reaches = match config.store.kind {
+        StoreKind::Embedded => store.marker()?,
+        StoreKind::Redis => Some(Epoch(u64::MAX)),
+    };
+    let start = Start::look(config, reaches)?;
+    let begun = start.epoch();
+    let reached = start.store_marker();
+    let mut source = match start.open(input::source_config(config, options.once, &stop)) {
+        Err(error) if error.downcast_ref::<SourceError>().is_some_and(SourceError::is_stop) => {
+            return Ok(Summary::default());
+        }
+        opened => opened?,
     };
     let bound_before = source.last_bound().unwrap_or_default();
     if store.newest()? > source.last_bound() {
@@ -88,14 +101,20 @@ pub fn run(
             config.journal.file().display().to_string()
         );
     }
-    // The lock on the journal is held: no other run of this job is alive.
-    let generation = store.claim(&Claim::default()).context("the store")?;
+    let status = Arc::clone(&progress.checkpoints);
+    let mut taken_over = start.take_over(config, &status).context("the checkpoints")?;
+    let generation =
+        store.claim(&claim(reached.unwrap_or(begun), taken_over.fence())).context("the store")?;
     tracing::info!(%generation, "the store is claimed");
-    let (graph, outputs) = runtime::start(config.graph.workers, &config.params, false)
+    let durable = std::mem::take(&mut taken_over.durable);
+    let (graph, outputs) = runtime::start_durable(config.graph.workers, &config.params, false, durable)
         .map_err(|e| anyhow!("the dataflow: {e}"))?;
 
-    let committed = Arc::new(AtomicU64::new(0));
+    let committed = Arc::new(AtomicU64::new(begun.0));
+    progress.last_epoch.store(begun.0, Relaxed);
     let remake = Arc::new(Remake::default());
+    let (durable, durables) = channel();
+    let halted = Arc::new(AtomicBool::new(false));
     let (announce, announced) = channel();
     let sink = {
         let sink = Sink {
@@ -104,6 +123,7 @@ pub fn run(
             progress: Arc::clone(&progress),
             committed: Arc::clone(&committed),
             stop: Arc::clone(&stop),
+            halted: Arc::clone(&halted),
             source: std::thread::current(),
             workers: vec![0; config.graph.workers],
             closed: BTreeMap::new(),
@@ -112,6 +132,9 @@ pub fn run(
             sizes: vec![Vec::new(); config.graph.workers],
             synced: Instant::now(),
             remake: Arc::clone(&remake),
+            taken: BTreeMap::new(),
+            durable,
+            fence: taken_over.fence(),
         };
         std::thread::Builder::new().name("sink".to_owned()).spawn(move || sink.run(&outputs, announced))?
     };
@@ -121,19 +144,35 @@ pub fn run(
         committed: &committed,
         sink: &sink,
     };
+    let mut keeper = taken_over.start(config, status, &mut source, durables)?;
     let feeding = Feeding { graph: &graph, ahead, announce: &announce, progress: &progress, remake: &remake };
-    let fed = feeding.run(&mut source, bound_before, &stop);
+    let fed = feeding.run(&mut source, &mut keeper, bound_before, &stop);
+    let kept = keeper.map_or(Ok(()), |keeper| {
+        keeper
+            .end(&mut source, &graph, fed.is_ok(), || sink.is_finished() || halted.load(Relaxed))
+            .context("the checkpoints")
+    });
     drop(announce);
     let ended = graph.finish();
     let written = sink.join().map_err(|_| anyhow!("the sink panicked"))?;
     // The sink's own failure is the cause of the others, where there is one.
     let last_epoch = written?;
+    kept?;
     fed?;
     ended?;
     if !stop.load(Relaxed) {
         progress.set_phase(Phase::Drained);
     }
     Ok(Summary { last_epoch })
+}
+
+/// What the store is told. `reached` is how far it was at the checkpoint: what it lacks up to there is lost, as the replay begins
+/// after it. The store hands out its own generations, so that a new folder of checkpoints can go with an old store; while
+/// this run lives, the lock on the journal and the checkpoints' owner say whose it is.
+fn claim(reached: Epoch, fence: Option<Fence>) -> Claim {
+    let still_mine =
+        move || fence.as_ref().map_or(Ok(()), |fence| fence.look().map_err(|error| error.to_string()));
+    Claim { generation: None, resumed: reached, still_mine: Arc::new(still_mine) }
 }
 
 /// How far the source may run ahead.
@@ -175,7 +214,13 @@ struct Feeding<'a> {
 impl Feeding<'_> {
     /// Hands epochs to the workers until there are no more or somebody says stop. Epochs up to `bound_before` stand in the journal of
     /// earlier runs.
-    fn run(&self, source: &mut EpochSource, bound_before: Epoch, stop: &AtomicBool) -> anyhow::Result<()> {
+    fn run(
+        &self,
+        source: &mut EpochSource,
+        keeper: &mut Option<Keeper>,
+        bound_before: Epoch,
+        stop: &AtomicBool,
+    ) -> anyhow::Result<()> {
         let Self { graph, ahead, announce, progress, remake } = self;
         // The last epoch of the past: until it is in the store, the job has not caught up.
         let mut past = Epoch(0);
@@ -201,6 +246,9 @@ impl Feeding<'_> {
                 }
                 Step::Drained => break,
                 Step::Idle => {
+                    if let Some(keeper) = keeper {
+                        keeper.turn(source, graph)?;
+                    }
                     std::thread::sleep(source.idle_for());
                     continue;
                 }
@@ -225,6 +273,10 @@ impl Feeding<'_> {
             }
             graph.send(input)?;
             sent = epoch;
+            if let Some(keeper) = keeper {
+                keeper.sent(epoch);
+                keeper.turn(source, graph)?;
+            }
             let bytes = progress.in_flight_bytes.load(Relaxed);
             meters::InFlight { epochs: epoch.0 - ahead.committed.load(Relaxed).min(epoch.0), bytes }.emit();
         }
@@ -271,6 +323,8 @@ struct Sink {
     committed: Arc<AtomicU64>,
     /// Told to end: what waits for brokers does so no longer.
     stop: Arc<AtomicBool>,
+    /// It did, and an epoch was left that is not committed.
+    halted: Arc<AtomicBool>,
     /// Waits for epochs to be committed.
     source: Thread,
     /// For each worker, the first epoch that is not closed there.
@@ -282,11 +336,16 @@ struct Sink {
     sizes: Vec<Vec<meters::Size>>,
     synced: Instant,
     remake: Arc<Remake>,
+    /// How many workers have taken their state as of an epoch.
+    taken: BTreeMap<u64, usize>,
+    /// Who waits for the store to be durable up to a checkpoint's epoch.
+    durable: Sender<(Epoch, Option<Epoch>)>,
+    /// Older runs write nothing.
+    fence: Option<Fence>,
 }
 
 impl Sink {
     fn run(mut self, outputs: &Receiver<Output>, announced: Receiver<Announced>) -> anyhow::Result<Epoch> {
-        let mut going = true;
         for output in outputs {
             match output {
                 Output::Changes(_, epoch, changes) => {
@@ -297,7 +356,9 @@ impl Sink {
                     // Every epoch was announced before it was sent.
                     self.announced.extend(announced.try_iter().map(|a| (a.epoch.0, a)));
                     // Once told to end in the middle, the rest is only taken off the workers' hands.
-                    going = going && self.commit_closed()?;
+                    if !self.halted.load(Relaxed) && !self.commit_closed()? {
+                        self.halted.store(true, Relaxed);
+                    }
                 }
                 Output::Waiting(worker, held, gave_way) => {
                     self.waiting[worker] = held;
@@ -309,12 +370,32 @@ impl Sink {
                     self.sizes[worker] = sizes;
                     meters::State { workers: &self.sizes }.emit();
                 }
+                // Not all before it is committed: there is no such checkpoint.
+                Output::Taken(..) if self.halted.load(Relaxed) => {}
+                Output::Taken(_, epoch) => self.taken(epoch)?,
                 Output::Taps(..) | Output::Answers(..) | Output::Probed(..) => {}
             }
         }
         self.store.sync().context("the store")?;
         self.dead_letters.sync().context("the dead letters")?;
         Ok(Epoch(self.committed.load(Relaxed)))
+    }
+
+    /// A worker says nothing more of the epochs up to a checkpoint's. When the last one has said so, all of them are committed.
+    fn taken(&mut self, epoch: Epoch) -> anyhow::Result<()> {
+        let taken = self.taken.entry(epoch.0).or_default();
+        *taken += 1;
+        if *taken < self.workers.len() {
+            return Ok(());
+        }
+        self.taken.remove(&epoch.0);
+        crash_point("before-store-sync").context("the store")?;
+        self.store.sync().context("the store")?;
+        self.dead_letters.sync().context("the dead letters")?;
+        self.synced = Instant::now();
+        // Who ordered it may have given up.
+        let _ = self.durable.send((epoch, self.store.marker()?));
+        Ok(())
     }
 
     /// `false`: told to end while an epoch waited for brokers; neither it nor a later one is committed.
@@ -359,6 +440,9 @@ impl Sink {
 
     fn commit(&mut self, announced: &Announced, mut changes: Vec<Change>) -> anyhow::Result<bool> {
         let epoch = announced.epoch;
+        if let Some(fence) = &mut self.fence {
+            fence.check()?;
+        }
         let letters = &announced.dead_letters;
         if !self.dead_letters.write(epoch, letters, &self.stop).context("the dead letters")? {
             return Ok(false);
@@ -370,6 +454,7 @@ impl Sink {
             changes.sort_by_cached_key(|(key, _)| key.to_string());
             self.store.commit(&Commit { epoch, changes }).context("the store")?;
         }
+        crash_point("after-commit").context("the store")?;
         self.committed.store(epoch.0, Relaxed);
         if !announced.remade.is_empty() {
             let whole = self.remake.committed(epoch, &announced.remade);

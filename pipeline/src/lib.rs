@@ -5,6 +5,7 @@
 //! goes through the control socket of a running service or opens the store itself. [`eval`] measures the lists on a log,
 //! with the graph and without a store.
 
+pub mod checkpoint;
 pub mod commands;
 pub mod config;
 pub mod control;
@@ -13,6 +14,7 @@ pub mod eval;
 mod input;
 mod interrupt;
 pub mod job;
+mod keeper;
 mod meters;
 mod metrics_text;
 mod open_store;

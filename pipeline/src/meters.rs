@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_macros, reason = "the events' own home")]
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use freshet_operators::cut::StateSize;
 use freshet_operators::neighbours::IndexReport;
@@ -11,6 +11,8 @@ use freshet_operators::yields::Yields;
 use freshet_schema::Epoch;
 use freshet_sources::epochs::{Batch, PartitionStatus};
 use metrics::{counter, gauge, histogram};
+
+use crate::checkpoint::Published;
 
 /// Name and size of a piece of state on one worker.
 pub type Size = (&'static str, StateSize);
@@ -126,6 +128,37 @@ impl Freshness {
     /// Counts it.
     pub fn emit(self) {
         histogram!("freshet_freshness_seconds").record(self.ms as f64 / 1e3);
+    }
+}
+
+/// A checkpoint was made.
+pub struct Checkpoint<'a>(pub &'a Published);
+
+impl Checkpoint<'_> {
+    /// Counts it.
+    pub fn emit(self) {
+        let made = self.0;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        counter!("freshet_checkpoints_total").increment(1);
+        gauge!("freshet_checkpoint_timestamp_seconds").set(now.as_secs_f64());
+        gauge!("freshet_checkpoint_epoch").set(made.epoch.0 as f64);
+        gauge!("freshet_checkpoint_bytes").set(made.bytes as f64);
+        gauge!("freshet_checkpoint_duration_seconds").set(made.took_ms as f64 / 1e3);
+        histogram!("freshet_checkpoint_stall_seconds").record(made.stood_us as f64 / 1e6);
+        for (cut, rows, bytes) in &made.cuts {
+            gauge!("freshet_checkpoint_rows", "state" => cut.clone()).set(*rows as f64);
+            gauge!("freshet_checkpoint_state_bytes", "state" => cut.clone()).set(*bytes as f64);
+        }
+    }
+}
+
+/// A checkpoint could not be made.
+pub struct CheckpointFailed;
+
+impl CheckpointFailed {
+    /// Counts it.
+    pub fn emit(self) {
+        counter!("freshet_checkpoint_failures_total").increment(1);
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use freshet_schema::{Epoch, Millis};
 
+use crate::checkpoint::Status;
+
 /// What a job is told beside its configuration.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
@@ -76,6 +78,8 @@ pub struct Progress {
     pub remaking: AtomicU64,
     /// Shards of the store that were written again.
     pub shards_remade: AtomicU64,
+    /// Checkpoints that are made and asked for.
+    pub checkpoints: Arc<Status>,
     started: Instant,
     now_set_at_ms: AtomicU64,
 }
@@ -96,6 +100,7 @@ impl Default for Progress {
             in_flight_bytes: zero(),
             remaking: zero(),
             shards_remade: zero(),
+            checkpoints: Arc::default(),
             started: Instant::now(),
             now_set_at_ms: zero(),
         }

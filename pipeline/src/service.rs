@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use freshet_feed_server::{Clock, Options, Readiness, ServerState};
 use freshet_schema::store::{Key, Value};
 use freshet_schema::{Millis, UserId, VideoId};
@@ -22,6 +22,7 @@ use freshet_sources::validate::{ClockRule, Limits, check_clock, validate};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{oneshot, watch};
 
+use crate::checkpoint::Status;
 use crate::config::Config;
 use crate::control;
 use crate::input;
@@ -55,8 +56,15 @@ pub fn run(config: &Config, mode: Mode) -> anyhow::Result<()> {
     let store = open_store(config)?;
     let socket = control::socket_path(&config.store.dir).context("the store's folder")?;
     let running = Arc::clone(&progress);
-    let stats: control::Stats = Arc::new(move || running.snapshot().to_json());
-    let control = control::serve(Arc::clone(&store), stats, &socket)?;
+    let stats: control::Stats = Arc::new(move || {
+        let mut stats = running.snapshot().to_json();
+        stats["checkpoint"] = running.checkpoints.to_json();
+        stats
+    });
+    let status = Arc::clone(&progress.checkpoints);
+    let makes = config.checkpoint.every_ms > 0;
+    let order: control::Order = Arc::new(move || if makes { ordered(&status) } else { bail!(NONE_ARE_MADE) });
+    let control = control::serve(Arc::clone(&store), stats, order, &socket)?;
 
     // Signals, the announcement, upkeep. What works has a thread of its own: the feed server, the job, the control socket.
     let runtime =
@@ -175,6 +183,27 @@ async fn run_parts(
     }
     job_result.context("the job panicked")?.context("the job")?;
     server_result
+}
+
+/// Why there is nothing to order.
+const NONE_ARE_MADE: &str = "checkpoint.every = \"0s\": this service makes no checkpoints";
+
+/// Has a checkpoint made and waits until there is one.
+fn ordered(status: &Status) -> anyhow::Result<serde_json::Value> {
+    let request = status.ask();
+    let failed = status.failed.load(Ordering::Relaxed);
+    while status.answered.load(Ordering::Relaxed) < request {
+        if status.closed.load(Ordering::Relaxed) {
+            bail!(
+                "the job has ended: it made its last checkpoint at its end, unless checkpoint.at_end = false"
+            );
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    match status.error() {
+        Some(error) if status.failed.load(Ordering::Relaxed) > failed => bail!(error),
+        _ => Ok(status.to_json()),
+    }
 }
 
 /// How the feed server ended.

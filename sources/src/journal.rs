@@ -8,9 +8,13 @@
 //! little-endian; a payload is a Protobuf message. **One append is one frame and one fsync.** So a crash can tear the
 //! last frame only, and what it held was not released: it is cut off. Damage with a whole frame behind it is no crash:
 //! the disk or somebody changed what was released, and that is an error.
+//!
+//! What lies before a checkpoint that will not be gone back behind is needed no longer. [`Journal::trim`] makes a journal that
+//! begins with where the partitions stood at that checkpoint ([`Base`]) and puts it in the place of the old one at once.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use freshet_schema::hash::Slice;
@@ -69,11 +73,49 @@ pub struct Bound {
     pub remake: Vec<Slice>,
 }
 
+/// Where everything stood at the end of an epoch: what a source needs to go on behind it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// The epoch; 0 before the first.
+    pub epoch: Epoch,
+    /// Its clock.
+    pub now: Millis,
+    /// Its watermark.
+    pub watermark: Millis,
+    /// The shift of the clock, where the epoch was live.
+    pub shift: Option<i64>,
+    /// The partitions by number.
+    pub partitions: Vec<At>,
+}
+
+/// Where one partition stood.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct At {
+    /// Its name.
+    pub name: String,
+    /// Where to go on reading.
+    pub next_offset: u64,
+    /// Checksum of the consumed prefix.
+    pub checksum: u64,
+    /// The greatest valid event time consumed.
+    pub greatest: Option<Millis>,
+}
+
+impl At {
+    /// At the beginning of a partition.
+    #[must_use]
+    pub fn beginning(name: &str) -> Self {
+        Self { name: name.to_owned(), next_offset: 0, checksum: 0, greatest: None }
+    }
+}
+
 /// An entry of the journal, in the order in which things came to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// The parameters; the first entry, once.
     Parameters(Parameters),
+    /// Where a journal begins that was trimmed; the second entry, once.
+    Base(Base),
     /// A partition appeared. Its number is the count of those before it.
     Partition(String),
     /// The service went live: `now` is the wall clock minus this, in milliseconds.
@@ -146,10 +188,11 @@ impl Journal {
             .truncate(false)
             .open(path)
             .map_err(io("open"))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(JournalError::Locked(path.to_owned())),
-            Err(TryLockError::Error(e)) => return Err(io("lock")(e)),
+        lock(&file, path)?;
+        // The file may have been replaced (see `trim`) between opening and locking it: then it is nobody's any more.
+        let (named, opened) = (fs::metadata(path), file.metadata().map_err(io("look at"))?);
+        if !named.is_ok_and(|named| (named.dev(), named.ino()) == (opened.dev(), opened.ino())) {
+            return Err(JournalError::Locked(path.to_owned()));
         }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io("read"))?;
@@ -174,16 +217,53 @@ impl Journal {
     }
 
     fn begin(&mut self) -> Result<(), JournalError> {
-        let mut head = MAGIC.to_vec();
-        head.extend_from_slice(&VERSION.to_le_bytes());
-        self.write(&head)?;
-        // The name of a new file is durable when its folder is.
+        self.write(&head())?;
+        self.sync_folder()
+    }
+
+    /// A file's name is durable when its folder is.
+    fn sync_folder(&self) -> Result<(), JournalError> {
         let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder).and_then(|f| f.sync_all()).map_err(|source| JournalError::Io {
             action: "sync the folder of",
             path: self.path.clone(),
             source,
         })
+    }
+
+    /// Lets go of the bindings up to `base`: the journal begins there. The new file takes the old one's place when it is whole and
+    /// durable; a crash leaves one or the other. Nothing is done where the journal does not reach back that far, or not on
+    /// to it.
+    ///
+    /// # Errors
+    /// [`JournalError`]; the journal is as it was, unless the last step, making its new name durable, failed.
+    pub fn trim(&mut self, base: &Base) -> Result<(), JournalError> {
+        let broken = |what| JournalError::Broken { path: self.path.clone(), offset: 0, what };
+        let io = |action| move |source| (action, source);
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |(action, source)| JournalError::Io { action, path, source }
+        };
+        let mut bytes = Vec::new();
+        let read = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.read_to_end(&mut bytes));
+        read.map_err(io("read")).map_err(failed(&self.path))?;
+        let entries =
+            scan(&bytes).map_err(|_| broken("it was changed while it was open".to_owned()))?.entries;
+        let Some(entries) = trimmed(entries, base) else { return Ok(()) };
+        let mut bytes = head();
+        bytes.extend(frame(&entries));
+        let new = self.path.with_extension("new");
+        // What a crash left there was never in use.
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&new);
+        let mut file = file.map_err(io("make")).map_err(failed(&new))?;
+        lock(&file, &new)?;
+        let written = file.write_all(&bytes).and_then(|()| file.sync_all());
+        written.map_err(io("write")).map_err(failed(&new))?;
+        crash_point("before-trim").map_err(io("put into its place")).map_err(failed(&new))?;
+        fs::rename(&new, &self.path).map_err(io("put into its place")).map_err(failed(&new))?;
+        self.file = file;
+        self.length = bytes.len() as u64;
+        self.sync_folder()
     }
 
     /// Appends entries as one frame; they are durable when this returns.
@@ -199,7 +279,9 @@ impl Journal {
             .file
             .seek(SeekFrom::Start(self.length))
             .and_then(|_| self.file.write_all(bytes))
-            .and_then(|()| self.file.sync_data());
+            .and_then(|()| crash_point("before-journal-sync"))
+            .and_then(|()| self.file.sync_data())
+            .and_then(|()| crash_point("after-journal-sync"));
         match written {
             Ok(()) => {
                 self.length += bytes.len() as u64;
@@ -224,6 +306,56 @@ impl Journal {
     pub fn length(&self) -> u64 {
         self.length
     }
+}
+
+/// A place where a test can let the process die, fail or wait; nothing in a build without the crate `fail`'s feature.
+fn crash_point(name: &str) -> io::Result<()> {
+    let _ = name;
+    fail::fail_point!(name, |_| Err(io::Error::other(format!("the crash point {name}"))));
+    Ok(())
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), JournalError> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(JournalError::Locked(path.to_owned())),
+        Err(TryLockError::Error(source)) => {
+            Err(JournalError::Io { action: "lock", path: path.to_owned(), source })
+        }
+    }
+}
+
+fn head() -> Vec<u8> {
+    let mut head = MAGIC.to_vec();
+    head.extend_from_slice(&VERSION.to_le_bytes());
+    head
+}
+
+/// The entries of a journal that begins at `base`; `None` where this one does not hold the binding of that epoch.
+fn trimmed(entries: Vec<Entry>, base: &Base) -> Option<Vec<Entry>> {
+    let at = entries.iter().position(|entry| matches!(entry, Entry::Binding(b) if b.epoch == base.epoch))?;
+    let parameters = entries.iter().find(|entry| matches!(entry, Entry::Parameters(_)))?.clone();
+    // Partitions have the numbers in whose order they appeared, before the epoch or behind it.
+    let mut base = base.clone();
+    for entry in &entries {
+        let names: Vec<&str> = match entry {
+            Entry::Base(earlier) => earlier.partitions.iter().map(|p| p.name.as_str()).collect(),
+            Entry::Partition(name) => vec![name],
+            _ => continue,
+        };
+        for name in names {
+            if base.partitions.iter().all(|p| p.name != name) {
+                base.partitions.push(At::beginning(name));
+            }
+        }
+    }
+    let behind = entries.into_iter().skip(at + 1).filter(|entry| match entry {
+        Entry::Shift(_) => base.shift.is_none(),
+        Entry::Binding(_) => true,
+        Entry::Parameters(_) | Entry::Base(_) | Entry::Partition(_) => false,
+    });
+    let behind: Vec<Entry> = behind.collect();
+    Some([parameters, Entry::Base(base)].into_iter().chain(behind).collect())
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -304,7 +436,7 @@ struct Group {
 
 #[derive(Clone, PartialEq, Message)]
 struct Wire {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5")]
     kind: Option<Kind>,
 }
 
@@ -319,6 +451,9 @@ enum Kind {
     Shift(i64),
     #[prost(message, tag = "4")]
     Binding(WireBinding),
+    /// JSON, as the parameters are.
+    #[prost(string, tag = "5")]
+    Base(String),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -363,6 +498,9 @@ impl Wire {
             Entry::Parameters(p) => {
                 Kind::Parameters(serde_json::to_string(p).expect("numbers and names have a JSON form"))
             }
+            Entry::Base(base) => {
+                Kind::Base(serde_json::to_string(base).expect("numbers and names have a JSON form"))
+            }
             Entry::Partition(name) => Kind::Partition(name.clone()),
             Entry::Shift(ms) => Kind::Shift(*ms),
             Entry::Binding(b) => {
@@ -393,6 +531,7 @@ impl Wire {
             Kind::Parameters(json) => {
                 Entry::Parameters(serde_json::from_str(&json).map_err(|e| format!("parameters: {e}"))?)
             }
+            Kind::Base(json) => Entry::Base(serde_json::from_str(&json).map_err(|e| format!("base: {e}"))?),
             Kind::Partition(name) => Entry::Partition(name),
             Kind::Shift(ms) => Entry::Shift(ms),
             Kind::Binding(b) => {
@@ -500,6 +639,60 @@ mod tests {
         for cut in 0..HEAD {
             assert_eq!(scan(&whole[..cut]), Ok(Scan { entries: vec![], length: 0 }));
         }
+    }
+
+    fn base(epoch: u64, partitions: &[(&str, u64)]) -> Base {
+        let at = |(name, next_offset): &(&str, u64)| At {
+            next_offset: *next_offset,
+            greatest: Some(Millis(9)),
+            ..At::beginning(name)
+        };
+        Base {
+            epoch: Epoch(epoch),
+            now: Millis(7),
+            watermark: Millis(5),
+            shift: None,
+            partitions: partitions.iter().map(at).collect(),
+        }
+    }
+
+    #[test]
+    fn a_trimmed_journal_begins_at_its_base_and_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        groups().iter().for_each(|group| journal.append(group).unwrap());
+        journal.append(&[Entry::Partition("users/part-1.jsonl".to_owned()), bound(4)]).unwrap();
+        let before = journal.length();
+        // An epoch that it does not hold: nothing to let go of.
+        journal.trim(&base(9, &[])).unwrap();
+        assert_eq!(journal.length(), before);
+
+        journal.trim(&base(1, &[("users/part-0.jsonl", 100)])).unwrap();
+        journal.append(&[bound(5)]).unwrap();
+        assert!(matches!(Journal::open(&path), Err(JournalError::Locked(_))), "the new file is locked, too");
+        drop(journal);
+        let (mut journal, entries) = Journal::open(&path).unwrap();
+        let mut whole = base(1, &[("users/part-0.jsonl", 100)]);
+        whole.partitions.push(At::beginning("users/part-1.jsonl"));
+        let expected = vec![
+            groups()[0][0].clone(),
+            Entry::Base(whole),
+            bound(2),
+            Entry::Shift(-5),
+            bound(3),
+            bound(4),
+            bound(5),
+        ];
+        assert_eq!(entries, expected);
+
+        let mut live = base(4, &[("users/part-0.jsonl", 400), ("users/part-1.jsonl", 0)]);
+        live.shift = Some(-5);
+        journal.trim(&live).unwrap();
+        drop(journal);
+        let entries = Journal::open(&path).unwrap().1;
+        assert_eq!(entries, vec![groups()[0][0].clone(), Entry::Base(live), bound(5)]);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
     }
 
     #[test]

@@ -123,7 +123,7 @@ fn a_torn_journal_is_cut_where_it_tore() {
     std::fs::write(journal("torn"), &bytes[..bytes.len() - 3]).expect("written");
     let (code, _, err) = run(dir, &once("log", "torn", "1"));
     assert_eq!(code, Some(1), "{err}");
-    assert!(err.contains("store.dir") && err.contains("bindings.journal"), "{err}");
+    assert!(err.contains("checkpoint") && err.contains("bindings.journal"), "{err}");
     same(&expected, &dump(dir, "torn"), "a refused start");
 
     // With a new store the same journal serves: what was cut off is bound again, at the same boundaries.

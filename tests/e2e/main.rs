@@ -19,6 +19,7 @@ mod operations;
 mod redis;
 #[path = "../../sinks/tests/support/redis_server.rs"]
 mod redis_server;
+mod restart;
 mod service;
 mod shortvideo;
 mod topics;

@@ -181,6 +181,11 @@ impl Hours {
         self.0 = self.0.split_off(&(first(now, learning) / HOUR));
     }
 
+    /// The sums of each hour.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &Sums)> {
+        self.0.iter().map(|(hour, sums)| (*hour, sums))
+    }
+
     /// Takes all out.
     pub fn take(&mut self) -> impl Iterator<Item = (u64, Sums)> + use<> {
         std::mem::take(&mut self.0).into_iter()

@@ -11,6 +11,7 @@
 //! lookups: they see the shelves at their epoch, and a shelf that changes tells no user.
 
 mod answer;
+mod saved;
 mod slot;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::boundary::Boundary;
+use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::coengage::{CoEngagement, Pair};
 use crate::content::{Cohort, Content, Facet};
 use crate::cut::StateSize;
@@ -484,6 +486,14 @@ impl Stage for Shelf {
             self.slots.len() * slot + self.places * 48 + self.pools.len() * 120 + self.ring.len() * 48;
         let entries = self.slots.len() + self.pairs.len();
         StateSize { entries: entries as u64, bytes: (bytes + self.pairs.bytes()) as u64 }
+    }
+
+    fn take(&self) -> Rows {
+        saved::take(self)
+    }
+
+    fn restore(&mut self, from: &Restoring) -> Result<(), RestoreError> {
+        saved::restore(self, from)
     }
 }
 

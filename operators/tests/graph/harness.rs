@@ -38,6 +38,7 @@ pub fn run(epochs: &[EpochInput], workers: usize, params: &Params) -> BTreeMap<u
             Output::Yields(_)
             | Output::Index(..)
             | Output::Closed(..)
+            | Output::Taken(..)
             | Output::Probed(..)
             | Output::Waiting(..)
             | Output::Sizes(..) => {}

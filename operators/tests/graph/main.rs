@@ -2,6 +2,7 @@
 
 mod asks;
 mod harness;
+mod interrupted;
 mod neighbours;
 mod oracle;
 mod properties;

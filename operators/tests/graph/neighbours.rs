@@ -23,7 +23,7 @@ use crate::world::{START, params};
 const VIDEOS: u64 = 70;
 
 /// Every epoch lasts a minute; publications are two minutes apart.
-fn trained() -> Params {
+pub fn trained() -> Params {
     let mut params = params();
     params.candidates.similar = 5;
     params.score.publish_every = 2 * MINUTE;
@@ -33,7 +33,7 @@ fn trained() -> Params {
 
 /// Uploads that make the index grow, changes, take-downs and deletes that make it shrink, and views all along. Some
 /// uploads bring a vector of a space of their own.
-fn world(seed: u64, length: u64) -> Vec<EpochInput> {
+pub fn world(seed: u64, length: u64) -> Vec<EpochInput> {
     let draw = |parts: &[u64], below: u64| hash::mix(seed, parts) % below;
     let epoch = |n: u64| {
         let now = Millis(START + n * MINUTE);

@@ -1,6 +1,7 @@
 //! The command line. Each command is a struct of its arguments with a `run`; what its `--help` says stands at its fields.
 
 mod check;
+mod checkpoint;
 mod eval;
 mod generate;
 mod heads;
@@ -53,6 +54,7 @@ enum Command {
     Run(run::Run),
     Serve(serve::Serve),
     Check(check::Check),
+    Checkpoint(checkpoint::Checkpoint),
     Import(import::Import),
     Generate(generate::Generate),
     Produce(produce::Produce),
@@ -77,6 +79,7 @@ impl Cli {
             Command::Run(command) => command.run(),
             Command::Serve(command) => command.run(),
             Command::Check(command) => command.run(),
+            Command::Checkpoint(command) => command.run(),
             Command::Import(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Produce(command) => command.run(),

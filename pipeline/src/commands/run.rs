@@ -11,7 +11,7 @@ use crate::service::{self, Mode};
 /// Run the pipeline and the feed server
 ///
 /// Replays the event log at input.dir, or the topics of [kafka], then follows what is appended to it, and serves the lists over HTTP. A restart
-/// goes on where the journal ends. Ctrl-C ends cleanly, a second one at once.
+/// goes on from the newest checkpoint. Ctrl-C ends cleanly, a second one at once.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -35,6 +35,9 @@ pub struct Run {
     /// The folder to keep everything in (store.dir)
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
+    /// The folder of the checkpoints (checkpoint.dir)
+    #[arg(long, value_name = "DIR")]
+    checkpoints: Option<PathBuf>,
     /// Worker threads of the dataflow (graph.workers)
     #[arg(long, value_name = "N")]
     workers: Option<String>,
@@ -54,6 +57,7 @@ impl Run {
             overrides.push(("input.source", "kafka".to_owned(), "--kafka"));
             overrides.push(("kafka.brokers", brokers, "--kafka"));
         }
+        overrides.extend(path_override("checkpoint.dir", &self.checkpoints, "--checkpoints"));
         overrides.extend(self.workers.map(|n| ("graph.workers", n, "--workers")));
         overrides.extend(self.listen.map(|address| ("server.listen", address, "--listen")));
         if self.once {

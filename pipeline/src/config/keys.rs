@@ -13,7 +13,7 @@ use super::document::{Located, Raw};
 use super::units::{
     datetime_to_millis, format_duration, format_size, format_time, parse_duration, parse_size,
 };
-use super::{Config, LogFormat, StoreKind};
+use super::{Config, LogFormat, OnMismatch, StoreKind};
 
 /// What is wrong with a value, and the remedy.
 pub type Refusal = (String, String);
@@ -62,6 +62,8 @@ pub enum Field<'a> {
     Topic(&'a mut Option<String>),
     /// Properties by name; what looks like a secret is not shown.
     Options(&'a mut BTreeMap<String, String>),
+    /// What to do with a checkpoint that does not fit.
+    Mismatch(&'a mut OnMismatch),
 }
 
 /// One key.
@@ -141,6 +143,12 @@ keys! {
     "redis.batch", "an epoch up to this size appears at once, a larger one shard by shard", |c| Size(&mut c.redis.batch_bytes, 64 << 10, 256 * MIB);
 
     "journal.dir", "folder of the journal of bindings; unset: journal in store.dir", |c| Path(&mut c.journal.dir);
+
+    "checkpoint.dir", "folder of the checkpoints; unset: checkpoints in store.dir", |c| Path(&mut c.checkpoint.dir);
+    "checkpoint.every", "time between two checkpoints; 0s makes none", |c| Duration(&mut c.checkpoint.every_ms, 0, DAY);
+    "checkpoint.keep", "checkpoints that are kept", |c| Count(&mut c.checkpoint.keep, 1, 1_000);
+    "checkpoint.at_end", "make one more when the service ends, so that the next start replays nothing", |c| Flag(&mut c.checkpoint.at_end);
+    "checkpoint.on_mismatch", "where parameters of the state have changed since the checkpoint: reject, drop-cut or rebuild", |c| Mismatch(&mut c.checkpoint.on_mismatch);
 
     "server.listen", "address and port of the feed server", |c| Listen(&mut c.server.listen);
     "server.token", "what POST must present as a bearer token", |c| Secret(&mut c.server.token);
@@ -405,6 +413,14 @@ impl Field<'_> {
                 let Raw::Table(table) = raw else { return Err(refuse()) };
                 *place = table.iter().cloned().collect();
             }
+            Self::Mismatch(place) => {
+                *place = match text(raw) {
+                    Some("reject") => OnMismatch::Reject,
+                    Some("drop-cut") => OnMismatch::DropCut,
+                    Some("rebuild") => OnMismatch::Rebuild,
+                    _ => return Err(refuse()),
+                }
+            }
         }
         Ok(())
     }
@@ -455,6 +471,7 @@ impl Field<'_> {
                 "a table such as { \"security.protocol\" = \"SASL_SSL\" }; the names are librdkafka's"
                     .to_owned()
             }
+            Self::Mismatch(_) => "\"reject\", \"drop-cut\" or \"rebuild\"".to_owned(),
         }
     }
 
@@ -490,6 +507,9 @@ impl Field<'_> {
                     shown.map(|(key, value)| format!("{} = {}", quoted(key), quoted(value))).collect();
                 if pairs.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pairs.join(", ")) }
             }
+            Self::Mismatch(OnMismatch::Reject) => quoted("reject"),
+            Self::Mismatch(OnMismatch::DropCut) => quoted("drop-cut"),
+            Self::Mismatch(OnMismatch::Rebuild) => quoted("rebuild"),
         })
     }
 }

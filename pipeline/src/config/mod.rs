@@ -43,6 +43,8 @@ pub struct Config {
     pub redis: Redis,
     /// `[journal]`
     pub journal: Journal,
+    /// `[checkpoint]`
+    pub checkpoint: Checkpoint,
     /// `[server]`
     pub server: Server,
     /// `[graph]`
@@ -222,6 +224,33 @@ impl Journal {
     }
 }
 
+/// Snapshots of the state, from which a start goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The folder.
+    pub dir: PathBuf,
+    /// Time between two, in milliseconds; 0: none are made.
+    pub every_ms: u64,
+    /// How many are kept.
+    pub keep: usize,
+    /// Whether one is made when the job ends.
+    pub at_end: bool,
+    /// What a start does with a cut that other parameters or another release made.
+    pub on_mismatch: OnMismatch,
+}
+
+/// What a start does with a checkpoint whose cuts are others than it would make.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnMismatch {
+    /// It says what differs and ends.
+    #[default]
+    Reject,
+    /// Those cuts begin empty.
+    DropCut,
+    /// The checkpoint is not used: the log is read from its beginning.
+    Rebuild,
+}
+
 /// The feed server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
@@ -304,6 +333,13 @@ impl Default for Config {
                 batch_bytes: 4 << 20,
             },
             journal: Journal { dir: PathBuf::new() },
+            checkpoint: Checkpoint {
+                dir: PathBuf::new(),
+                every_ms: 60_000,
+                keep: 2,
+                at_end: true,
+                on_mismatch: OnMismatch::Reject,
+            },
             server: Server {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
                 token: None,
@@ -381,6 +417,9 @@ impl Config {
         relations::check(&mut config, &document, env, &mut mistakes);
         if config.journal.dir.as_os_str().is_empty() {
             config.journal.dir = config.store.dir.join("journal");
+        }
+        if config.checkpoint.dir.as_os_str().is_empty() {
+            config.checkpoint.dir = config.store.dir.join("checkpoints");
         }
         // The parser hands keys out by name; people read the file from the top.
         mistakes.sort_by_key(Mistake::line);

@@ -105,6 +105,14 @@ impl Client {
         self.ask(&Request::Resync).map(drop)
     }
 
+    /// Has a checkpoint made, and waits for it.
+    ///
+    /// # Errors
+    /// As [`Client::get`], and where none could be made.
+    pub fn checkpoint(&mut self) -> anyhow::Result<serde_json::Value> {
+        self.ask(&Request::Checkpoint)
+    }
+
     /// Copies a dump of one epoch to `out`.
     ///
     /// # Errors

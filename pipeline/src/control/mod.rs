@@ -11,6 +11,7 @@
 //! "heads"             -> {"ok":[0,412,413]}          the versions of the weights that are kept
 //! "resync"            -> {"ok":null}                 all of the store will be written again; "stats" tells how much is left
 //! "dump"              -> {"ok":{"rows":3,"epoch":42,"bytes":120}}, then that many bytes of JSON lines
+//! "checkpoint"        -> {"ok":{"epoch":42,...}}     when one is made that holds all up to now
 //! anything else       -> {"error":"..."}
 //! ```
 //!
@@ -25,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub use client::Client;
 pub use path::socket_path;
-pub use server::{ControlServer, Stats, serve};
+pub use server::{ControlServer, Order, Stats, serve};
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +39,7 @@ enum Request {
     Heads,
     Dump,
     Resync,
+    Checkpoint,
 }
 
 /// The head of an answer.

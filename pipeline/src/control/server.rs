@@ -21,6 +21,9 @@ use crate::view::{count_kinds, heads_versions};
 /// What `freshet stats` shows of a running service.
 pub type Stats = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 
+/// Makes a checkpoint now, and says what was made.
+pub type Order = Arc<dyn Fn() -> anyhow::Result<serde_json::Value> + Send + Sync>;
+
 /// A client that takes nothing for this long is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -38,7 +41,12 @@ pub struct ControlServer {
 ///
 /// # Errors
 /// Where another process answers at the path, or the socket cannot be made.
-pub fn serve(store: Arc<GatedStore>, stats: Stats, path: &Path) -> anyhow::Result<ControlServer> {
+pub fn serve(
+    store: Arc<GatedStore>,
+    stats: Stats,
+    order: Order,
+    path: &Path,
+) -> anyhow::Result<ControlServer> {
     let context = || format!("the control socket {}", path.display());
     if UnixStream::connect(path).is_ok() {
         return Err(anyhow::anyhow!(HELD)).with_context(context);
@@ -60,9 +68,10 @@ pub fn serve(store: Arc<GatedStore>, stats: Stats, path: &Path) -> anyhow::Resul
             }
             let Ok(stream) = stream else { continue };
             let (store, stats, spool) = (Arc::clone(&store), Arc::clone(&stats), spool.clone());
+            let order = Arc::clone(&order);
             // Detached: it ends with its client, within PATIENCE of its silence.
             drop(std::thread::Builder::new().name("control-client".to_owned()).spawn(move || {
-                if let Err(error) = converse(&stream, &store, &stats, &spool) {
+                if let Err(error) = converse(&stream, &store, &stats, &order, &spool) {
                     tracing::debug!(%error, "a control connection ended early");
                 }
             }));
@@ -85,7 +94,13 @@ impl Drop for ControlServer {
     }
 }
 
-fn converse(stream: &UnixStream, store: &GatedStore, stats: &Stats, spool: &Path) -> io::Result<()> {
+fn converse(
+    stream: &UnixStream,
+    store: &GatedStore,
+    stats: &Stats,
+    order: &Order,
+    spool: &Path,
+) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut input = BufReader::new(stream);
@@ -107,7 +122,7 @@ fn converse(stream: &UnixStream, store: &GatedStore, stats: &Stats, spool: &Path
                 }
             },
             Ok(request) => {
-                let answer = answer(&request, store, stats)
+                let answer = answer(&request, store, stats, order)
                     .map_or_else(|error| Answer::Error(format!("{error:#}")), Answer::Ok);
                 send(&mut output, &answer)?;
             }
@@ -124,7 +139,12 @@ fn send(output: &mut impl Write, answer: &Answer) -> io::Result<()> {
     output.flush()
 }
 
-fn answer(request: &Request, store: &GatedStore, stats: &Stats) -> anyhow::Result<serde_json::Value> {
+fn answer(
+    request: &Request,
+    store: &GatedStore,
+    stats: &Stats,
+    order: &Order,
+) -> anyhow::Result<serde_json::Value> {
     Ok(match request {
         Request::Get(text) => {
             let key = Key::parse(text).with_context(|| format!("{text:?} is no key"))?;
@@ -141,6 +161,7 @@ fn answer(request: &Request, store: &GatedStore, stats: &Stats) -> anyhow::Resul
             store.distrust();
             serde_json::Value::Null
         }
+        Request::Checkpoint => order()?,
         // Handled by the caller: its answer is more than a line.
         Request::Dump => serde_json::Value::Null,
     })

@@ -6,7 +6,7 @@ use freshet_schema::dead_letter::Stage;
 use freshet_schema::{Millis, dead_letter::DeadLetter};
 
 use super::{Position, Record, SourceError};
-use crate::journal::Moved;
+use crate::journal::{At, Moved};
 use crate::kafka::{Cluster, KafkaError, KafkaPartition, KafkaReader, Next};
 use crate::log::{Extent, Item, LogError, Partition, PartitionReader, dead_letter};
 use crate::validate::{ClockRule, Limits, check_clock};
@@ -107,6 +107,29 @@ impl Lane {
             Input::Kafka { reader, .. } => Some(reader),
             Input::File { .. } => None,
         }
+    }
+
+    /// Goes to where a checkpoint left a file, and checks that what lies before is what it was. A Kafka partition is opened
+    /// there ([`Lane::kafka`]).
+    pub(super) fn resume(&mut self, at: &At) -> Result<(), SourceError> {
+        if let Input::File { reader, .. } = &mut self.input
+            && at.next_offset > 0
+        {
+            let (offset, checksum) = reader.skip(at.next_offset)?;
+            if (offset, checksum) != (at.next_offset, at.checksum) {
+                return Err(SourceError::PrefixChanged {
+                    path: reader.partition().path.clone(),
+                    offset: at.next_offset,
+                    what: if offset < at.next_offset {
+                        "it is shorter than it was"
+                    } else {
+                        "its checksum differs"
+                    },
+                });
+            }
+        }
+        (self.offset, self.checksum, self.greatest) = (at.next_offset, at.checksum, at.greatest);
+        Ok(())
     }
 
     /// Looks at the input again and makes visible what it holds now. A file that may grow ends nowhere while it is
@@ -286,6 +309,7 @@ impl Lane {
             name: Arc::clone(&self.name),
             next_offset: self.offset,
             checksum: self.checksum,
+            greatest: self.greatest,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Cuts a log into epochs, and makes each cut durable before it is used.
 //!
-//! Three phases, in this order. **Journal**: the bindings of earlier runs are read again, exactly as they were.
+//! Three phases, in this order. **Journal**: the bindings of earlier runs are read again, exactly as they were, from the
+//! beginning or behind a checkpoint ([`past`]).
 //! **Replay**: what the log holds beyond them is cut by event time, so that the cuts depend on the data alone.
 //! **Live**: what is appended from then on is cut by the wall clock. [`cut`] has the decisions, [`source`] the order of
 //! reading, journalling and releasing.
@@ -10,6 +11,7 @@ mod config;
 mod cut;
 mod error;
 mod lane;
+mod past;
 mod source;
 
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use freshet_schema::{Epoch, Event, Millis};
 pub use clock::{Clock, ClockShift, SystemClock};
 pub use config::{LiveClock, SourceConfig};
 pub use error::SourceError;
+pub use past::Resume;
 pub use source::EpochSource;
 
 /// How far a partition was consumed at the end of an epoch.
@@ -36,6 +39,8 @@ pub struct Position {
     pub next_offset: u64,
     /// Checksum of the consumed prefix.
     pub checksum: u64,
+    /// The greatest valid event time consumed.
+    pub greatest: Option<Millis>,
 }
 
 /// How a partition is doing; for the metrics.

@@ -12,11 +12,12 @@ use freshet_schema::{Epoch, Millis};
 use super::clock::{shift_between, shifted};
 use super::cut::{LiveNow, next_bucket, upper_boundary};
 use super::lane::{Content, Head, Lane};
+use super::past::{self, Past, Resume};
 use super::{
     Batch, Binding, Clock, ClockShift, LiveClock, PartitionStatus, Phase, Progress, SourceConfig,
     SourceError, Step, SystemClock,
 };
-use crate::journal::{Bound, Entry, Journal, Moved, Parameters};
+use crate::journal::{At, Base, Bound, Entry, Journal, Moved, Parameters};
 use crate::kafka::{Cluster, KafkaError, KafkaPartition, PREFIX};
 use crate::log::{Partition, discover, discover_or_none};
 use crate::validate::ClockRule;
@@ -49,6 +50,8 @@ pub struct EpochSource {
     open: Option<Open>,
     /// Epochs that are durable and not yet released.
     ready: VecDeque<Batch>,
+    /// Where everything stood at the end of the last epoch released.
+    base: Base,
     /// The last epoch made, its `now` and watermark (0 before the first).
     epoch: Epoch,
     now: Millis,
@@ -114,6 +117,19 @@ impl EpochSource {
     /// # Errors
     /// As [`EpochSource::open`].
     pub fn open_with_clock(config: SourceConfig, clock: Box<dyn Clock>) -> Result<Self, SourceError> {
+        Self::open_at(config, clock, None)
+    }
+
+    /// As [`EpochSource::open_with_clock`], behind a checkpoint. A journal that is there must hold the epoch that the
+    /// checkpoint is of; a new one begins with it.
+    ///
+    /// # Errors
+    /// As [`EpochSource::open`], and where journal and checkpoint are not of the same run.
+    pub fn open_at(
+        config: SourceConfig,
+        clock: Box<dyn Clock>,
+        resume: Option<Resume>,
+    ) -> Result<Self, SourceError> {
         config.check()?;
         let found = match &config.kafka {
             Some(kafka) => Found::Kafka(Box::new(Cluster::connect(kafka)?)),
@@ -121,9 +137,9 @@ impl EpochSource {
             None => Found::Files(discover(&config.dir)?),
         };
         let (mut journal, entries) = Journal::open(&config.journal)?;
-        let past = Past::of(entries)
-            .map_err(|what| SourceError::Inconsistent { journal: config.journal.clone(), what })?;
-        let mut begin = Vec::new();
+        let inconsistent = |what| SourceError::Inconsistent { journal: config.journal.clone(), what };
+        let past = Past::of(entries).map_err(inconsistent)?;
+        let (past, mut begin) = past.resume(resume).map_err(inconsistent)?;
         let parameters = match &past.parameters {
             Some(held) => {
                 config.compare(held)?;
@@ -156,10 +172,11 @@ impl EpochSource {
             bound: past.bound.into(),
             open: None,
             ready: VecDeque::new(),
-            epoch: Epoch(0),
-            now: Millis(0),
-            watermark: Millis(0),
-            released: Millis(0),
+            epoch: past.base.epoch,
+            now: past.base.now,
+            watermark: past.base.watermark,
+            released: past.base.now,
+            base: past.base,
             shift: past.shift,
             records: 0,
             closed_at: started,
@@ -206,6 +223,7 @@ impl EpochSource {
         if let Step::Batch(batch) = &step {
             self.released = batch.binding.now;
             self.note_consumed(&batch.binding);
+            past::advance(&mut self.base, &batch.binding, self.shift);
         }
         Ok(step)
     }
@@ -273,6 +291,26 @@ impl EpochSource {
     pub fn last_bound(&self) -> Option<Epoch> {
         let ready = self.ready.back().map(|batch| batch.binding.epoch);
         self.bound.back().map(|bound| bound.epoch).or(ready).or((self.epoch.0 > 0).then_some(self.epoch))
+    }
+
+    /// Where everything stood at the end of the last epoch that was released: what a checkpoint of it must know.
+    #[must_use]
+    pub fn resume(&self) -> Resume {
+        let mut base = self.base.clone();
+        let known = base.partitions.len();
+        base.partitions.extend(self.lanes.iter().skip(known).map(|lane| At::beginning(&lane.name)));
+        for (at, lane) in base.partitions.iter_mut().zip(&self.lanes) {
+            at.name = lane.name.to_string();
+        }
+        Resume { parameters: self.parameters.clone(), base }
+    }
+
+    /// Lets the journal begin behind the epoch of a checkpoint that will not be gone back behind.
+    ///
+    /// # Errors
+    /// [`SourceError::Journal`].
+    pub fn trim(&mut self, checkpoint: &Resume) -> Result<(), SourceError> {
+        Ok(self.journal.trim(&checkpoint.base)?)
     }
 
     /// How long a caller with nothing else to do may sleep after [`Step::Idle`].
@@ -630,7 +668,7 @@ fn file_lanes(
     begin: &mut Vec<Entry>,
 ) -> Result<Vec<Lane>, SourceError> {
     let mut lanes = Vec::new();
-    for name in &past.partitions {
+    for (name, at) in past.partitions.iter().zip(past.places()) {
         if name.starts_with(PREFIX) {
             let (journal, then) = (config.journal.clone(), name.clone());
             return Err(SourceError::OtherInput { journal, then, now: "files" });
@@ -640,7 +678,9 @@ fn file_lanes(
             path: config.dir.join(name),
             journal: config.journal.clone(),
         })?;
-        lanes.push(open_lane(config, partition, lanes.len())?);
+        let mut lane = open_lane(config, partition, lanes.len())?;
+        lane.resume(&at)?;
+        lanes.push(lane);
     }
     for partition in found.into_iter().filter(|p| !past.partitions.contains(&p.name)) {
         begin.push(Entry::Partition(partition.name.clone()));
@@ -661,10 +701,17 @@ fn kafka_lanes(
         let (_, last) = consumed.entry(moved.partition).or_insert((moved.next_offset, 0));
         *last = moved.next_offset;
     }
-    let open = |partition: &KafkaPartition, number: usize| {
+    let open = |partition: &KafkaPartition, number: usize, at: Option<At>| {
         let number = lane_number(number);
         let (limits, skew) = (config.limits.clone(), config.max_future_skew_ms);
-        Lane::kafka(cluster, partition.clone(), number, limits, skew, None)
+        // What was never read from begins where it begins now.
+        let at = at.filter(|at| at.next_offset > 0);
+        let resume = at.as_ref().map(|at| (at.next_offset, at.checksum));
+        let mut lane = Lane::kafka(cluster, partition.clone(), number, limits, skew, resume)?;
+        if let Some(at) = &at {
+            lane.resume(at)?;
+        }
+        Ok::<_, SourceError>(lane)
     };
     // What is there at all comes first: a topic with fewer partitions than before says more than one with fewer records.
     let mut known = Vec::new();
@@ -677,8 +724,8 @@ fn kafka_lanes(
         known.push(partition.ok_or_else(|| KafkaError::NoPartition { name: name.clone() })?);
     }
     let mut lanes = Vec::new();
-    for partition in known {
-        let lane = open(partition, lanes.len())?;
+    for (partition, at) in known.into_iter().zip(past.places()) {
+        let lane = open(partition, lanes.len(), Some(at))?;
         if let (Some(reader), Some((first, last))) = (lane.kafka_reader(), consumed.get(&lane.number())) {
             reader.check(*first, *last)?;
         }
@@ -689,7 +736,7 @@ fn kafka_lanes(
             tracing::info!(partition = partition.name, number = lanes.len(), "a new partition");
         }
         begin.push(Entry::Partition(partition.name.clone()));
-        lanes.push(open(partition, lanes.len())?);
+        lanes.push(open(partition, lanes.len(), None)?);
     }
     Ok(lanes)
 }
@@ -700,65 +747,4 @@ fn lane_number(number: usize) -> u32 {
 
 fn open_lane(config: &SourceConfig, partition: Partition, number: usize) -> Result<Lane, SourceError> {
     Ok(Lane::open(partition, lane_number(number), config.limits.clone())?)
-}
-
-/// What earlier runs left in the journal.
-#[derive(Debug, Default)]
-struct Past {
-    parameters: Option<Parameters>,
-    partitions: Vec<String>,
-    bound: Vec<Bound>,
-    shift: Option<i64>,
-}
-
-impl Past {
-    /// Puts the entries together; `Err` says how they contradict each other.
-    fn of(entries: Vec<Entry>) -> Result<Self, String> {
-        let mut past = Self::default();
-        let mut offsets: Vec<u64> = Vec::new();
-        for (i, entry) in entries.into_iter().enumerate() {
-            match entry {
-                Entry::Parameters(p) if i == 0 => past.parameters = Some(p),
-                Entry::Parameters(_) => return Err(format!("entry {i} gives parameters a second time")),
-                _ if i == 0 => return Err("it does not begin with its parameters".to_owned()),
-                Entry::Partition(name) if past.partitions.contains(&name) => {
-                    return Err(format!("the partition {name} appears twice"));
-                }
-                Entry::Partition(name) => {
-                    past.partitions.push(name);
-                    offsets.push(0);
-                }
-                Entry::Shift(_) if past.shift.is_some() => return Err("it goes live twice".to_owned()),
-                Entry::Shift(ms) => past.shift = Some(ms),
-                Entry::Binding(bound) => {
-                    let expected = past.bound.len() as u64 + 1;
-                    if bound.epoch.0 != expected {
-                        return Err(format!("epoch {} follows epoch {}", bound.epoch, expected - 1));
-                    }
-                    if past.bound.last().is_some_and(|last| last.now > bound.now) {
-                        return Err(format!("the clock of epoch {expected} goes back"));
-                    }
-                    for moved in &bound.moved {
-                        match offsets.get_mut(moved.partition as usize) {
-                            Some(offset) if *offset < moved.next_offset => *offset = moved.next_offset,
-                            Some(_) => {
-                                return Err(format!(
-                                    "partition {} goes back in epoch {expected}",
-                                    moved.partition
-                                ));
-                            }
-                            None => {
-                                return Err(format!(
-                                    "epoch {expected} names the unknown partition {}",
-                                    moved.partition
-                                ));
-                            }
-                        }
-                    }
-                    past.bound.push(bound);
-                }
-            }
-        }
-        Ok(past)
-    }
 }

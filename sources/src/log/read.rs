@@ -173,6 +173,51 @@ impl PartitionReader {
         }
     }
 
+    /// Passes over the records before the offset `to` without looking into them, and says where it stands then with the checksum
+    /// of all before. It stands elsewhere than at `to` where the file is not what it was.
+    ///
+    /// # Errors
+    /// [`LogError::Io`] where the operating system cannot read.
+    pub fn skip(&mut self, to: u64) -> Result<(u64, u64), LogError> {
+        let io = |e| LogError::io("read", &self.partition.path, e);
+        match &mut self.body {
+            Body::Plain(lines) => {
+                let extent = Extent { length: to, ends: true };
+                while lines.next(extent).map_err(io)?.is_some() {
+                    self.records += 1;
+                }
+                Ok((lines.position(), lines.checksum()))
+            }
+            Body::Compressed(lines) => {
+                while self.records < to {
+                    match lines.next(Extent::ALL) {
+                        Ok(Some((_, line))) => self.records += u64::from(content(lines, line).is_some()),
+                        Ok(None) => break,
+                        Err(e) if e.raw_os_error().is_some() => return Err(io(e)),
+                        // The place where it broke off was a record, the last one.
+                        Err(_) => {
+                            let checksum = lines.checksum();
+                            self.records += 1;
+                            self.body = Body::Over;
+                            return Ok((self.records, checksum));
+                        }
+                    }
+                }
+                Ok((self.records, lines.checksum()))
+            }
+            Body::Rows(rows) => {
+                let (passed, over) = rows.skip(to);
+                self.records += passed;
+                let checksum = rows.checksum;
+                if over {
+                    self.body = Body::Over;
+                }
+                Ok((self.records, checksum))
+            }
+            Body::Over => Ok((self.records, 0)),
+        }
+    }
+
     fn numbered(&mut self, checksum: u64, read: Content) -> Item {
         let offset = self.records;
         self.records += 1;

@@ -65,6 +65,41 @@ impl Rows {
         })
     }
 
+    /// Passes over `count` rows. How many it passed over, a place where the file breaks off counted as the last, and whether it
+    /// does.
+    pub(super) fn skip(&mut self, count: u64) -> (u64, bool) {
+        let mut passed = 0;
+        while passed < count {
+            // Whole batches need not become text.
+            if self.lines.is_empty()
+                && self.broken.is_none()
+                && count - passed >= ROWS as u64
+                && let Some(batches) = &mut self.batches
+            {
+                match guarded(|| batches.next().transpose().map_err(|e| e.to_string())) {
+                    Ok(Some(batch)) => {
+                        passed += batch.num_rows() as u64;
+                        continue;
+                    }
+                    Ok(None) => {
+                        self.batches = None;
+                        break;
+                    }
+                    Err(message) => {
+                        self.batches = None;
+                        self.broken = Some(message);
+                    }
+                }
+            }
+            match self.next() {
+                Some(Ok(_)) => passed += 1,
+                Some(Err(_)) => return (passed + 1, true),
+                None => break,
+            }
+        }
+        (passed, false)
+    }
+
     /// The next row as a JSON object; `Err` once where the file breaks off, then `None`.
     pub(super) fn next(&mut self) -> Option<Result<Vec<u8>, String>> {
         loop {

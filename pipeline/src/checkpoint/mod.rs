@@ -1,0 +1,34 @@
+//! Checkpoints on a disk: how they are written, which one a start goes on from, and what is deleted.
+//!
+//! ```text
+//! DIR/generations/0000000007                   one file a start: who holds the greatest number owns the job
+//! DIR/data/0000000007-00000000000000000420/    the cuts of a checkpoint, a file each ([`blocks`])
+//! DIR/manifests/00000000000000000420.json      the checkpoint of epoch 420: what belongs to it ([`manifest`])
+//! ```
+//!
+//! The order makes it safe, not luck. Data files are whole and durable before a manifest names them; the manifest is whole and
+//! durable under a temporary name before it is linked to its own, which fails where another run has that epoch; and it is
+//! linked only when the store has everything up to its epoch durably. So a manifest that can be seen is a checkpoint, whatever
+//! crashed when. Deleting goes the other way: the manifest first, then what nothing names ([`decide`]).
+//!
+//! The decisions are pure functions of facts already read ([`decide`]); what they are read from and written to is a [`Disk`], and the tests put
+//! one in its place that forgets, tears and fails.
+
+pub mod blocks;
+pub mod decide;
+pub mod disk;
+mod error;
+mod folder;
+pub mod manifest;
+mod status;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use disk::{Disk, LocalDisk};
+pub use error::CheckpointError;
+pub(crate) use folder::crash_point;
+pub use folder::{Checkpoints, Found, Listed, Loaded};
+pub use manifest::Manifest;
+pub use status::{Published, Status};
+pub use writer::{Begin, Writer};
