@@ -5,8 +5,8 @@ cd "$(dirname "$0")/.."
 . scripts/need.sh
 
 must_have_build_tools
-must_have_kafka
 must_have redis-server redis-server
+must_have_kafka
 absent=
 need chromium chromium || absent="$absent
   chromium: the page is not tested in a browser"

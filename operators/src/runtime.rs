@@ -256,6 +256,7 @@ fn work(worker: &mut timely::worker::Worker, own: Own, params: &Params, tapped: 
     clock.advance_to(from);
     videos.advance_to(from);
     users.advance_to(from);
+    remake.advance_to(from);
     let mut sent = from;
     let mut sized = from;
     while open {

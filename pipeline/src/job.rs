@@ -3,10 +3,10 @@
 //! The calling thread reads epochs and hands them to the workers; a second thread takes what comes out, commits each closed
 //! epoch to the store as one batch, and says how far it is. The source never runs more than `in_flight` epochs ahead of what
 //! is committed, nor more than `in_flight_bytes` of input: that is all the back-pressure there is. A restart begins with the newest
-//! checkpoint, where there is one ([`crate::keeper`]), and replays the journal from there; the store skips the epochs it has, so
-//! nothing is written twice or left out.
+//! checkpoint, where there is one ([`crate::keeper`]), and replays the journal from there; the store skips the epochs it has,
+//! so nothing is written twice or left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -21,8 +21,8 @@ use freshet_schema::dead_letter::DeadLetter;
 use freshet_schema::hash::Slice;
 use freshet_schema::store::Key;
 use freshet_schema::{Epoch, EventKind, Millis};
-use freshet_sinks::{Claim, Commit, FeedStore};
-use freshet_sources::epochs::{self, Batch, EpochSource, SourceError, Step};
+use freshet_sinks::{Commit, FeedStore};
+use freshet_sources::epochs::{self, Batch, EpochSource, Step};
 
 use crate::checkpoint::crash_point;
 use crate::config::{Config, StoreKind};
@@ -54,8 +54,7 @@ struct Announced {
     epoch: Epoch,
     live: bool,
     dead_letters: Vec<DeadLetter>,
-    /// Bytes of its records, and when they were read: for measuring.
-    bytes: u64,
+    /// When its records were read: for measuring.
     read_at: Instant,
     /// What was written again in it, where it was bound in this run.
     remade: Vec<Slice>,
@@ -75,19 +74,10 @@ pub fn run(
 ) -> anyhow::Result<Summary> {
     let progress = Arc::clone(&options.progress);
     let dead_letters = DeadLetters::open(config)?;
-    // What a store on another machine has lost is written again; an embedded one must be the one of the checkpoint.
-    let reaches = match config.store.kind {
-        StoreKind::Embedded => store.marker()?,
-        StoreKind::Redis => Some(Epoch(u64::MAX)),
-    };
-    let start = Start::look(config, reaches)?;
+    let start = Start::look(config, &*store)?;
     let begun = start.epoch();
-    let reached = start.store_marker();
-    let mut source = match start.open(input::source_config(config, options.once, &stop)) {
-        Err(error) if error.downcast_ref::<SourceError>().is_some_and(SourceError::is_stop) => {
-            return Ok(Summary::default());
-        }
-        opened => opened?,
+    let Some(mut source) = start.open(input::source_config(config, options.once, &stop))? else {
+        return Ok(Summary::default());
     };
     let bound_before = source.last_bound().unwrap_or_default();
     if store.newest()? > source.last_bound() {
@@ -103,8 +93,7 @@ pub fn run(
     }
     let status = Arc::clone(&progress.checkpoints);
     let mut taken_over = start.take_over(config, &status).context("the checkpoints")?;
-    let generation =
-        store.claim(&claim(reached.unwrap_or(begun), taken_over.fence())).context("the store")?;
+    let generation = store.claim(&taken_over.store_claim()).context("the store")?;
     tracing::info!(%generation, "the store is claimed");
     let durable = std::mem::take(&mut taken_over.durable);
     let (graph, outputs) = runtime::start_durable(config.graph.workers, &config.params, false, durable)
@@ -114,7 +103,6 @@ pub fn run(
     progress.last_epoch.store(begun.0, Relaxed);
     let remake = Arc::new(Remake::default());
     let (durable, durables) = channel();
-    let halted = Arc::new(AtomicBool::new(false));
     let (announce, announced) = channel();
     let sink = {
         let sink = Sink {
@@ -123,7 +111,6 @@ pub fn run(
             progress: Arc::clone(&progress),
             committed: Arc::clone(&committed),
             stop: Arc::clone(&stop),
-            halted: Arc::clone(&halted),
             source: std::thread::current(),
             workers: vec![0; config.graph.workers],
             closed: BTreeMap::new(),
@@ -133,7 +120,7 @@ pub fn run(
             synced: Instant::now(),
             remake: Arc::clone(&remake),
             taken: BTreeMap::new(),
-            durable,
+            durable: Some(durable),
             fence: taken_over.fence(),
         };
         std::thread::Builder::new().name("sink".to_owned()).spawn(move || sink.run(&outputs, announced))?
@@ -141,16 +128,16 @@ pub fn run(
     let ahead = Ahead {
         in_flight: config.graph.in_flight,
         in_flight_bytes: config.graph.in_flight_bytes,
+        sent: VecDeque::new(),
         committed: &committed,
         sink: &sink,
     };
     let mut keeper = taken_over.start(config, status, &mut source, durables)?;
-    let feeding = Feeding { graph: &graph, ahead, announce: &announce, progress: &progress, remake: &remake };
+    let mut feeding =
+        Feeding { graph: &graph, ahead, announce: &announce, progress: &progress, remake: &remake };
     let fed = feeding.run(&mut source, &mut keeper, bound_before, &stop);
     let kept = keeper.map_or(Ok(()), |keeper| {
-        keeper
-            .end(&mut source, &graph, fed.is_ok(), || sink.is_finished() || halted.load(Relaxed))
-            .context("the checkpoints")
+        keeper.end(&mut source, &graph, fed.is_ok(), || sink.is_finished()).context("the checkpoints")
     });
     drop(announce);
     let ended = graph.finish();
@@ -166,19 +153,12 @@ pub fn run(
     Ok(Summary { last_epoch })
 }
 
-/// What the store is told. `reached` is how far it was at the checkpoint: what it lacks up to there is lost, as the replay begins
-/// after it. The store hands out its own generations, so that a new folder of checkpoints can go with an old store; while
-/// this run lives, the lock on the journal and the checkpoints' owner say whose it is.
-fn claim(reached: Epoch, fence: Option<Fence>) -> Claim {
-    let still_mine =
-        move || fence.as_ref().map_or(Ok(()), |fence| fence.look().map_err(|error| error.to_string()));
-    Claim { generation: None, resumed: reached, still_mine: Arc::new(still_mine) }
-}
-
 /// How far the source may run ahead.
 struct Ahead<'a> {
     in_flight: usize,
     in_flight_bytes: u64,
+    /// Epochs that were sent and not known to be committed, with the bytes of each.
+    sent: VecDeque<(u64, u64)>,
     committed: &'a AtomicU64,
     sink: &'a JoinHandle<anyhow::Result<Epoch>>,
 }
@@ -193,12 +173,20 @@ impl Ahead<'_> {
         self.is_committed(epoch) || self.sink.is_finished()
     }
 
-    /// Whether `epoch` of so many bytes must wait, with so many on their way. A sink that has ended, by an error or a panic,
-    /// is waited for no longer.
-    fn too_far(&self, epoch: Epoch, bytes: u64, on_their_way: u64) -> bool {
-        let epochs = epoch.0 > self.committed.load(Relaxed) + self.in_flight as u64;
-        let full = on_their_way > 0 && on_their_way + bytes > self.in_flight_bytes;
-        (epochs || full) && !self.sink.is_finished()
+    /// Epochs and bytes on their way.
+    fn load(&mut self) -> (usize, u64) {
+        let committed = self.committed.load(Relaxed);
+        while self.sent.front().is_some_and(|(epoch, _)| *epoch <= committed) {
+            self.sent.pop_front();
+        }
+        (self.sent.len(), self.sent.iter().map(|(_, bytes)| bytes).sum())
+    }
+
+    /// Whether one more epoch of this size must wait. A sink that has ended, by an error or a panic, is waited for no longer.
+    fn too_far(&mut self, bytes: u64) -> bool {
+        let (epochs, held) = self.load();
+        let full = epochs >= self.in_flight || (epochs > 0 && held + bytes > self.in_flight_bytes);
+        full && !self.sink.is_finished()
     }
 }
 
@@ -215,7 +203,7 @@ impl Feeding<'_> {
     /// Hands epochs to the workers until there are no more or somebody says stop. Epochs up to `bound_before` stand in the journal of
     /// earlier runs.
     fn run(
-        &self,
+        &mut self,
         source: &mut EpochSource,
         keeper: &mut Option<Keeper>,
         bound_before: Epoch,
@@ -233,8 +221,8 @@ impl Feeding<'_> {
             source.committed(Epoch(ahead.committed.load(Relaxed)));
             if shown.elapsed() > METER_EVERY {
                 meters::Partitions { partitions: &source.status() }.emit();
-                let epochs = sent.0.saturating_sub(ahead.committed.load(Relaxed));
-                meters::InFlight { epochs, bytes: progress.in_flight_bytes.load(Relaxed) }.emit();
+                let (epochs, bytes) = ahead.load();
+                meters::InFlight { epochs, bytes }.emit();
                 shown = Instant::now();
             }
             let batch = match step {
@@ -254,10 +242,10 @@ impl Feeding<'_> {
                 }
             };
             let epoch = batch.binding.epoch;
-            let on_their_way = || progress.in_flight_bytes.load(Relaxed);
-            while ahead.too_far(epoch, batch.bytes, on_their_way()) && !stop.load(Relaxed) {
+            while ahead.too_far(batch.bytes) && !stop.load(Relaxed) {
                 std::thread::park_timeout(WAIT);
             }
+            ahead.sent.push_back((epoch.0, batch.bytes));
             progress.events.fetch_add(batch.records.len() as u64, Relaxed);
             progress.dead_letters.fetch_add(batch.dead_letters.len() as u64, Relaxed);
             progress.set_now(batch.binding.now);
@@ -266,7 +254,6 @@ impl Feeding<'_> {
                 past = epoch;
             }
             let (announced, input) = split(batch, bound_before);
-            progress.in_flight_bytes.fetch_add(announced.bytes, Relaxed);
             // A sink that is gone says itself why, below.
             if announce.send(announced).is_err() {
                 break;
@@ -277,20 +264,18 @@ impl Feeding<'_> {
                 keeper.sent(epoch);
                 keeper.turn(source, graph)?;
             }
-            let bytes = progress.in_flight_bytes.load(Relaxed);
-            meters::InFlight { epochs: epoch.0 - ahead.committed.load(Relaxed).min(epoch.0), bytes }.emit();
         }
         Ok(())
     }
 }
 
 fn split(batch: Batch, bound_before: Epoch) -> (Announced, EpochInput) {
-    let Batch { binding, records, dead_letters, bytes, read_at } = batch;
+    let Batch { binding, records, dead_letters, read_at, .. } = batch;
     let interactions = records.iter().filter(|r| r.event.kind() == EventKind::Interactions);
     let times = if binding.live { interactions.map(|r| r.event.event_time()).collect() } else { Vec::new() };
     let remade = if binding.epoch > bound_before { binding.remake.clone() } else { Vec::new() };
     let announced =
-        Announced { epoch: binding.epoch, live: binding.live, dead_letters, bytes, read_at, remade, times };
+        Announced { epoch: binding.epoch, live: binding.live, dead_letters, read_at, remade, times };
     let records = records.into_iter().map(|r| (r.origin, r.event)).collect();
     let input = EpochInput {
         epoch: binding.epoch,
@@ -323,8 +308,6 @@ struct Sink {
     committed: Arc<AtomicU64>,
     /// Told to end: what waits for brokers does so no longer.
     stop: Arc<AtomicBool>,
-    /// It did, and an epoch was left that is not committed.
-    halted: Arc<AtomicBool>,
     /// Waits for epochs to be committed.
     source: Thread,
     /// For each worker, the first epoch that is not closed there.
@@ -339,13 +322,14 @@ struct Sink {
     /// How many workers have taken their state as of an epoch.
     taken: BTreeMap<u64, usize>,
     /// Who waits for the store to be durable up to a checkpoint's epoch.
-    durable: Sender<(Epoch, Option<Epoch>)>,
+    durable: Option<Sender<(Epoch, Option<Epoch>)>>,
     /// Older runs write nothing.
     fence: Option<Fence>,
 }
 
 impl Sink {
     fn run(mut self, outputs: &Receiver<Output>, announced: Receiver<Announced>) -> anyhow::Result<Epoch> {
+        let mut going = true;
         for output in outputs {
             match output {
                 Output::Changes(_, epoch, changes) => {
@@ -356,8 +340,10 @@ impl Sink {
                     // Every epoch was announced before it was sent.
                     self.announced.extend(announced.try_iter().map(|a| (a.epoch.0, a)));
                     // Once told to end in the middle, the rest is only taken off the workers' hands.
-                    if !self.halted.load(Relaxed) && !self.commit_closed()? {
-                        self.halted.store(true, Relaxed);
+                    going = going && self.commit_closed()?;
+                    if !going {
+                        // What the workers have now is not what the store has: no checkpoint of it.
+                        self.durable = None;
                     }
                 }
                 Output::Waiting(worker, held, gave_way) => {
@@ -370,8 +356,6 @@ impl Sink {
                     self.sizes[worker] = sizes;
                     meters::State { workers: &self.sizes }.emit();
                 }
-                // Not all before it is committed: there is no such checkpoint.
-                Output::Taken(..) if self.halted.load(Relaxed) => {}
                 Output::Taken(_, epoch) => self.taken(epoch)?,
                 Output::Taps(..) | Output::Answers(..) | Output::Probed(..) => {}
             }
@@ -393,8 +377,10 @@ impl Sink {
         self.store.sync().context("the store")?;
         self.dead_letters.sync().context("the dead letters")?;
         self.synced = Instant::now();
-        // Who ordered it may have given up.
-        let _ = self.durable.send((epoch, self.store.marker()?));
+        if let Some(durable) = &self.durable {
+            // Who ordered it may have given up.
+            let _ = durable.send((epoch, self.store.marker()?));
+        }
         Ok(())
     }
 
@@ -466,7 +452,6 @@ impl Sink {
         self.progress.epochs.fetch_add(1, Relaxed);
         self.progress.lists.fetch_add(lists, Relaxed);
         self.progress.last_epoch.store(epoch.0, Relaxed);
-        self.progress.in_flight_bytes.fetch_sub(announced.bytes, Relaxed);
         meters::Committed { epoch, lists, took: announced.read_at.elapsed() }.emit();
         if announced.live {
             let now = self.progress.now();

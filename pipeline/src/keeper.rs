@@ -14,6 +14,7 @@ use anyhow::{Context, anyhow, bail};
 use freshet_operators::checkpoint::{Restored, Taken, definitions};
 use freshet_operators::runtime::{Durable, Job};
 use freshet_schema::{Epoch, Generation};
+use freshet_sinks::{Claim, FeedStore};
 use freshet_sources::epochs::{EpochSource, Resume, SourceConfig, SystemClock};
 
 use crate::checkpoint::decide::Choice;
@@ -36,11 +37,15 @@ pub struct Start {
 }
 
 impl Start {
-    /// Looks for the checkpoint to go on from, for a store of this marker.
+    /// Looks for the checkpoint to go on from.
+    ///
+    /// A store of this machine must reach as far as it did when the checkpoint was made: what it lost since would not be
+    /// written again. What a store of another machine lacks is found when it is claimed, and remade.
     ///
     /// # Errors
     /// Where the one that can be used was made by other parameters (`checkpoint.on_mismatch`), or the folder cannot be read.
-    pub fn look(config: &Config, marker: Option<Epoch>) -> anyhow::Result<Self> {
+    pub fn look(config: &Config, store: &dyn FeedStore) -> anyhow::Result<Self> {
+        let marker = if store.is_remote() { Some(Epoch(u64::MAX)) } else { store.marker()? };
         let disk = Arc::new(LocalDisk::new(&config.checkpoint.dir));
         let checkpoints = Checkpoints::new(disk, config.checkpoint.keep);
         let (mut found, mut passed) = match checkpoints.find(marker)? {
@@ -89,19 +94,22 @@ impl Start {
     /// checkpoint, or there is none, the checkpoints that cannot be used are the trouble.
     ///
     /// # Errors
-    /// Of the input, or that no checkpoint can be used.
-    pub fn open(&self, source: SourceConfig) -> anyhow::Result<EpochSource> {
+    /// Of the input, or that no checkpoint can be used. `None`: told to stop before it was open.
+    pub fn open(&self, source: SourceConfig) -> anyhow::Result<Option<EpochSource>> {
         let resume = self.found.as_ref().map(|found| found.manifest.input.clone());
-        let opened = EpochSource::open_at(source, Box::<SystemClock>::default(), resume);
+        let opened = match EpochSource::open_at(source, Box::<SystemClock>::default(), resume) {
+            Err(error) if error.is_stop() => return Ok(None),
+            opened => opened,
+        };
         if self.found.is_some() || self.passed.is_empty() {
-            return opened.context("the input");
+            return opened.map(Some).context("the input");
         }
         match opened {
             Ok(source) if source.last_bound().is_some() => {
                 tracing::warn!(
                     "no checkpoint is used: the epochs are read again from the journal's beginning"
                 );
-                Ok(source)
+                Ok(Some(source))
             }
             Ok(_) => Err(self.checkpoints.none_valid(&self.passed).into()),
             Err(error) => Err(anyhow::Error::from(self.checkpoints.none_valid(&self.passed)).context(error)),
@@ -112,12 +120,6 @@ impl Start {
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.found.as_ref().map_or(Epoch(0), |found| found.manifest.epoch)
-    }
-
-    /// How far the store was when the checkpoint was made.
-    #[must_use]
-    pub fn store_marker(&self) -> Option<Epoch> {
-        self.found.as_ref().and_then(|found| found.manifest.store_marker)
     }
 
     /// Takes the job over, and gives what the graph begins with.
@@ -131,6 +133,7 @@ impl Start {
         let mut restored = None;
         let mut oldest = None;
         let epoch = found.as_ref().map_or(Epoch(0), |found| found.manifest.epoch);
+        let store_marker = found.as_ref().and_then(|found| found.manifest.store_marker);
         if makes {
             checkpoints.set_aside(&passed)?;
         }
@@ -157,6 +160,7 @@ impl Start {
             checkpoints,
             generation,
             epoch,
+            store_marker,
             trim: oldest.map(|manifest| manifest.input),
         })
     }
@@ -171,21 +175,13 @@ pub struct Fence {
 }
 
 impl Fence {
-    /// Looks.
-    ///
-    /// # Errors
-    /// Where a newer run has taken over.
-    pub fn look(&self) -> Result<(), CheckpointError> {
-        self.checkpoints.check_owner(self.generation)
-    }
-
     /// Looks, if the last look was some time ago.
     ///
     /// # Errors
     /// Where a newer run has taken over.
     pub fn check(&mut self) -> Result<(), CheckpointError> {
         if self.looked_at.elapsed() > LOOK {
-            self.look()?;
+            self.checkpoints.check_owner(self.generation)?;
             self.looked_at = Instant::now();
         }
         Ok(())
@@ -201,11 +197,25 @@ pub struct TakenOver {
     /// Which run this is; none where no checkpoints are made.
     pub generation: Option<Generation>,
     epoch: Epoch,
+    /// How far the store was then.
+    store_marker: Option<Epoch>,
     /// Where the journal may begin.
     trim: Option<Resume>,
 }
 
 impl TakenOver {
+    /// With what the store is claimed. What it lacks up to where it was at the checkpoint is lost, as the replay begins after it.
+    /// The store hands out its own generations, so that a new folder of checkpoints can go with an old store; while this run
+    /// lives, the lock on the journal and the checkpoints' owner say whose it is.
+    #[must_use]
+    pub fn store_claim(&self) -> Claim {
+        let claim = Claim { resumed: self.store_marker.unwrap_or(self.epoch), ..Claim::default() };
+        let Some(generation) = self.generation else { return claim };
+        let checkpoints = self.checkpoints.clone();
+        let still_mine = Arc::new(move || checkpoints.check_owner(generation).map_err(|e| e.to_string()));
+        Claim { still_mine, ..claim }
+    }
+
     /// For the sink.
     #[must_use]
     pub fn fence(&self) -> Option<Fence> {

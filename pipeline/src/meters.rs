@@ -66,6 +66,22 @@ impl Partitions<'_> {
     }
 }
 
+/// What is on its way through the dataflow.
+pub struct InFlight {
+    /// Epochs.
+    pub epochs: usize,
+    /// Bytes of their records as they were read.
+    pub bytes: u64,
+}
+
+impl InFlight {
+    /// Shows it.
+    pub fn emit(self) {
+        gauge!("freshet_in_flight_epochs").set(self.epochs as f64);
+        gauge!("freshet_in_flight_bytes").set(self.bytes as f64);
+    }
+}
+
 /// An epoch was committed to the store.
 pub struct Committed {
     /// Its number.
@@ -83,22 +99,6 @@ impl Committed {
         counter!("freshet_lists_written_total").increment(self.lists);
         gauge!("freshet_epoch").set(self.epoch.0 as f64);
         histogram!("freshet_epoch_seconds").record(self.took);
-    }
-}
-
-/// An epoch was handed to the graph.
-pub struct InFlight {
-    /// Epochs that are read and not committed.
-    pub epochs: u64,
-    /// Bytes of their records.
-    pub bytes: u64,
-}
-
-impl InFlight {
-    /// Shows it.
-    pub fn emit(self) {
-        gauge!("freshet_in_flight_epochs").set(self.epochs as f64);
-        gauge!("freshet_in_flight_bytes").set(self.bytes as f64);
     }
 }
 

@@ -39,11 +39,24 @@ pub fn describe() {
         "Epochs that are read and not committed; graph.in_flight at most."
     );
     describe_gauge!("freshet_in_flight_bytes", Unit::Bytes, "Records of those epochs.");
+    describe_gauge!("freshet_input_lag_records", "Records of a Kafka partition that are not read yet.");
     describe_gauge!(
-        "freshet_input_lag_records",
-        "Records between what was read of a Kafka partition and its end."
+        "freshet_input_holds_frontier",
+        "1 for the partition whose event time is the least: a replay waits for it."
     );
-    describe_gauge!("freshet_input_holds_frontier", "1 for the partition that the others wait for.");
+    describe_counter!("freshet_checkpoints_total", "Checkpoints made.");
+    describe_counter!("freshet_checkpoint_failures_total", "Checkpoints that could not be made.");
+    describe_gauge!("freshet_checkpoint_timestamp_seconds", Unit::Seconds, "When the last one was made.");
+    describe_gauge!("freshet_checkpoint_epoch", "The epoch it is of.");
+    describe_gauge!("freshet_checkpoint_bytes", Unit::Bytes, "Its files.");
+    describe_gauge!("freshet_checkpoint_duration_seconds", Unit::Seconds, "From its order to its name.");
+    describe_histogram!(
+        "freshet_checkpoint_stall_seconds",
+        Unit::Seconds,
+        "How long the slowest worker stood still for one."
+    );
+    describe_gauge!("freshet_checkpoint_rows", "Rows of a cut in the last checkpoint.");
+    describe_gauge!("freshet_checkpoint_state_bytes", Unit::Bytes, "Bytes of those rows before compression.");
     describe_gauge!("freshet_early_held", "Interactions that wait for their upload.");
     describe_counter!(
         "freshet_early_overflow_total",

@@ -72,8 +72,6 @@ pub struct Progress {
     pub now_ms: AtomicU64,
     /// The last epoch committed to the store.
     pub last_epoch: AtomicU64,
-    /// Bytes of records that are read and not yet reflected in the store.
-    pub in_flight_bytes: AtomicU64,
     /// Slices of the store that wait to be written again.
     pub remaking: AtomicU64,
     /// Shards of the store that were written again.
@@ -97,7 +95,6 @@ impl Default for Progress {
             phase: AtomicU8::new(0),
             now_ms: zero(),
             last_epoch: zero(),
-            in_flight_bytes: zero(),
             remaking: zero(),
             shards_remade: zero(),
             checkpoints: Arc::default(),

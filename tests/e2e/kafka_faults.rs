@@ -205,8 +205,7 @@ fn records_that_retention_has_taken_are_missed_by_name() {
     let broker = Broker::shared();
     let dir = tempfile::tempdir().expect("a folder");
     let dir = dir.path();
-    // A start from a checkpoint would not need them.
-    broker.config(dir, "short", "[checkpoint]\nevery = \"0s\"\n");
+    broker.config(dir, "short", "");
     for stream in STREAMS {
         broker.create(&format!("short.{stream}"), 1);
     }

@@ -52,17 +52,16 @@ impl Service {
     /// Starts it with an input of its own and waits until it is ready.
     pub fn launch(dir: &Path, input: &[&str], stderr: Stdio) -> Self {
         let args = [&["run", "--store", "store", "--listen", "127.0.0.1:0", "--quiet"], input].concat();
-        Self::spawn_with(dir, &args, stderr).ready()
+        let service = Self::spawn_with(dir, &args, stderr);
+        wait_for("readyz", || (service.get("/readyz").0 == 200).then_some(()));
+        service
     }
 
     /// Starts a command that serves and waits until it is ready.
     pub fn run(dir: &Path, args: &[&str]) -> Self {
-        Self::spawn(dir, args).ready()
-    }
-
-    fn ready(self) -> Self {
-        wait_for("readyz", || (self.get("/readyz").0 == 200).then_some(()));
-        self
+        let service = Self::spawn(dir, args);
+        wait_for("readyz", || (service.get("/readyz").0 == 200).then_some(()));
+        service
     }
 
     /// Starts a command that serves and waits until it listens.
@@ -92,6 +91,18 @@ impl Service {
         assert!(!self.dir.join("store/control.sock").exists(), "the control socket is taken away");
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Ends it and says how it ended.
+    #[track_caller]
+    pub fn end(mut self) -> ExitStatus {
+        self.process.signal("TERM");
+        self.process.wait()
+    }
+
     /// Ends it as a power cut does.
     #[track_caller]
     pub fn kill(mut self) {
@@ -110,18 +121,6 @@ impl Service {
         let status = std::fs::read_to_string(path).expect("a running process");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells it");
         peak.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> &str {
-        &self.address
-    }
-
-    /// Ends it and says how it ended.
-    #[track_caller]
-    pub fn end(mut self) -> ExitStatus {
-        self.process.signal("TERM");
-        self.process.wait()
     }
 
     /// The names of its threads, as Linux shows them.

@@ -10,6 +10,7 @@ use freshet_operators::lists::Answer;
 use freshet_operators::params::{HOUR, MINUTE, Params};
 use freshet_operators::runtime::{Ask, Durable, EpochInput, Output, start_durable};
 use freshet_schema::event::{Event, Origin, ServedItem};
+use freshet_schema::hash::Slice;
 use freshet_schema::{EventId, Interaction, Millis, Served, User, UserId, VideoId, hash};
 use proptest::prelude::*;
 
@@ -154,6 +155,10 @@ fn with_pages(mut epochs: Vec<EpochInput>, seed: u64) -> Vec<EpochInput> {
                 ..User::default()
             };
             input.records.push((Origin { partition: 4, offset: n }, Event::User(profile)));
+        }
+        if draw(8, 3) == 0 {
+            // What only the store and the stages have is written again.
+            input.remake = (0..hash::SHARDS).map(|shard| Slice { shard, part: 0, parts: 1 }).collect();
         }
         input.asks = vec![Ask { user: UserId(1 + draw(3, 6)), offered: false }];
     }

@@ -10,8 +10,8 @@ use crate::service::{self, Mode};
 
 /// Run the pipeline and the feed server
 ///
-/// Replays the event log at input.dir, or the topics of [kafka], then follows what is appended to it, and serves the lists over HTTP. A restart
-/// goes on from the newest checkpoint. Ctrl-C ends cleanly, a second one at once.
+/// Replays the event log at input.dir, or the topics of [kafka], then follows what is appended to it, and serves the lists over
+/// HTTP. A restart goes on from the newest checkpoint. Ctrl-C ends cleanly, a second one at once.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -53,11 +53,11 @@ impl Run {
     pub fn run(self) -> anyhow::Result<()> {
         let mut overrides = path_override("input.dir", &self.input, "--input");
         overrides.extend(path_override("store.dir", &self.store, "--store"));
+        overrides.extend(path_override("checkpoint.dir", &self.checkpoints, "--checkpoints"));
         if let Some(brokers) = self.kafka {
             overrides.push(("input.source", "kafka".to_owned(), "--kafka"));
             overrides.push(("kafka.brokers", brokers, "--kafka"));
         }
-        overrides.extend(path_override("checkpoint.dir", &self.checkpoints, "--checkpoints"));
         overrides.extend(self.workers.map(|n| ("graph.workers", n, "--workers")));
         overrides.extend(self.listen.map(|address| ("server.listen", address, "--listen")));
         if self.once {

@@ -56,14 +56,14 @@ pub enum Field<'a> {
     Listen(&'a mut SocketAddr),
     /// A log format.
     LogFormat(&'a mut LogFormat),
+    /// What to do with a checkpoint that does not fit.
+    Mismatch(&'a mut OnMismatch),
     /// One of a few words.
     Word(&'a mut dyn Choice),
     /// A topic that may be left out; the empty text means none.
     Topic(&'a mut Option<String>),
     /// Properties by name; what looks like a secret is not shown.
     Options(&'a mut BTreeMap<String, String>),
-    /// What to do with a checkpoint that does not fit.
-    Mismatch(&'a mut OnMismatch),
 }
 
 /// One key.
@@ -397,6 +397,14 @@ impl Field<'_> {
                     _ => return Err(refuse()),
                 }
             }
+            Self::Mismatch(place) => {
+                *place = match text(raw) {
+                    Some("reject") => OnMismatch::Reject,
+                    Some("drop-cut") => OnMismatch::DropCut,
+                    Some("rebuild") => OnMismatch::Rebuild,
+                    _ => return Err(refuse()),
+                }
+            }
             Self::Word(place) => {
                 if !text(raw).is_some_and(|word| place.choose(word)) {
                     return Err(refuse());
@@ -412,14 +420,6 @@ impl Field<'_> {
             Self::Options(place) => {
                 let Raw::Table(table) = raw else { return Err(refuse()) };
                 *place = table.iter().cloned().collect();
-            }
-            Self::Mismatch(place) => {
-                *place = match text(raw) {
-                    Some("reject") => OnMismatch::Reject,
-                    Some("drop-cut") => OnMismatch::DropCut,
-                    Some("rebuild") => OnMismatch::Rebuild,
-                    _ => return Err(refuse()),
-                }
             }
         }
         Ok(())
@@ -463,6 +463,7 @@ impl Field<'_> {
                     .to_owned()
             }
             Self::LogFormat(_) => "\"text\" or \"json\"".to_owned(),
+            Self::Mismatch(_) => "\"reject\", \"drop-cut\" or \"rebuild\"".to_owned(),
             Self::Word(choice) => {
                 choice.words().iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" or ")
             }
@@ -471,7 +472,6 @@ impl Field<'_> {
                 "a table such as { \"security.protocol\" = \"SASL_SSL\" }; the names are librdkafka's"
                     .to_owned()
             }
-            Self::Mismatch(_) => "\"reject\", \"drop-cut\" or \"rebuild\"".to_owned(),
         }
     }
 
@@ -499,6 +499,9 @@ impl Field<'_> {
             Self::Listen(address) => quoted(&address.to_string()),
             Self::LogFormat(LogFormat::Text) => quoted("text"),
             Self::LogFormat(LogFormat::Json) => quoted("json"),
+            Self::Mismatch(OnMismatch::Reject) => quoted("reject"),
+            Self::Mismatch(OnMismatch::DropCut) => quoted("drop-cut"),
+            Self::Mismatch(OnMismatch::Rebuild) => quoted("rebuild"),
             Self::Word(choice) => quoted(choice.word()),
             Self::Topic(topic) => quoted(topic.as_deref()?),
             Self::Options(options) => {
@@ -507,9 +510,6 @@ impl Field<'_> {
                     shown.map(|(key, value)| format!("{} = {}", quoted(key), quoted(value))).collect();
                 if pairs.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pairs.join(", ")) }
             }
-            Self::Mismatch(OnMismatch::Reject) => quoted("reject"),
-            Self::Mismatch(OnMismatch::DropCut) => quoted("drop-cut"),
-            Self::Mismatch(OnMismatch::Rebuild) => quoted("rebuild"),
         })
     }
 }

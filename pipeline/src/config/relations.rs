@@ -148,93 +148,6 @@ pub fn check(
     }
 }
 
-/// What `[kafka]` must have where it is used.
-fn kafka(
-    config: &mut Config,
-    env: &dyn Fn(&str) -> Option<String>,
-    wrong: &mut dyn FnMut(&str, String, String, &str),
-) {
-    let kafka = &mut config.kafka;
-    let reads = config.input.source == InputSource::Kafka;
-    if reads && kafka.brokers.is_none() {
-        wrong(
-            "input.source",
-            "\"kafka\"".to_owned(),
-            "kafka.brokers is not set".to_owned(),
-            "name the brokers as \"HOST:PORT\", with commas between them, under [kafka] or with --kafka",
-        );
-    }
-    if let Some(brokers) = &kafka.brokers {
-        let address = |one: &str| {
-            one.trim()
-                .rsplit_once(':')
-                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
-        };
-        if !brokers.split(',').all(address) {
-            wrong(
-                "kafka.brokers",
-                format!("{brokers:?}"),
-                "not HOST:PORT, or several with commas between them".to_owned(),
-                "write for example \"127.0.0.1:9092\" or \"a.example:9092,b.example:9092\"",
-            );
-        }
-    }
-    if reads && kafka.topics.iter().all(Option::is_none) {
-        wrong(
-            "kafka.interactions",
-            "\"\"".to_owned(),
-            "no stream has a topic: there is nothing to read".to_owned(),
-            "name at least the topics of interactions and of uploads",
-        );
-    }
-    if kafka.dead_letters.is_some() && kafka.brokers.is_none() {
-        let topic = kafka.dead_letters.as_deref().unwrap_or_default();
-        wrong(
-            "kafka.dead_letters",
-            format!("{topic:?}"),
-            "kafka.brokers is not set".to_owned(),
-            "name the brokers, or remove the key: dead letters are always in the file in store.dir",
-        );
-    }
-    let streams = EventKind::ALL.into_iter().zip(&kafka.topics);
-    let mut named: Vec<(&str, &str)> =
-        streams.filter_map(|(kind, topic)| Some((kind.folder(), topic.as_deref()?))).collect();
-    named.extend(kafka.dead_letters.as_deref().map(|topic| ("dead_letters", topic)));
-    for (at, (key, topic)) in named.iter().enumerate() {
-        if let Some((other, _)) = named[..at].iter().find(|(_, earlier)| earlier == topic) {
-            wrong(
-                &format!("kafka.{key}"),
-                format!("{topic:?}"),
-                format!("kafka.{other} names the same topic"),
-                "give each stream a topic of its own: the topic says what a record is",
-            );
-        }
-    }
-    for (property, variable) in &kafka.options_env {
-        let value = env(variable).filter(|value| !value.is_empty());
-        match value {
-            Some(_) if kafka.options.contains_key(property) => wrong(
-                "kafka.options_env",
-                format!("{property:?} = {variable:?}"),
-                "kafka.options has the same property".to_owned(),
-                "keep one of the two; the environment variable keeps a secret out of the file",
-            ),
-            Some(value) => {
-                kafka.from_env.insert(property.clone(), value);
-            }
-            None => wrong(
-                "kafka.options_env",
-                format!("{property:?} = {variable:?}"),
-                "the environment variable is not set, or empty".to_owned(),
-                "export it before the start, or remove the property",
-            ),
-        }
-    }
-    if let Some(Err(error)) = kafka.connection().map(|connection| connection.check()) {
-        wrong("kafka.options", String::new(), error.to_string(), "remove the property");
-    }
-}
-
 /// Reads the password's environment variable and checks the address.
 fn redis(
     config: &mut Config,
@@ -332,5 +245,92 @@ fn redis(
                 ),
             }
         }
+    }
+}
+
+/// What `[kafka]` must have where it is used.
+fn kafka(
+    config: &mut Config,
+    env: &dyn Fn(&str) -> Option<String>,
+    wrong: &mut dyn FnMut(&str, String, String, &str),
+) {
+    let kafka = &mut config.kafka;
+    let reads = config.input.source == InputSource::Kafka;
+    if reads && kafka.brokers.is_none() {
+        wrong(
+            "input.source",
+            "\"kafka\"".to_owned(),
+            "kafka.brokers is not set".to_owned(),
+            "name the brokers as \"HOST:PORT\", with commas between them, under [kafka] or with --kafka",
+        );
+    }
+    if let Some(brokers) = &kafka.brokers {
+        let address = |one: &str| {
+            one.trim()
+                .rsplit_once(':')
+                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        };
+        if !brokers.split(',').all(address) {
+            wrong(
+                "kafka.brokers",
+                format!("{brokers:?}"),
+                "not HOST:PORT, or several with commas between them".to_owned(),
+                "write for example \"127.0.0.1:9092\" or \"a.example:9092,b.example:9092\"",
+            );
+        }
+    }
+    if reads && kafka.topics.iter().all(Option::is_none) {
+        wrong(
+            "kafka.interactions",
+            "\"\"".to_owned(),
+            "no stream has a topic: there is nothing to read".to_owned(),
+            "name at least the topics of interactions and of uploads",
+        );
+    }
+    if kafka.dead_letters.is_some() && kafka.brokers.is_none() {
+        let topic = kafka.dead_letters.as_deref().unwrap_or_default();
+        wrong(
+            "kafka.dead_letters",
+            format!("{topic:?}"),
+            "kafka.brokers is not set".to_owned(),
+            "name the brokers, or remove the key: dead letters are always in the file in store.dir",
+        );
+    }
+    let streams = EventKind::ALL.into_iter().zip(&kafka.topics);
+    let mut named: Vec<(&str, &str)> =
+        streams.filter_map(|(kind, topic)| Some((kind.folder(), topic.as_deref()?))).collect();
+    named.extend(kafka.dead_letters.as_deref().map(|topic| ("dead_letters", topic)));
+    for (at, (key, topic)) in named.iter().enumerate() {
+        if let Some((other, _)) = named[..at].iter().find(|(_, earlier)| earlier == topic) {
+            wrong(
+                &format!("kafka.{key}"),
+                format!("{topic:?}"),
+                format!("kafka.{other} names the same topic"),
+                "give each stream a topic of its own: the topic says what a record is",
+            );
+        }
+    }
+    for (property, variable) in &kafka.options_env {
+        let value = env(variable).filter(|value| !value.is_empty());
+        match value {
+            Some(_) if kafka.options.contains_key(property) => wrong(
+                "kafka.options_env",
+                format!("{property:?} = {variable:?}"),
+                "kafka.options has the same property".to_owned(),
+                "keep one of the two; the environment variable keeps a secret out of the file",
+            ),
+            Some(value) => {
+                kafka.from_env.insert(property.clone(), value);
+            }
+            None => wrong(
+                "kafka.options_env",
+                format!("{property:?} = {variable:?}"),
+                "the environment variable is not set, or empty".to_owned(),
+                "export it before the start, or remove the property",
+            ),
+        }
+    }
+    if let Some(Err(error)) = kafka.connection().map(|connection| connection.check()) {
+        wrong("kafka.options", String::new(), error.to_string(), "remove the property");
     }
 }

@@ -81,38 +81,15 @@ impl Lane {
         Ok(Self::of(name, number, Input::File { reader, extent, length }, (0, 0)))
     }
 
-    /// Over a Kafka partition, from its beginning or from where a checkpoint says (next offset and checksum).
-    pub(super) fn kafka(
-        cluster: &Cluster,
-        partition: KafkaPartition,
+    /// A file, from where a checkpoint left it. What lies before must be what it was.
+    pub(super) fn resume(
+        partition: Partition,
         number: u32,
         limits: Limits,
-        max_future_skew_ms: u64,
-        resume: Option<(u64, u64)>,
-    ) -> Result<Self, KafkaError> {
-        let name = Arc::from(partition.name.as_str());
-        let reader = Box::new(KafkaReader::open(cluster, partition, number, limits, resume)?);
-        let input = Input::Kafka { reader, until: None };
-        Ok(Self { max_future_skew_ms, ..Self::of(name, number, input, resume.unwrap_or((0, 0))) })
-    }
-
-    fn of(name: Arc<str>, number: u32, input: Input, (offset, checksum): (u64, u64)) -> Self {
-        let (head, state, greatest) = (None, Head::Wait, None);
-        Self { name, number, input, head, state, max_future_skew_ms: 0, greatest, offset, checksum }
-    }
-
-    /// The Kafka partition, where it is one.
-    pub(super) fn kafka_reader(&self) -> Option<&KafkaReader> {
-        match &self.input {
-            Input::Kafka { reader, .. } => Some(reader),
-            Input::File { .. } => None,
-        }
-    }
-
-    /// Goes to where a checkpoint left a file, and checks that what lies before is what it was. A Kafka partition is opened
-    /// there ([`Lane::kafka`]).
-    pub(super) fn resume(&mut self, at: &At) -> Result<(), SourceError> {
-        if let Input::File { reader, .. } = &mut self.input
+        at: &At,
+    ) -> Result<Self, SourceError> {
+        let mut lane = Self::open(partition, number, limits)?;
+        if let Input::File { reader, .. } = &mut lane.input
             && at.next_offset > 0
         {
             let (offset, checksum) = reader.skip(at.next_offset)?;
@@ -128,8 +105,38 @@ impl Lane {
                 });
             }
         }
-        (self.offset, self.checksum, self.greatest) = (at.next_offset, at.checksum, at.greatest);
-        Ok(())
+        (lane.offset, lane.checksum, lane.greatest) = (at.next_offset, at.checksum, at.greatest);
+        Ok(lane)
+    }
+
+    /// Over a Kafka partition, from its beginning or from where a checkpoint says.
+    pub(super) fn kafka(
+        cluster: &Cluster,
+        partition: KafkaPartition,
+        number: u32,
+        limits: Limits,
+        max_future_skew_ms: u64,
+        at: &At,
+    ) -> Result<Self, KafkaError> {
+        let name = Arc::from(partition.name.as_str());
+        let resume = (at.next_offset > 0).then_some((at.next_offset, at.checksum));
+        let reader = Box::new(KafkaReader::open(cluster, partition, number, limits, resume)?);
+        let input = Input::Kafka { reader, until: None };
+        let lane = Self::of(name, number, input, resume.unwrap_or((0, 0)));
+        Ok(Self { max_future_skew_ms, greatest: at.greatest, ..lane })
+    }
+
+    fn of(name: Arc<str>, number: u32, input: Input, (offset, checksum): (u64, u64)) -> Self {
+        let (head, state, greatest) = (None, Head::Wait, None);
+        Self { name, number, input, head, state, max_future_skew_ms: 0, greatest, offset, checksum }
+    }
+
+    /// The Kafka partition, where it is one.
+    pub(super) fn kafka_reader(&self) -> Option<&KafkaReader> {
+        match &self.input {
+            Input::Kafka { reader, .. } => Some(reader),
+            Input::File { .. } => None,
+        }
     }
 
     /// Looks at the input again and makes visible what it holds now. A file that may grow ends nowhere while it is

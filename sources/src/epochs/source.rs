@@ -222,10 +222,16 @@ impl EpochSource {
         };
         if let Step::Batch(batch) = &step {
             self.released = batch.binding.now;
-            self.note_consumed(&batch.binding);
             past::advance(&mut self.base, &batch.binding, self.shift);
+            self.note_consumed(&batch.binding);
         }
         Ok(step)
+    }
+
+    /// Has what the store holds of a slice written again, in one of the next epochs that are bound, one slice an epoch. It stands in
+    /// the binding, so a replay does the same.
+    pub fn remake(&mut self, slice: Slice) {
+        self.remake.push_back(slice);
     }
 
     /// Says that an epoch and all before it are in the store. Consumed offsets are committed to the Kafka group by it, for
@@ -278,12 +284,6 @@ impl EpochSource {
             holds: holder == Some(lane.number()),
         };
         self.lanes.iter().map(of).collect()
-    }
-
-    /// Has what the store holds of a slice written again, in one of the next epochs that are bound, one slice an epoch. It stands in
-    /// the binding, so a replay does the same.
-    pub fn remake(&mut self, slice: Slice) {
-        self.remake.push_back(slice);
     }
 
     /// The last epoch that is bound in the journal; `None` before the first.
@@ -678,9 +678,7 @@ fn file_lanes(
             path: config.dir.join(name),
             journal: config.journal.clone(),
         })?;
-        let mut lane = open_lane(config, partition, lanes.len())?;
-        lane.resume(&at)?;
-        lanes.push(lane);
+        lanes.push(Lane::resume(partition, lane_number(lanes.len()), config.limits.clone(), &at)?);
     }
     for partition in found.into_iter().filter(|p| !past.partitions.contains(&p.name)) {
         begin.push(Entry::Partition(partition.name.clone()));
@@ -701,17 +699,10 @@ fn kafka_lanes(
         let (_, last) = consumed.entry(moved.partition).or_insert((moved.next_offset, 0));
         *last = moved.next_offset;
     }
-    let open = |partition: &KafkaPartition, number: usize, at: Option<At>| {
+    let open = |partition: &KafkaPartition, number: usize, at: &At| {
         let number = lane_number(number);
         let (limits, skew) = (config.limits.clone(), config.max_future_skew_ms);
-        // What was never read from begins where it begins now.
-        let at = at.filter(|at| at.next_offset > 0);
-        let resume = at.as_ref().map(|at| (at.next_offset, at.checksum));
-        let mut lane = Lane::kafka(cluster, partition.clone(), number, limits, skew, resume)?;
-        if let Some(at) = &at {
-            lane.resume(at)?;
-        }
-        Ok::<_, SourceError>(lane)
+        Lane::kafka(cluster, partition.clone(), number, limits, skew, at)
     };
     // What is there at all comes first: a topic with fewer partitions than before says more than one with fewer records.
     let mut known = Vec::new();
@@ -725,9 +716,10 @@ fn kafka_lanes(
     }
     let mut lanes = Vec::new();
     for (partition, at) in known.into_iter().zip(past.places()) {
-        let lane = open(partition, lanes.len(), Some(at))?;
+        let lane = open(partition, lanes.len(), &at)?;
         if let (Some(reader), Some((first, last))) = (lane.kafka_reader(), consumed.get(&lane.number())) {
-            reader.check(*first, *last)?;
+            // Behind a checkpoint the place to go on from was looked at when the lane was opened.
+            reader.check(if at.next_offset > 0 { 0 } else { *first }, *last)?;
         }
         lanes.push(lane);
     }
@@ -736,7 +728,7 @@ fn kafka_lanes(
             tracing::info!(partition = partition.name, number = lanes.len(), "a new partition");
         }
         begin.push(Entry::Partition(partition.name.clone()));
-        lanes.push(open(partition, lanes.len(), None)?);
+        lanes.push(open(partition, lanes.len(), &At::beginning(&partition.name))?);
     }
     Ok(lanes)
 }
