@@ -225,3 +225,66 @@ fn a_service_that_is_killed_while_live_leaves_the_bytes_of_one_that_was_not() {
     service.stop();
     same(&whole, &dump(dir, "store"), "killed while live, and read again from the journal");
 }
+
+/// A start from a checkpoint reads on at its offsets: what lies before may be gone, but must not have been other records.
+#[test]
+fn a_start_from_a_checkpoint_needs_no_record_from_before_it() {
+    let broker = Broker::shared();
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    eventful(dir, 56);
+    let halves = |config: &str, part: &[&str]| {
+        ok(dir, &[&["produce", "log", "--config", config, "--create-topics", "2"], part].concat());
+    };
+    // The same log twice: one run replays its journal from the topics' beginning, one begins with a checkpoint.
+    for (config, every) in [("journal", "0s"), ("checkpoint", "1m")] {
+        broker.config(dir, config, &format!("[checkpoint]\nevery = \"{every}\"\n"));
+        std::fs::rename(dir.join("kafka.toml"), dir.join(config)).expect("renamed");
+        halves(config, &["--first", "800"]);
+    }
+    let store = |config: &str| format!("stores/{config}");
+    let drain =
+        |config: &str| run(dir, &["run", "--config", config, "--store", &store(config), "--once", "--quiet"]);
+    for config in ["journal", "checkpoint"] {
+        let (code, _, err) = drain(config);
+        assert_eq!(code, Some(0), "{err}");
+    }
+    // Retention takes all that the checkpoint has.
+    for stream in STREAMS {
+        let topic = format!("checkpoint.{stream}");
+        for partition in 0..2 {
+            let records = broker.read(&topic);
+            let end = records
+                .iter()
+                .filter(|record| record.partition == partition)
+                .map(|record| record.offset + 1)
+                .max();
+            if let Some(end) = end {
+                broker.truncate(&topic, partition, end);
+            }
+        }
+    }
+    for config in ["journal", "checkpoint"] {
+        halves(config, &["--after", "800"]);
+        let (code, _, err) = drain(config);
+        assert_eq!(code, Some(0), "{err}");
+    }
+    same(
+        &dump(dir, &store("journal")),
+        &dump(dir, &store("checkpoint")),
+        "from the journal and from a checkpoint",
+    );
+
+    // As many records and more, but others: the one before the place where reading goes on tells.
+    broker.delete("checkpoint.users");
+    broker.create("checkpoint.users", 2);
+    let other: Vec<(String, String)> = (0..500)
+        .map(|n| (n.to_string(), format!("{{\"event_id\":{n},\"event_time\":1,\"user_id\":{n}}}")))
+        .collect();
+    let other: Vec<(&str, &[u8])> =
+        other.iter().map(|(key, value)| (key.as_str(), value.as_bytes())).collect();
+    broker.write("checkpoint.users", &other);
+    let (code, _, err) = drain("checkpoint");
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("kafka:checkpoint.users/") && err.contains("is another one"), "{err}");
+}
