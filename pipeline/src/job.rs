@@ -102,6 +102,8 @@ pub fn run(
     let committed = Arc::new(AtomicU64::new(begun.0));
     progress.last_epoch.store(begun.0, Relaxed);
     let remake = Arc::new(Remake::default());
+    // What the store lacks at the checkpoint's epoch, no later commit would find where nothing more comes.
+    remake.lost(&store.lost(), begun, Amount::default());
     let (durable, durables) = channel();
     let (announce, announced) = channel();
     let sink = {
