@@ -90,7 +90,7 @@ fn an_interrupted_run_goes_on_over_a_server_that_was_emptied() {
 }
 
 /// Behind a checkpoint the replay writes nothing: what the server lacks is found when it is claimed, and written again at epochs of
-/// its own. So the lists are as they were but for their epochs.
+/// its own, from what is known by then.
 #[test]
 fn a_run_that_goes_on_from_a_checkpoint_fills_a_server_that_was_emptied() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -113,7 +113,8 @@ fn a_run_that_goes_on_from_a_checkpoint_fills_a_server_that_was_emptied() {
         let feeds = records.iter().filter(|(key, _)| key.starts_with("feed:"));
         feeds.map(|(_, list)| videos(list).len()).sum()
     };
-    assert_eq!(lists(&before), lists(&after));
+    // Made later, of more videos: no list is shorter in sum.
+    assert!(lists(&before) <= lists(&after), "{} and {} places", lists(&before), lists(&after));
     let cards = |key: &&String| key.starts_with("video:");
     for key in before.keys().filter(cards) {
         assert_eq!(before[key], after[key], "{key}");
