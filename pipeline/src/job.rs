@@ -103,7 +103,8 @@ pub fn run(
     progress.last_epoch.store(begun.0, Relaxed);
     let remake = Arc::new(Remake::default());
     // What the store lacks at the checkpoint's epoch, no later commit would find where nothing more comes.
-    remake.lost(&store.lost(), begun, Amount::default());
+    let held = |cut: &str| progress.checkpoints.last().map_or(0, |made| made.rows(cut));
+    remake.lost(&store.lost(), begun, Amount::of_people(held("users"), held("videos")));
     let (durable, durables) = channel();
     let (announce, announced) = channel();
     let sink = {
@@ -409,8 +410,9 @@ impl Sink {
 
     fn look_for_losses(&self) {
         let losses = self.store.lost();
-        let committed = Epoch(self.committed.load(Relaxed));
-        self.remake.lost(&losses, committed, self.amount());
+        if !losses.is_empty() {
+            self.remake.lost(&losses, Epoch(self.committed.load(Relaxed)), self.amount());
+        }
         let (slices, shards) = self.remake.left();
         meters::Remaking { slices, shards }.emit();
         self.progress.remaking.store(slices as u64, Relaxed);

@@ -56,7 +56,11 @@ pub fn describe() {
         "How long the slowest worker stood still for one."
     );
     describe_gauge!("freshet_checkpoint_rows", "Rows of a cut in the last checkpoint.");
-    describe_gauge!("freshet_checkpoint_state_bytes", Unit::Bytes, "Bytes of those rows before compression.");
+    describe_gauge!(
+        "freshet_checkpoint_state_bytes",
+        Unit::Bytes,
+        "The files of a cut in the last checkpoint."
+    );
     describe_gauge!("freshet_early_held", "Interactions that wait for their upload.");
     describe_counter!(
         "freshet_early_overflow_total",

@@ -13,6 +13,8 @@ use freshet_sinks::Loss;
 
 /// Counted rows of users, and videos, that one slice should have, about: some hundreds of lists, and cards that cost as much.
 const ROWS: u64 = 4_000;
+/// The lists of a slice, where it is people that are known.
+const LISTS: u64 = 500;
 const VIDEOS: u64 = 5_000;
 /// The most slices of one shard.
 const MOST_PARTS: u64 = 1 << 16;
@@ -24,6 +26,14 @@ pub struct Amount {
     pub rows: u64,
     /// Videos.
     pub videos: u64,
+}
+
+impl Amount {
+    /// Where people are known and not their rows: so many that a slice has the same number of lists.
+    #[must_use]
+    pub fn of_people(people: u64, videos: u64) -> Self {
+        Self { rows: people.saturating_mul(ROWS / LISTS), videos }
+    }
 }
 
 #[derive(Debug)]
@@ -107,6 +117,13 @@ mod tests {
 
     fn loss(shard: u64, incident: u64) -> Loss {
         Loss { shard, incident }
+    }
+
+    #[test]
+    fn slices_have_some_hundreds_of_lists_however_the_amount_is_known() {
+        assert_eq!(parts(Amount::of_people(SHARDS * LISTS, 0)), 1);
+        assert_eq!(parts(Amount::of_people(200_000, 100_000)), 7);
+        assert_eq!(parts(Amount { rows: 200_000 * ROWS / LISTS, videos: 100_000 }), 7);
     }
 
     #[test]

@@ -54,6 +54,12 @@ pub struct Published {
 }
 
 impl Published {
+    /// Rows of a cut; 0 where there is none of this name.
+    #[must_use]
+    pub fn rows(&self, cut: &str) -> u64 {
+        self.cuts.iter().find(|(name, ..)| name == cut).map_or(0, |(_, rows, _)| *rows)
+    }
+
     /// The numbers of a manifest.
     #[must_use]
     pub fn of(manifest: &Manifest) -> Self {

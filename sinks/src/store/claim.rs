@@ -1,8 +1,8 @@
 //! Who may write: the run with the highest generation.
 //!
-//! Generations are handed out in one place. With checkpoints that is their folder, where a claim is exclusive, and the store
-//! is told the number; without, the store itself hands out the next one. A store can forget who holds it (a Redis that
-//! starts empty); who then says "it is mine" must first look again whether its claim still stands where it was made.
+//! The store hands out its generations itself, also to a job with checkpoints, whose folder has a count of its own: a new folder
+//! can go with an old store. Whoever has a number from elsewhere can give it. A store can forget who holds it (a Redis that
+//! starts empty); who then says "it is mine" must first look again whether it still owns its job.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub type StillMine = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 /// What a run of a job says when it takes a store.
 #[derive(Clone)]
 pub struct Claim {
-    /// The run's generation, where one was claimed elsewhere; `None` takes the store's next one.
+    /// The run's generation, where one was handed out elsewhere; `None` takes the store's next one.
     pub generation: Option<Generation>,
     /// The epoch that the run's state was restored at; 0 where it begins anew. What a shard lacks up to it is lost: the
     /// replay begins after it.
