@@ -23,6 +23,7 @@ use crate::rank::{self, List, Placed, Scales, Scored, Scratch};
 use crate::request::{Candidate, Parts, Purpose, Reply, Request, Subject};
 use crate::rerank::Policy;
 use crate::row::Group;
+use crate::scorer::calibrate::Expected;
 use crate::scorer::features::Features;
 use crate::scorer::heads::Heads;
 use crate::yields::Yields;
@@ -128,8 +129,10 @@ fn answered(
             out.answers.push(answer);
         }
         (Subject::User(user), Purpose::Learn(event, stands_for)) => {
-            let features = described(&scales, request, &replies).into_iter().map(|(_, x)| x).collect();
-            out.described.push(Described { user: *user, event, stands_for, features });
+            let features: Vec<Features> =
+                described(&scales, request, &replies).into_iter().map(|(_, x)| x).collect();
+            let expected = features.first().map_or_else(Expected::default, |x| heads.expected(x));
+            out.described.push(Described { user: *user, event, stands_for, features, expected });
         }
         (Subject::User(user), Purpose::Probe) => {
             let predicted = |(video, x)| (video, predicted(&heads, &x));
