@@ -57,6 +57,16 @@ pub fn check(
         );
     }
 
+    let (least, most) = (config.supervisor.backoff_ms, config.supervisor.max_backoff_ms);
+    if most < least {
+        wrong(
+            "supervisor.max_backoff",
+            format!("\"{}\"", format_duration(most)),
+            format!("supervisor.backoff = \"{}\" is longer", format_duration(least)),
+            "let the longest pause be at least as long as the first",
+        );
+    }
+
     kafka(config, env, &mut wrong);
 
     let clock = &config.clock;
