@@ -96,7 +96,12 @@ async fn run_parts(
     listen_to_signals(stopping.clone())?;
     if let Some(seat) = &seat {
         let stopping = stopping.clone();
-        seat.on_stop(Arc::new(move || stop_or_exit(&stopping)))?;
+        seat.on_stop(Arc::new(move |at_once| {
+            if at_once {
+                std::process::exit(INTERRUPTED_TWICE);
+            }
+            stopping.send_replace(true);
+        }))?;
     }
 
     let events = match config.input.follow && !mode.once {
@@ -322,17 +327,12 @@ pub(crate) fn listen_to_signals(stopping: watch::Sender<bool>) -> anyhow::Result
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            stop_or_exit(&stopping);
+            if stopping.send_replace(true) {
+                std::process::exit(INTERRUPTED_TWICE);
+            }
         }
     });
     Ok(())
-}
-
-/// The first word asks for a clean end, the second ends the process.
-fn stop_or_exit(stopping: &watch::Sender<bool>) {
-    if stopping.send_replace(true) {
-        std::process::exit(INTERRUPTED_TWICE);
-    }
 }
 
 /// Says when the lists can be read, and how.

@@ -1,5 +1,6 @@
 //! The whole graph against batch computations, at every epoch and with several workers.
 
+mod any_bytes;
 mod asks;
 mod cluster;
 mod harness;

@@ -22,7 +22,7 @@ pub fn run(config: &Config, seat: &Seat) -> anyhow::Result<()> {
     let early = Arc::new(AtomicBool::new(false));
     let ask: Arc<Mutex<Option<Box<dyn Fn() + Send>>>> = Arc::default();
     let (stopped, asks) = (Arc::clone(&early), Arc::clone(&ask));
-    seat.on_stop(Arc::new(move || {
+    seat.on_stop(Arc::new(move |_at_once| {
         stopped.store(true, std::sync::atomic::Ordering::Relaxed);
         if let Some(ask) = &*asks.lock().unwrap_or_else(PoisonError::into_inner) {
             ask();

@@ -21,8 +21,8 @@ use crate::supervisor::{Begin, Parent};
 /// Exit code of a process that ends because another one is lost: `EX_TEMPFAIL`, try again.
 pub const LOST: u8 = 75;
 
-/// What ends the service as a signal would.
-pub type Stop = Arc<dyn Fn() + Send + Sync>;
+/// What ends the service well; with `true`, at once.
+pub type Stop = Arc<dyn Fn(bool) + Send + Sync>;
 
 /// This process among those of its job.
 pub struct Seat {
@@ -86,7 +86,7 @@ impl Seat {
     /// Where there is no thread.
     pub fn on_stop(&self, stop: Stop) -> anyhow::Result<()> {
         *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&stop));
-        self.parent.on_stop(move || stop())
+        self.parent.on_stop(move |at_once| stop(at_once))
     }
 
     /// The job runs: from now on it is worth to be begun again.
@@ -123,8 +123,12 @@ impl Seat {
         end_on_panic();
         let Some(formed) = self.form(config, stop)? else { return Ok(None) };
         let asked = self.stop.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let asked = asked.unwrap_or_else(|| Arc::new(|| ()));
-        let events = Events { lost: Arc::new(|what| end_lost(what)), stop: asked };
+        let asked = move || {
+            if let Some(asked) = &asked {
+                asked(false);
+            }
+        };
+        let events = Events { lost: Arc::new(|what| end_lost(what)), stop: Arc::new(asked) };
         let patience = Duration::from_millis(config.cluster.lost_after_ms);
         Ok(Some(Cluster::new(formed, patience, &events).context("the cluster")?))
     }

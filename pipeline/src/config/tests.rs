@@ -161,3 +161,15 @@ fn options_are_passed_on_and_secrets_are_not_printed() {
     let wrong = mistakes("[kafka]\noptions = { \"sasl.password\" = [\"hush\"] }\n");
     assert!(wrong.iter().all(|m| !m.to_string().contains("hush")), "{wrong:#?}");
 }
+
+proptest::proptest! {
+    /// Whatever stands in the file, in text or bytes, is a configuration or some mistakes.
+    #[test]
+    fn no_text_makes_it_panic(text in ".{0,120}", key in 0usize..400, value in "[-+0-9a-zA-Z\"'{}\\[\\]., ]{0,24}") {
+        let _ = resolve(&text);
+        let key = &keys::KEYS[key % keys::KEYS.len()];
+        let (section, name) = key.name.split_once('.').expect("section.key");
+        let _ = resolve(&format!("[{section}]\n{name} = {value}\n"));
+        let _ = Config::resolve("f.toml", "", &[(key.name, value, "--flag")], &|_| None);
+    }
+}

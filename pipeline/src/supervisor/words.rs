@@ -103,16 +103,17 @@ impl Parent {
         let _ = say(&self.tells, &Child::Up);
     }
 
-    /// Calls `stop` when the supervisor says so, or is gone. Once.
+    /// Calls `stop` when the supervisor says so, or is gone; with `true` where it had been called before: somebody will not
+    /// wait. To be called once.
     ///
     /// # Errors
     /// Where there is no thread.
-    pub fn on_stop(&self, stop: impl Fn() + Send + 'static) -> anyhow::Result<()> {
+    pub fn on_stop(&self, stop: impl Fn(bool) + Send + 'static) -> anyhow::Result<()> {
         let Some(mut hears) = self.hears().take() else { return Ok(()) };
         let listen = move || {
-            loop {
+            for told in [false, true] {
                 let word: Option<Supervisor> = hear(&mut hears);
-                stop();
+                stop(told);
                 if word.is_none() {
                     return;
                 }
