@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use freshet_kafka::{Connection, Publisher, Ticket};
 
@@ -82,7 +82,7 @@ fn configure(dir: &Path, name: &str, store: &str, broker: &Broker, server: &Redi
     let topics: String = STREAMS.iter().map(|stream| format!("{stream} = \"soak.{stream}\"\n")).collect();
     let text = format!(
         "[input]\nsource = \"kafka\"\n[kafka]\nbrokers = \"{}\"\n{topics}[store]\ndir = \"{store}\"\nkind = \"redis\"\n\
-         [redis]\nurl = \"{}\"\n[checkpoint]\nevery = \"2s\"\nkeep = 1000\n[clock]\nreplay_epoch_ms = \"20m\"\n\
+         [redis]\nurl = \"{}\"\n[checkpoint]\nevery = \"2s\"\nkeep = 1000\n[clock]\nreplay_epoch_ms = \"20m\"\nlive = \"shifted\"\n\
          [supervisor]\nrestarts = 100000\nbackoff = \"20ms\"\nmax_backoff = \"1s\"\n",
         broker.address(),
         server.url()
@@ -116,7 +116,10 @@ fn soak(plan: &Plan) {
     std::thread::sleep(plan.quiet);
     let curve = watch.end();
     let sent = load.end();
-    wait_for("all that was sent", || (lag(&service)? == 0.0).then_some(()));
+    wait_for("all that was sent", || {
+        std::thread::sleep(Duration::from_millis(200));
+        (lag(&service)? == 0.0).then_some(())
+    });
     let restarts = number(&service.found("/healthz")["restarts"]);
     service.stop();
     let killed = ok(dir, &["dump", "--config", "soak.toml"]);
@@ -153,6 +156,7 @@ fn hurt(
     for turn in 0.. {
         let ready = Instant::now();
         wait_for("the service after a kill", || {
+            std::thread::sleep(Duration::from_millis(20));
             service.try_get("/readyz").is_some_and(|(status, _)| status == 200).then_some(())
         });
         slowest = slowest.max(ready.elapsed());
@@ -222,6 +226,9 @@ impl Load {
         };
         let (users, videos) = (ids("users", "user_id"), ids("uploads", "video_id"));
         assert!(users.len() > 50 && videos.len() > 50);
+        // The world's time goes on from where its log ends.
+        let last = ids("interactions", "event_time").into_iter().max().expect("interactions");
+        let began = Instant::now();
         let (over, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (ends, counts) = (Arc::clone(&over), Arc::clone(&sent));
         let connection = connection.clone();
@@ -233,7 +240,7 @@ impl Load {
                 let ticket = Ticket::new(10, move |result| drop(sender.send(result)));
                 for _ in 0..10 {
                     let number = counts.fetch_add(1, Relaxed);
-                    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+                    let now = last + began.elapsed().as_millis() as u64;
                     let (user, video) = (
                         users[draw.below(users.len() as u64) as usize],
                         videos[draw.below(videos.len() as u64) as usize],

@@ -196,10 +196,13 @@ fn pass_on(outputs: Receiver<Output>, says: &SyncSender<FromMember>) {
     }
 }
 
+/// A checkpoint in work: its encoder, and the workers that are done, with how long each stood still.
+type Encoding = (Epoch, Encoder, Vec<(usize, u64)>);
+
 /// Encodes the checkpoints of this process's workers and sends them home. Versions of videos are numbered so that no other process
 /// uses the same numbers.
 fn encode(taken: &Receiver<Taken>, plan: &Plan, says: &SyncSender<FromMember>) {
-    let mut open: Option<(Epoch, Encoder, Vec<(usize, u64)>)> = None;
+    let mut open: Option<Encoding> = None;
     let send = |epoch: Epoch, block: Block| {
         let Block { cut, shard, rows, bytes } = block;
         let message = FromMember::Block(epoch.0, cut.to_owned(), shard, rows, bytes);

@@ -25,7 +25,7 @@ proptest! {
         let params = params();
         let cuts = definitions(&params);
         let block = ((cuts[cut.index(cuts.len())].name.to_owned(), shard), vec![(rows, bytes)]);
-        let blocks: BTreeMap<(String, u64), Vec<(u64, Vec<u8>)>> = BTreeMap::from([block]);
+        let blocks = BTreeMap::from([block]);
         let Ok(restored) = Restored::open(Epoch(4), Millis(1_000_000), Box::new(blocks)) else { return Ok(()) };
         let durable = Durable { restored: Some(Arc::new(restored)), taken: None };
         if let Ok((job, _outputs)) = start_durable(1, &params, false, durable) {

@@ -8,6 +8,7 @@ pub mod member;
 
 use std::net::TcpListener;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -140,7 +141,12 @@ fn fingerprint(config: &Config) -> u64 {
 }
 
 /// Ends this process because another one is lost. Nothing is closed: what is durable is so already, and a restart goes on from there.
+/// Several threads may notice; the first one tells.
 fn end_lost(what: &str) -> ! {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    while TOLD.swap(true, Relaxed) {
+        std::thread::park();
+    }
     tracing::error!(
         "{what}; this process ends, and the job goes on from its last checkpoint when all are begun again"
     );

@@ -107,6 +107,7 @@ keys! {
     "kafka.served", "topic of pages handed out; the feed server writes it", |c| Topic(c.kafka.topic(EventKind::Served));
     "kafka.dead_letters", "topic of records that cannot be processed, beside the file in store.dir", |c| Topic(&mut c.kafka.dead_letters);
     "kafka.format", "how values are written: JSON as in docs/events.md, or schema/proto/events.proto", |c| Word(&mut c.kafka.payload);
+    "kafka.formats", "streams that are written in another way, for example { uploads = \"protobuf\" }", |c| Options(&mut c.kafka.formats);
     "kafka.group", "group that consumed offsets are committed to, for monitoring alone; unset: none", |c| MaybeText(&mut c.kafka.group);
     "kafka.fetch_ahead", "bytes fetched ahead of the dataflow, for each partition", |c| Size(&mut c.kafka.fetch_ahead, MIB / 16, 1 << 30);
     "kafka.ack_timeout", "POST /v1/events waits this long for the brokers", |c| Duration(&mut c.kafka.ack_timeout_ms, 100, 10 * MINUTE);

@@ -1,5 +1,6 @@
 //! What one key alone cannot tell: values that must fit each other.
 
+use freshet_kafka::Payload;
 use freshet_schema::EventKind;
 use freshet_sinks::RedisOptions;
 
@@ -305,6 +306,25 @@ fn kafka(
             "kafka.brokers is not set".to_owned(),
             "name the brokers, or remove the key: dead letters are always in the file in store.dir",
         );
+    }
+    for (stream, format) in &kafka.formats {
+        if !EventKind::ALL.iter().any(|kind| kind.folder() == stream) {
+            let streams = EventKind::ALL.map(EventKind::folder).join(", ");
+            wrong(
+                "kafka.formats",
+                format!("{stream:?}"),
+                format!("no stream; they are {streams}"),
+                "name one of them",
+            );
+        }
+        if let Err(error) = format.parse::<Payload>() {
+            wrong(
+                "kafka.formats",
+                format!("{format:?}"),
+                error.to_string(),
+                "write \"json\" or \"protobuf\"",
+            );
+        }
     }
     let streams = EventKind::ALL.into_iter().zip(&kafka.topics);
     let mut named: Vec<(&str, &str)> =

@@ -1,3 +1,5 @@
+use freshet_schema::EventKind;
+
 use super::*;
 
 fn resolve(text: &str) -> Result<Config, Mistakes> {
@@ -118,6 +120,17 @@ fn the_command_line_wins_and_is_checked_alike() {
     assert_eq!((config.graph.workers, config.journal.dir.as_path()), (2, Path::new("s/journal")));
     let wrong = set(&[over("graph.workers", "none", "--workers")]).expect_err("wrong").0;
     assert_eq!((wrong.len(), wrong[0].place.as_str()), (1, "--workers"));
+}
+
+#[test]
+fn a_stream_may_have_a_format_of_its_own() {
+    let config = resolve("[kafka]\nformats = { uploads = \"protobuf\" }\n").expect("valid");
+    let formats =
+        [EventKind::Uploads, EventKind::Users].map(|kind| config.kafka.payloads().of(kind).to_string());
+    assert_eq!(formats, ["protobuf", "json"]);
+    let found = mistakes("[kafka]\nformats = { upload = \"json\", users = \"avro\" }\n");
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[0].what.contains("interactions") && found[1].what.contains("`avro`"), "{found:#?}");
 }
 
 #[test]
