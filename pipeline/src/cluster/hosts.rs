@@ -60,7 +60,7 @@ fn parse(file: &str, text: &str) -> Result<Vec<String>, Mistakes> {
             .rsplit_once(':')
             .filter(|(host, _)| !host.is_empty())
             .and_then(|(_, port)| port.parse().ok());
-        if !port.is_some_and(|port: u16| port > 0) || line.contains(char::is_whitespace) {
+        if port.is_none_or(|port: u16| port == 0) || line.contains(char::is_whitespace) {
             let what = "is no address".to_owned();
             mistakes.push(mistake(place(), &value, what, "write HOST:PORT, such as 10.0.0.7:4400"));
         } else if hosts.iter().any(|host| host == line) {

@@ -11,6 +11,9 @@ use super::{Seat, end_lost, end_on_panic};
 use crate::config::Config;
 use crate::telemetry;
 
+/// Asks the first process to end the job.
+type Ask = Box<dyn Fn() + Send>;
+
 /// Works until the first process ends the job.
 ///
 /// # Errors
@@ -20,7 +23,7 @@ pub fn run(config: &Config, seat: &Seat) -> anyhow::Result<()> {
     end_on_panic();
     // Who is asked to end before there is a cluster just ends; later the first process is asked to end the job.
     let early = Arc::new(AtomicBool::new(false));
-    let ask: Arc<Mutex<Option<Box<dyn Fn() + Send>>>> = Arc::default();
+    let ask: Arc<Mutex<Option<Ask>>> = Arc::default();
     let (stopped, asks) = (Arc::clone(&early), Arc::clone(&ask));
     seat.on_stop(Arc::new(move |_at_once| {
         stopped.store(true, std::sync::atomic::Ordering::Relaxed);
