@@ -24,7 +24,8 @@ use tokio::sync::{oneshot, watch};
 
 use crate::checkpoint::Status;
 use crate::config::Config;
-use crate::control;
+use crate::control::{self, Task};
+use crate::forget;
 use crate::input;
 use crate::job;
 use crate::progress::{Phase, Progress, RunOptions};
@@ -51,6 +52,7 @@ const INTERRUPTED_TWICE: i32 = 130;
 pub fn run(config: &Config, mode: Mode) -> anyhow::Result<()> {
     telemetry::start_logs(&config.log)?;
     input::check(config)?;
+    forget::log::finish(config).context("a forget that was interrupted")?;
     let metrics = telemetry::start_metrics()?;
     let progress = Arc::new(Progress::default());
     let store = open_store(config)?;
@@ -61,15 +63,14 @@ pub fn run(config: &Config, mode: Mode) -> anyhow::Result<()> {
         stats["checkpoint"] = running.checkpoints.to_json();
         stats
     });
-    let status = Arc::clone(&progress.checkpoints);
-    let makes = config.checkpoint.every_ms > 0;
-    let order: control::Order = Arc::new(move || if makes { ordered(&status) } else { bail!(NONE_ARE_MADE) });
+    let events = forget::Events::default();
+    let order = order(config, &progress, &events, &store);
     let control = control::serve(Arc::clone(&store), stats, order, &socket)?;
 
     // Signals, the announcement, upkeep. What works has a thread of its own: the feed server, the job, the control socket.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("the async runtime")?;
-    let outcome = runtime.block_on(run_parts(config, mode, &progress, &store, metrics));
+    let outcome = runtime.block_on(run_parts(config, mode, &progress, &store, &events, metrics));
     // The job is gone, whatever the outcome: what it committed is kept.
     let synced = if outcome.is_ok() { store.sync().context("the store's last sync") } else { Ok(()) };
     drop(control);
@@ -82,6 +83,7 @@ async fn run_parts(
     mode: Mode,
     progress: &Arc<Progress>,
     store: &Arc<GatedStore>,
+    posted: &forget::Events,
     metrics: PrometheusHandle,
 ) -> anyhow::Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
@@ -92,6 +94,10 @@ async fn run_parts(
         true => Some(input::event_sink(config)?),
         false => None,
     };
+    if let Some(events) = &events {
+        // A service is run once with its parts.
+        let _ = posted.set(Arc::clone(events));
+    }
     let server = if mode.once {
         None
     } else {
@@ -183,6 +189,29 @@ async fn run_parts(
     }
     job_result.context("the job panicked")?.context("the job")?;
     server_result
+}
+
+/// What the control socket has done by the job.
+fn order(
+    config: &Config,
+    progress: &Arc<Progress>,
+    events: &forget::Events,
+    store: &Arc<GatedStore>,
+) -> control::Order {
+    let (config, progress) = (config.clone(), Arc::clone(progress));
+    let (events, store) = (Arc::clone(events), Arc::clone(store));
+    Arc::new(move |task| {
+        let checkpoint = || match config.checkpoint.every_ms {
+            0 => bail!(NONE_ARE_MADE),
+            _ => ordered(&progress.checkpoints),
+        };
+        match task {
+            Task::Checkpoint => checkpoint(),
+            Task::Forget(target) => {
+                forget::live(&config, target, &progress, &events, &*store, &checkpoint)
+            }
+        }
+    })
 }
 
 /// Why there is nothing to order.

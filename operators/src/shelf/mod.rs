@@ -11,7 +11,7 @@
 //! lookups: they see the shelves at their epoch, and a shelf that changes tells no user.
 
 mod answer;
-mod saved;
+pub(crate) mod saved;
 mod slot;
 
 use std::collections::BTreeMap;
