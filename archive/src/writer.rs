@@ -203,7 +203,8 @@ impl Writer {
     pub fn append(&self, closed: Closed, stop: &AtomicBool) -> Result<bool, ArchiveError> {
         let bytes = closed.bytes + EPOCH_BYTES;
         let mut waiting = self.status.waiting();
-        while *waiting > 0 && *waiting + bytes > self.limit {
+        // Whatever the size of the next one: what waits is beyond a roll then, so that one comes.
+        while *waiting >= self.limit {
             if self.status.ended.load(Relaxed) {
                 return Err(ArchiveError::Ended);
             }

@@ -207,9 +207,7 @@ fn order(
         };
         match task {
             Task::Checkpoint => checkpoint(),
-            Task::Forget(target) => {
-                forget::live(&config, target, &progress, &events, &*store, &checkpoint)
-            }
+            Task::Forget(target) => forget::live(&config, target, &progress, &events, &*store, &checkpoint),
         }
     })
 }

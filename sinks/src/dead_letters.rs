@@ -150,12 +150,8 @@ impl DeadLetterFile {
             if !numbers.iter().all(mentioned) {
                 continue;
             }
-            letter.letter = DeadLetter {
-                detail: String::new(),
-                raw: String::new(),
-                raw_base64: false,
-                ..letter.letter
-            };
+            letter.letter =
+                DeadLetter { detail: String::new(), raw: String::new(), raw_base64: false, ..letter.letter };
             let failed = |error: serde_json::Error| LineFileError::Io {
                 path: self.lines.path().to_owned(),
                 action: "encode a line of",
@@ -257,7 +253,10 @@ mod tests {
         assert_eq!(after.lines().nth(1), before.lines().nth(1));
         for line in after.lines() {
             let read: Owned = serde_json::from_str(line).unwrap();
-            assert_eq!((read.epoch, read.of, read.letter.file.as_str()), (Epoch(3), 4, "interactions/part-0.jsonl"));
+            assert_eq!(
+                (read.epoch, read.of, read.letter.file.as_str()),
+                (Epoch(3), 4, "interactions/part-0.jsonl")
+            );
         }
         assert!(file.append(Epoch(4), &letters).unwrap());
         drop(file);

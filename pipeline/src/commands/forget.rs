@@ -100,7 +100,9 @@ fn words(target: Target, certificate: &Json) -> String {
     let subject = match target {
         Target::User { user_id } => format!("user {user_id}"),
         Target::Video { video_id } => format!("video {video_id}"),
-        Target::Interaction { user_id, target_event_id } => format!("interaction {target_event_id} of user {user_id}"),
+        Target::Interaction { user_id, target_event_id } => {
+            format!("interaction {target_event_id} of user {user_id}")
+        }
     };
     let number = |value: &Json| value.as_u64().unwrap_or(0);
     let mut text = format!(
@@ -108,7 +110,10 @@ fn words(target: Target, certificate: &Json) -> String {
         number(&certificate["epoch"])
     );
     if let Some(dir) = certificate["archive"]["dir"].as_str() {
-        text += &format!("{} rows were taken out of the archive {dir}.\n", number(&certificate["archive"]["rows"]));
+        text += &format!(
+            "{} rows were taken out of the archive {dir}.\n",
+            number(&certificate["archive"]["rows"])
+        );
     }
     text += &format!("{} dead letters were blanked.\n", number(&certificate["dead_letters"]));
     match certificate["checkpoints"]["made"].as_u64() {
@@ -119,7 +124,9 @@ fn words(target: Target, certificate: &Json) -> String {
         None => text += "No checkpoints are made.\n",
     }
     match certificate["log"]["done"].as_bool() {
-        Some(true) => text += &format!("{} lines of the log were blanked.\n", number(&certificate["log"]["lines"])),
+        Some(true) => {
+            text += &format!("{} lines of the log were blanked.\n", number(&certificate["log"]["lines"]))
+        }
         _ => {
             let why = certificate["log"]["why"].as_str().unwrap_or_default();
             text += &format!("The log was not rewritten: {why}.\n");
@@ -127,7 +134,9 @@ fn words(target: Target, certificate: &Json) -> String {
     }
     match (&certificate["verify"]["holds"], certificate["verify"]["failed"].as_str()) {
         (Json::Bool(true), _) => text += "Verified: every view is what the archive says without it.\n",
-        (Json::Bool(false), _) => text += "NOT verified: views differ from what the archive says; see below.\n",
+        (Json::Bool(false), _) => {
+            text += "NOT verified: views differ from what the archive says; see below.\n"
+        }
         (_, Some(why)) => text += &format!("Not verified: {why}.\n"),
         _ => text += "Not verified.\n",
     }

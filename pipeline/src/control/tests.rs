@@ -89,8 +89,12 @@ fn a_stale_file_is_replaced_and_a_living_service_is_not() {
     assert!(path.exists());
     assert!(Client::connect(&path).expect("no error").is_none(), "nobody answers");
     let (_server, ..) = start(folder.path());
-    let second =
-        serve(store(), Arc::new(|| serde_json::Value::Null), Arc::new(|_| Ok(serde_json::Value::Null)), &path);
+    let second = serve(
+        store(),
+        Arc::new(|| serde_json::Value::Null),
+        Arc::new(|_| Ok(serde_json::Value::Null)),
+        &path,
+    );
     assert!(second.err().expect("refused").to_string().contains("control.sock"));
     assert!(Client::connect(&path).expect("no error").is_some(), "the first one still answers");
 }

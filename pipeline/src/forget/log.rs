@@ -52,14 +52,20 @@ pub fn scrub(config: &Config, forgetting: &Forgetting) -> anyhow::Result<Json> {
         return Ok(json!({ "done": false, "why": "events come from Kafka" }));
     }
     if config.checkpoint.every_ms == 0 {
-        return Ok(json!({ "done": false, "why": "checkpoint.every = \"0s\": the journal alone knows what was consumed" }));
+        return Ok(
+            json!({ "done": false, "why": "checkpoint.every = \"0s\": the journal alone knows what was consumed" }),
+        );
     }
     let manifests = open(config).manifests()?;
     let Some((_, Ok(manifest))) = manifests.into_iter().next() else {
         bail!("{}: the newest checkpoint cannot be used", config.checkpoint.dir.display());
     };
     if manifest.epoch < forgetting.epoch {
-        bail!("the newest checkpoint is of epoch {}, before the delete's {}", manifest.epoch, forgetting.epoch);
+        bail!(
+            "the newest checkpoint is of epoch {}, before the delete's {}",
+            manifest.epoch,
+            forgetting.epoch
+        );
     }
     let mut files = Vec::new();
     for at in &manifest.input.base.partitions {

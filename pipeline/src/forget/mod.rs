@@ -78,7 +78,8 @@ pub fn live(
     let forgetting = Forgetting { delete, epoch };
     let archive = match (progress.archive.get(), &config.archive.dir) {
         (Some((_, archive)), Some(dir)) => {
-            let forgotten = archive.forget(forgetting.clone()).map_err(|what| anyhow!(what)).context("the archive")?;
+            let forgotten =
+                archive.forget(forgetting.clone()).map_err(|what| anyhow!(what)).context("the archive")?;
             json!({ "dir": dir, "rows": forgotten.rows })
         }
         _ => Json::Null,
@@ -138,7 +139,8 @@ pub fn stopped(config: &Config, target: Target) -> anyhow::Result<Json> {
     };
     let letters = DeadLetterFile::open(&config.store.dead_letters_file())?.redact(&numbers(target))?;
     // The job made one at its end.
-    let made = || Ok(json!({ "last": { "epoch": open(&config).manifests()?.first().map(|(epoch, _)| epoch.0) } }));
+    let made =
+        || Ok(json!({ "last": { "epoch": open(&config).manifests()?.first().map(|(epoch, _)| epoch.0) } }));
     let checkpoints = checkpoints(&config, epoch, &made)?;
     let log = log::scrub(&config, &forgetting).context("the log")?;
     Ok(certificate(&config, &forgetting, archive, letters, checkpoints, log, keys(&*store, target)?))
@@ -155,7 +157,10 @@ fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> anyhow::Result<T>
             return Ok(found);
         }
         if since.elapsed() > PATIENCE {
-            bail!("waited {} s for {what}: the delete is in the log and will be read; run the command again then", PATIENCE.as_secs());
+            bail!(
+                "waited {} s for {what}: the delete is in the log and will be read; run the command again then",
+                PATIENCE.as_secs()
+            );
         }
         std::thread::sleep(LOOK);
     }
@@ -191,7 +196,8 @@ fn checkpoints(
 
 /// The subject's own keys, and whether the store still has them. One who has come back since has new ones.
 fn keys(store: &dyn FeedStore, target: Target) -> anyhow::Result<Json> {
-    let user = |user: UserId| vec![Key::Feed(user), Key::Account(user), Key::Dropped(user), Key::Preferences(user)];
+    let user =
+        |user: UserId| vec![Key::Feed(user), Key::Account(user), Key::Dropped(user), Key::Preferences(user)];
     let keys = match target {
         Target::User { user_id } => user(user_id),
         Target::Video { video_id } => vec![Key::Video(video_id), Key::Related(video_id)],

@@ -102,7 +102,8 @@ mod tests {
         let text = format!("{}not json\n{}\n{}{}", line(1, 7), line(2, 8), line(3, 7), line(4, 7).trim_end());
         std::fs::write(&path, &text).unwrap();
         let of = |kind: EventKind| {
-            let partition = Partition { name: "p".to_owned(), kind, format: Format::Jsonl, path: path.clone() };
+            let partition =
+                Partition { name: "p".to_owned(), kind, format: Format::Jsonl, path: path.clone() };
             PartitionReader::open(partition, 0, Limits::default()).unwrap()
         };
         let consumed = text.len() as u64;
