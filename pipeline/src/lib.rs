@@ -23,6 +23,7 @@ mod produce;
 pub mod progress;
 mod progress_display;
 pub mod remake;
+pub mod replay;
 pub mod serve;
 pub mod service;
 pub mod store_gate;

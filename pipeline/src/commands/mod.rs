@@ -10,6 +10,7 @@ mod heads;
 mod import;
 mod produce;
 mod read;
+mod replay;
 mod resync;
 mod run;
 mod serve;
@@ -61,6 +62,7 @@ enum Command {
     Archive(archive::Archive),
     Verify(verify::Verify),
     Forget(forget::Forget),
+    Replay(replay::Replay),
     Import(import::Import),
     Generate(generate::Generate),
     Produce(produce::Produce),
@@ -89,6 +91,7 @@ impl Cli {
             Command::Archive(command) => command.run(),
             Command::Verify(command) => return command.run(),
             Command::Forget(command) => command.run(),
+            Command::Replay(command) => command.run(),
             Command::Import(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Produce(command) => command.run(),

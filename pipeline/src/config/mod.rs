@@ -26,7 +26,7 @@ use freshet_sinks::RedisOptions;
 pub use kafka::Kafka;
 pub use keys::describe_keys;
 pub use mistake::{Mistake, Mistakes};
-pub(crate) use units::{format_duration, format_time, parse_duration};
+pub(crate) use units::{format_duration, format_time, parse_duration, parse_time};
 
 /// Everything the service needs to know, complete and checked.
 #[derive(Clone, Debug, PartialEq)]

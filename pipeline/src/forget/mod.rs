@@ -19,7 +19,7 @@ use freshet_archive::{Folder, Forgetting};
 use freshet_schema::event::Target;
 use freshet_schema::store::Key;
 use freshet_schema::{Delete, Epoch, Event, EventId, Millis, UserId, hash};
-use freshet_sinks::{DeadLetterFile, EventSink, FeedStore};
+use freshet_sinks::{EventSink, FeedStore};
 use serde_json::{Value as Json, json};
 
 use crate::checkpoint::{Checkpoints, LocalDisk};
@@ -84,13 +84,7 @@ pub fn live(
         }
         _ => Json::Null,
     };
-    let letters = match progress.dead_letter_file.get() {
-        Some(file) => {
-            let mut file = file.lock().map_err(|_| anyhow!("the dead letters failed before"))?;
-            file.redact(&numbers(target))?
-        }
-        None => 0,
-    };
+    let letters = letters(progress, target)?;
     let checkpoints = checkpoints(config, epoch, checkpoint)?;
     let log = json!({ "done": false, "why": "the service runs: run the same command when it is stopped" });
     Ok(certificate(config, &forgetting, archive, letters, checkpoints, log, keys(store, target)?))
@@ -137,7 +131,7 @@ pub fn stopped(config: &Config, target: Target) -> anyhow::Result<Json> {
         }
         None => Json::Null,
     };
-    let letters = DeadLetterFile::open(&config.store.dead_letters_file())?.redact(&numbers(target))?;
+    let letters = letters(&progress, target)?;
     // The job made one at its end.
     let made =
         || Ok(json!({ "last": { "epoch": open(&config).manifests()?.first().map(|(epoch, _)| epoch.0) } }));
@@ -164,6 +158,13 @@ fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> anyhow::Result<T>
         }
         std::thread::sleep(LOOK);
     }
+}
+
+/// Blanks the dead letters of the subject. The file is held by this process, as long as there is the progress of its job.
+fn letters(progress: &Progress, target: Target) -> anyhow::Result<u64> {
+    let Some(file) = progress.dead_letter_file.get() else { return Ok(0) };
+    let mut file = file.lock().map_err(|_| anyhow!("the dead letters failed before"))?;
+    Ok(file.redact(&numbers(target))?)
 }
 
 /// What a dead letter of the subject mentions.

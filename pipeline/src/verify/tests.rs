@@ -19,7 +19,7 @@ fn config(dir: &Path) -> Config {
     let path = |name: &str| dir.join(name).display().to_string();
     let text = format!(
         "[input]\ndir = {:?}\nfollow = false\n[store]\ndir = {:?}\n[archive]\ndir = {:?}\nroll_bytes = \"64KiB\"\n\
-         [early]\nmax_wait = \"2h\"\n",
+         [early]\nmax_wait = \"7d\"\n",
         path("log"),
         path("store"),
         path("archive")
@@ -50,7 +50,15 @@ fn world(dir: &Path) -> (Config, Kept, Past) {
         value.as_u64().or_else(|| value.as_str()?.parse().ok()).expect("a number")
     };
     let time = |n: usize| number(&at(n)["event_time"]);
-    let last = views.iter().map(|view| number(&view["event_time"])).max().expect("views");
+    // The clock goes on to the last event of any stream, and windows end by it.
+    let mut last = 0;
+    for stream in ["uploads", "users", "follows", "deletes", "interactions"] {
+        let text = std::fs::read_to_string(dir.join("log").join(stream).join("part-00000.jsonl"));
+        for line in text.unwrap_or_default().lines() {
+            let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            last = last.max(number(&event["event_time"]));
+        }
+    }
     add(
         dir,
         "deletes",
@@ -126,7 +134,7 @@ const FAULTS: &[Fault] = &[
         },
         "video ",
     ),
-    ("early", |kept| assert!(kept.early.pop_first().is_some()), "event 7000002"),
+    ("early", |kept| assert!(kept.early.pop_first().is_some()), "which came in epoch"),
     ("recent_sums", |kept| first(&mut kept.recent_sums).0[1].likes += 1, "video "),
     ("video_sums", |kept| first(&mut kept.video_sums).0[1].watch_ms += 1, "video "),
     ("windows", |kept| first(&mut kept.waiting).views -= 1, "leaving at "),
@@ -202,7 +210,8 @@ fn a_world_is_what_its_archive_says_and_each_fault_is_named() {
         let views = compare(&kept, &past, &config.params, &[]);
         let found: Vec<_> = views.iter().filter(|view| view.different > 0).collect();
         assert_eq!(found.iter().map(|view| view.name).collect::<Vec<_>>(), [*name], "fault {n}");
-        assert_eq!(found[0].different, 1, "fault {n}: {:?}", found[0].differences);
+        // A threshold differs from its inputs and from what the archive recorded.
+        assert!((1..=2).contains(&found[0].different), "fault {n}: {:?}", found[0].differences);
         let difference = &found[0].differences[0];
         assert!(difference.key.contains(key), "fault {n}: {difference:?}");
         assert!(difference.kept != difference.expected);
@@ -249,7 +258,9 @@ fn what_cannot_be_compared_is_refused() {
     let config = config(dir.path());
     let until = Epoch(u64::MAX - 1);
     let archive = dir.path().join("archive");
-    Folder::new(&archive).commit(freshet_archive::Manifest::default(), &[], &[]).expect("committed");
+    Folder::new(&archive)
+        .commit(freshet_archive::Manifest::beginning(freshet_archive::Mark::default()), &[], &[])
+        .expect("committed");
     let refused = |archive: &Path| {
         let read = read(&config.params, archive, until, None, &mut |_, _| {});
         format!("{:#}", read.err().expect("a refusal"))
