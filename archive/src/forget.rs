@@ -34,7 +34,7 @@ pub struct Forgetting {
 enum Verdict {
     Stays,
     Goes,
-    Becomes(Event),
+    Becomes(Box<Event>),
 }
 
 impl Forgetting {
@@ -63,7 +63,7 @@ impl Forgetting {
                 match page.items.len() {
                     left if left == before => return Verdict::Stays,
                     0 => true,
-                    _ => return Verdict::Becomes(Event::Served(page)),
+                    _ => return Verdict::Becomes(Box::new(Event::Served(page))),
                 }
             }
             _ => false,
@@ -124,7 +124,7 @@ pub fn forget(
                     _ if epoch > forgetting.epoch => event,
                     Verdict::Becomes(event) => {
                         touched += 1;
-                        event
+                        *event
                     }
                     Verdict::Goes => {
                         touched += 1;

@@ -80,6 +80,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`ReadError`].
+    #[allow(clippy::should_implement_trait, reason = "a reading can fail, and is then over")]
     pub fn next(&mut self) -> Result<Option<ReadEpoch>, ReadError> {
         let wanted = self.last.next();
         if wanted > self.until {

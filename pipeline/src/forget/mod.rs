@@ -113,7 +113,7 @@ pub fn stopped(config: &Config, target: Target) -> anyhow::Result<Json> {
     drop(events);
 
     let progress = Arc::new(Progress::default());
-    let store: Arc<dyn FeedStore> = crate::open_store::open_store(&config)?.into();
+    let store: Arc<dyn FeedStore> = crate::open_store::open_store(&config)?;
     let options = RunOptions { once: true, progress: Arc::clone(&progress) };
     job::run(&config, Arc::clone(&store), options, Arc::new(AtomicBool::new(false))).context("the job")?;
     store.sync().context("the store")?;

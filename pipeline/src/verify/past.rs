@@ -14,7 +14,7 @@ use freshet_archive::ReadEpoch;
 use freshet_operators::content::{Content, Embedder, duration_class};
 use freshet_operators::params::Params;
 use freshet_operators::row::{Row, View};
-use freshet_operators::topics::{Sum, Themes};
+use freshet_operators::topics::{Place, Sum, Themes};
 use freshet_operators::users::INITIAL_SKIP_BELOW;
 use freshet_schema::event::{Event, FollowAction, Origin, Target};
 use freshet_schema::store::{EVERYONE, demographic_group};
@@ -74,7 +74,7 @@ pub struct Past {
     /// After [`Past::end`]: the rows that count, by user and in the order of (time, event).
     pub rows: BTreeMap<u64, Vec<Row>>,
     /// The sums of categories as of the publication `last_version`, and the clock then.
-    pub themes: Option<(u64, BTreeMap<(u64, freshet_operators::content::Facet), Sum>)>,
+    pub themes: Option<(u64, BTreeMap<Place, Sum>)>,
     /// The last publication: its version and thresholds.
     pub publication: Option<(u64, Vec<u64>)>,
 }
