@@ -27,8 +27,8 @@ fn archived(dir: &Path, name: &str) -> Vec<ReadEpoch> {
     epochs
 }
 
-/// Lines of the log that are records.
-fn lines(dir: &Path, log: &str) -> usize {
+/// Lines of the log that are records, or would be.
+pub fn lines(dir: &Path, log: &str) -> usize {
     let mut lines = 0;
     for stream in std::fs::read_dir(dir.join(log)).expect("a log").flatten() {
         for part in std::fs::read_dir(stream.path()).expect("a stream").flatten() {
