@@ -9,7 +9,7 @@
 //! grows with events, not with users. An ask makes a request as well, but changes nothing here: whoever measures lists must
 //! not move them.
 
-mod saved;
+pub(crate) mod saved;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -12,6 +12,7 @@ use crate::neighbours::IndexReport;
 use crate::params::Params;
 use crate::probe::Probed;
 use crate::runtime::Output;
+use crate::users::SkipThresholds;
 use crate::yields::Yields;
 
 /// From the first process.
@@ -63,6 +64,7 @@ pub(super) enum Said {
     Waiting(u64, u64, u64),
     Index(IndexReport),
     Taken(u64, u64),
+    Published(u64, u64, SkipThresholds),
     Sizes(u64, Vec<(String, u64, u64)>),
 }
 
@@ -81,6 +83,7 @@ impl Said {
             Output::Waiting(worker, held, gave_way) => Self::Waiting(worker as u64, held, gave_way),
             Output::Index(report) => Self::Index(report),
             Output::Taken(worker, epoch) => Self::Taken(worker as u64, epoch.0),
+            Output::Published(epoch, version, below) => Self::Published(epoch.0, version, below),
             Output::Sizes(worker, sizes) => {
                 let sizes = sizes.into_iter().map(|(name, size)| (name.to_owned(), size.entries, size.bytes));
                 Self::Sizes(worker as u64, sizes.collect())
@@ -104,6 +107,7 @@ impl Said {
             Self::Waiting(worker, held, gave_way) => Output::Waiting(worker as usize, held, gave_way),
             Self::Index(report) => Output::Index(report),
             Self::Taken(worker, epoch) => Output::Taken(worker as usize, Epoch(epoch)),
+            Self::Published(epoch, version, below) => Output::Published(Epoch(epoch), version, below),
             Self::Sizes(worker, sizes) => {
                 let size = |(name, entries, bytes): (String, u64, u64)| {
                     Ok((names.of(&name)?, StateSize { entries, bytes }))
