@@ -75,6 +75,8 @@ pub struct Status {
     less: Condvar,
     /// The thread has ended.
     ended: AtomicBool,
+    /// Whoever handed over has failed: what waits is left to the next start.
+    abandoned: AtomicBool,
     /// What went wrong last.
     error: Mutex<Option<String>>,
 }
@@ -113,8 +115,8 @@ enum Message {
     Forget(Forgetting, Sender<Result<Forgotten, String>>),
     /// No more comes: what waits is written.
     End,
-    /// Whoever handed over has failed: what waits is left to the next start.
-    Abandon,
+    /// To look whether it is abandoned.
+    Wake,
 }
 
 /// The handle of the thread.
@@ -243,8 +245,11 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if self.thread.is_some() {
-            let _ = self.messages.send(Message::Abandon);
+        if let Some(thread) = self.thread.take() {
+            // Nobody is told that anything is durable after the failure, and nothing is written.
+            self.status.abandoned.store(true, Relaxed);
+            let _ = self.messages.send(Message::Wake);
+            let _ = thread.join();
         }
     }
 }
@@ -321,7 +326,11 @@ impl Work {
                 true => Duration::from_secs(3600),
                 false => self.options.roll_every.saturating_sub(self.since.elapsed()),
             };
-            match messages.recv_timeout(patience) {
+            let message = messages.recv_timeout(patience);
+            if self.status.abandoned.load(Relaxed) {
+                return Ok(());
+            }
+            match message {
                 Ok(Message::Epoch(closed)) => {
                     self.take(closed)?;
                     if self.bytes >= self.options.roll_bytes {
@@ -344,7 +353,8 @@ impl Work {
                 }
                 Err(RecvTimeoutError::Timeout) => self.roll()?,
                 Ok(Message::End) => return self.roll(),
-                Ok(Message::Abandon) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Ok(Message::Wake) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
         }
     }
@@ -483,12 +493,16 @@ impl Work {
     fn wait(&self, pause: Duration) -> bool {
         let since = Instant::now();
         while since.elapsed() < pause {
-            if self.stop.load(Relaxed) {
+            if self.ends() {
                 return false;
             }
             std::thread::sleep(LOOK.min(pause));
         }
-        !self.stop.load(Relaxed)
+        !self.ends()
+    }
+
+    fn ends(&self) -> bool {
+        self.stop.load(Relaxed) || self.status.abandoned.load(Relaxed)
     }
 }
 
