@@ -12,8 +12,8 @@ use freshet_schema::hash;
 use crate::interest::Likeness;
 use crate::params::Params;
 use crate::popularity::{STEP, add_term, decayed, log_sum};
-use crate::request::{ABSENT, Candidate, MAX_ASKS, Reply, Request, SourceId, Subject};
-use crate::rerank::{self, Context, Entry, Fatigue, Kind, Reranked, Rule, Slot, Taste};
+use crate::request::{ABSENT, Candidate, Invited, MAX_ASKS, Reply, Request, SourceId, Subject};
+use crate::rerank::{self, Claim, Context, Entry, Fatigue, Kind, Policy, Reranked, Rule, Slot, Taste};
 use crate::scorer::Scorer;
 use crate::scorer::features::{Counts, FEATURES, Features, Featuring};
 use crate::scorer::heads::{self, Heads};
@@ -165,6 +165,11 @@ pub fn score(scales: &Scales, replies: Vec<Reply>) -> Scored {
         order.select_nth_unstable(kept);
     }
     let mut rest: Vec<(Reverse<u64>, u64, u32)> = order.split_off(kept);
+    // Whoever is invited has a place to claim, however little is known of it.
+    let invited = request.cohort_bit();
+    if invited != 0 {
+        order.extend(rest.extract_if(.., |(_, _, n)| asks[*n as usize] & invited != 0));
+    }
     rest.sort_unstable();
     featuring.weigh_many();
     let likeness = Likeness::new(request.query.as_ref(), LONG_DIMS);
@@ -195,10 +200,22 @@ pub fn place(scored: Scored, scales: &Scales) -> List {
     };
     let drawn = request.asks.iter().position(|ask| ask.source == SourceId::new(Source::Exploration));
     let drawn = drawn.map(|ask| 1u8 << ask);
+    let invited = request.cohort_bit();
     let entries: Vec<Entry> = pool
         .iter()
-        .map(|c| Entry { score: c.value, content: &c.candidate.content, drawn: Some(c.asks) == drawn })
+        .map(|c| Entry {
+            score: c.value,
+            content: &c.candidate.content,
+            drawn: Some(c.asks) == drawn,
+            claimed: c.asks == invited,
+        })
         .collect();
+    let claim = |invited: &Invited| {
+        let entry = pool.iter().position(|weighed| weighed.candidate.video() == invited.video)?;
+        let Invited { from, to, propensity, .. } = *invited;
+        Some(Claim { entry, policy: Policy::Cohort, from: from.into(), to: to.into(), propensity })
+    };
+    let claims: Vec<Claim> = request.invited.iter().filter_map(claim).collect();
     let taste = Taste::of(&request.recent, params);
     let context = Context {
         kind,
@@ -207,7 +224,7 @@ pub fn place(scored: Scored, scales: &Scales) -> List {
         rows: &request.recent,
         fatigue: fatigue.is_strong().then_some(fatigue),
         taste: taste.is_known().then_some(&taste),
-        claims: &[],
+        claims: &claims,
     };
     let Reranked { slots, left } = rerank::rerank(&entries, &context, params);
     let items =
@@ -344,6 +361,7 @@ mod tests {
             group: Arc::new("all".to_owned()),
             drift: false,
             obsession: false,
+            invited: Vec::new(),
         }
     }
 

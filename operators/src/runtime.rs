@@ -19,6 +19,7 @@ use timely::dataflow::operators::{Input, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle};
 
 use crate::checkpoint::{RestoreError, Restored, Restoring, Taken};
+use crate::cohorts::Report;
 use crate::cut::{Cuts, StateSize};
 use crate::enrich;
 use crate::graph::{self, Entering, Leaving, Tap};
@@ -88,6 +89,8 @@ pub enum Output {
     Waiting(usize, u64, u64),
     /// How the vector index is; it lies on one worker.
     Index(IndexReport),
+    /// What happened to the lives of new videos, of those on a worker, in an epoch.
+    Cohorts(usize, Epoch, Report),
     /// A worker has taken its state as of an epoch ([`Job::checkpoint`]), of which it has said all.
     Taken(usize, Epoch),
     /// Sizes of the worker's state by name.
@@ -349,6 +352,9 @@ fn leave<'s>(
                             Leaving::Probed(heads) => probed.push(heads),
                             Leaving::Yields(yields) => brought.plus(&yields),
                             Leaving::Index(report) => drop(outside.send(Output::Index(report))),
+                            Leaving::Cohorts(report) => {
+                                let _ = outside.send(Output::Cohorts(index, Epoch(*time.time()), report));
+                            }
                             Leaving::Waiting(held, gave_way) => {
                                 let _ = outside.send(Output::Waiting(index, held, gave_way));
                             }

@@ -41,6 +41,7 @@ pub fn run(epochs: &[EpochInput], workers: usize, params: &Params) -> BTreeMap<u
             | Output::Taken(..)
             | Output::Probed(..)
             | Output::Waiting(..)
+            | Output::Cohorts(..)
             | Output::Sizes(..) => {}
         }
     }

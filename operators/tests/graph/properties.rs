@@ -81,7 +81,7 @@ impl Views {
                 }
                 Tap::Everybody(key, amount) => *self.attention.entry(*key).or_default() += amount,
                 Tap::Published(version) => drop(self.published.insert(epoch, Arc::clone(version))),
-                Tap::Request(_) => {}
+                Tap::Request(_) | Tap::Cohort(_) => {}
             }
         }
         self.pairs.retain(|_, sums| *sums != [0, 0]);
@@ -314,6 +314,7 @@ fn check_lists(epochs: &[EpochInput], params: &Params, outputs: &BTreeMap<u64, E
                 | Value::Account(_)
                 | Value::Heads(_)
                 | Value::Video(_)
+                | Value::Cohort(_)
                 | Value::Preferences(_) => continue,
             };
             for video in shown {

@@ -55,7 +55,7 @@ proptest! {
             for key in written(&outputs, *epoch) {
                 let held = slices(part, parts).into_iter().any(|slice| match Key::parse(&key) {
                     Some(Key::Feed(user) | Key::Dropped(user) | Key::Account(user) | Key::Preferences(user)) => slice.holds(user.0),
-                    Some(Key::Video(video) | Key::Related(video)) => slice.holds(video.0),
+                    Some(Key::Video(video) | Key::Related(video) | Key::Cohort(video)) => slice.holds(video.0),
                     Some(Key::Heads(version)) => slice.holds(version),
                     Some(Key::Trending(group) | Key::NewUser(group)) => slice.holds_text(&group),
                     None => false,

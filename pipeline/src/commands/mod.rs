@@ -2,6 +2,7 @@
 
 mod check;
 mod checkpoint;
+mod cohort;
 mod eval;
 mod generate;
 mod heads;
@@ -63,6 +64,7 @@ enum Command {
     Feed(read::Feed),
     Why(why::Why),
     Related(read::Related),
+    Cohort(cohort::ShowCohort),
     Heads(heads::ShowHeads),
     Stats(read::Stats),
     Trending(read::Trending),
@@ -88,6 +90,7 @@ impl Cli {
             Command::Feed(command) => command.run(),
             Command::Why(command) => command.run(),
             Command::Related(command) => command.run(),
+            Command::Cohort(command) => command.run(),
             Command::Heads(command) => command.run(),
             Command::Stats(command) => command.run(),
             Command::Trending(command) => command.run(),
