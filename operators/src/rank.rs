@@ -365,6 +365,64 @@ mod tests {
         }
     }
 
+    fn invited(video: u64, from: u16, propensity: f32) -> Invited {
+        Invited { video, from, to: 20, propensity }
+    }
+
+    #[test]
+    fn an_invited_video_has_the_place_that_it_claims_or_one_of_its_own() {
+        let mut request = request(false, &[(Source::Trending, 40)]);
+        request.invite(vec![invited(100, 7, 0.125), invited(101, 9, 0.25), invited(102, 3, 0.5)]);
+        let (trending, cohort) = (1, request.cohort_bit());
+        assert_eq!(cohort, 2);
+        let mut pool = vec![
+            Weighed { asks: cohort, ..candidate(100, 90, 0) },
+            Weighed { asks: trending | cohort, ..candidate(101, 80, 0) },
+            Weighed { asks: cohort, ..candidate(102, 0, 0) },
+        ];
+        pool.extend((1..30).map(|n| candidate(n, 70 - n as u32, n)));
+        pool.sort_by_key(|c| Reverse(ordered(c.value)));
+        let params = Params::default();
+        let heads = Heads::default();
+        let scales = Scales::new(&heads, &params, &request, &[]);
+        let list = place(Scored { pool, rest: Vec::new(), watched: Vec::new() }, &scales);
+        let at = |video: u64| {
+            let at = list.items.iter().position(|placed| placed.chosen.candidate.video() == video);
+            let at = at.unwrap_or_else(|| panic!("{video} has no place"));
+            (at + 1, list.items[at].slot.policy, list.items[at].slot.propensity)
+        };
+        assert_eq!(at(100), (7, Policy::Cohort, 0.125), "not the first, however good it is");
+        assert_eq!(at(101), (1, Policy::Rank, 1.0), "a trending video needs no claim");
+        assert_eq!(at(102), (3, Policy::Cohort, 0.5), "not the last, however poor it is");
+        assert_eq!(list.items.len(), 32);
+    }
+
+    #[test]
+    fn the_light_rank_keeps_who_is_invited() {
+        let mut request = request(false, &[(Source::Trending, 3)]);
+        request.invite(vec![invited(100, 7, 1.0)]);
+        let mut params = Params::default();
+        params.ranking.light = 1;
+        let mut candidates: Vec<Candidate> = (1..=3).map(|n| candidate(n, n as u32, 0).candidate).collect();
+        let mut poor = Candidate { norm: 0.0, ..Candidate::unknown(100) };
+        poor.parts.quality = 0;
+        poor.parts.freshness = 0;
+        poor.ranks[1] = 0;
+        candidates.push(poor);
+        let reply = Reply {
+            request: Arc::new(request.clone()),
+            candidates,
+            watched: Vec::new(),
+            followed: Vec::new(),
+            heads: Arc::default(),
+        };
+        let heads = Heads::default();
+        let replies = vec![reply];
+        let scored = score(&Scales::new(&heads, &params, &request, &replies), replies);
+        let pool: Vec<u64> = scored.pool().map(|weighed| weighed.candidate.video()).collect();
+        assert!(pool.contains(&100) && pool.len() <= 2, "{pool:?}");
+    }
+
     #[test]
     fn scores_have_the_order_of_values() {
         let values = [f32::MIN, -1.0, -1e-9, 0.0, 1e-9, 0.5, 7.0];

@@ -123,7 +123,7 @@ pub struct Request {
 pub struct Invited {
     /// The video.
     pub video: u64,
-    /// The first place that it may have, counted from 1: drawn for the invitation.
+    /// The first place that it may have, counted from 1: drawn for the list.
     pub from: u16,
     /// The last.
     pub to: u16,

@@ -482,7 +482,7 @@ impl Users {
         person.refresh_at = due;
         self.refreshes.entry(due).or_default().push(user);
         self.guests.meet(user, &person.history, request.query.as_ref());
-        request.invite(self.guests.claims(user));
+        request.invite(self.guests.claims(user, self.now));
         out.requests.push(Arc::new(request));
     }
 
@@ -497,7 +497,7 @@ impl Users {
         let shared = Shared { everyone: &everyone, topics: &self.topics, params: &self.params };
         let mut request = profile::request(user, history, profile, follows, self.now, &shared);
         if wanted.is_empty() {
-            request.invite(self.guests.claims(user));
+            request.invite(self.guests.claims(user, self.now));
         }
         Request { purpose, wanted, ..request }
     }
@@ -514,10 +514,10 @@ impl Stage for Users {
         let mut served = Vec::new();
         let mut slices = Vec::new();
         let (mut probes, mut described) = (BTreeMap::new(), Vec::new());
-        let mut heard = Heard::default();
+        let (mut heard, mut ticked) = (Heard::default(), false);
         for message in batch {
             match message {
-                UserIn::Clock(now) => self.now = self.now.max(now),
+                UserIn::Clock(now) => (self.now, ticked) = (self.now.max(now), true),
                 UserIn::View(view, content) => views.push((view, content)),
                 UserIn::Profile(user) => profiles.push(user.0),
                 UserIn::Follow(user, creator, order, on) => follows.push((user, creator, order, on)),
@@ -621,6 +621,11 @@ impl Stage for Users {
             if self.view(&view, content, out) {
                 dirty.push(view.user);
             }
+        }
+        if ticked {
+            self.guests.take_up(&mut heard);
+        } else {
+            self.guests.put_off(&mut heard);
         }
         if self.guests.enabled() {
             let people = &self.people;

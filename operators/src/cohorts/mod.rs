@@ -444,20 +444,20 @@ impl Stage for Lives {
 
     fn step(&mut self, number: u64, batch: Vec<CohortIn>, out: &mut CohortsOut) {
         let mut epoch = Epoch { number, changed: BTreeSet::new(), report: Report::default() };
-        let (mut versions, mut did, mut slices) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut versions, mut did, mut slices) = (BTreeMap::new(), Vec::new(), Vec::new());
         let mut offers: BTreeMap<u64, Vec<Offers>> = BTreeMap::new();
         for message in batch {
             match message {
                 CohortIn::Clock(now) => self.now = self.now.max(now),
-                CohortIn::Version(content) => versions.push(content),
+                // Of several in one epoch the last one holds; they come from one worker, in order.
+                CohortIn::Version(content) => drop(versions.insert(content.video, content)),
                 CohortIn::Published(published) => self.published(&published),
                 CohortIn::Offers(video, users) => offers.entry(video).or_default().push(*users),
                 CohortIn::Did(video, stage, deeds) => did.push((video, stage, deeds)),
                 CohortIn::Remake(slice) => slices.push(slice),
             }
         }
-        // A video's versions come from one worker, in order.
-        for content in versions {
+        for content in versions.into_values() {
             self.version(content, &mut epoch, out);
         }
         for (video, stage, deeds) in did {

@@ -72,6 +72,8 @@ pub(super) struct Guests {
     /// Who was invited for a video.
     invited: FxHashMap<u64, Vec<u64>>,
     invitations: usize,
+    /// Calls that came at an epoch without a clock.
+    put_off: Vec<Call>,
 }
 
 /// What was done this epoch, by video and stage.
@@ -120,6 +122,21 @@ impl Guests {
             guests: FxHashMap::default(),
             invited: FxHashMap::default(),
             invitations: 0,
+            put_off: Vec::new(),
+        }
+    }
+
+    /// Keeps calls for the next epoch that comes. An edge that leads back speaks at the number after an epoch, and it may be that
+    /// nobody sends an epoch of that number: at the end of a run, above all. What has no clock must change nothing outside.
+    pub(super) fn put_off(&mut self, heard: &mut Heard) {
+        self.put_off.append(&mut heard.calls);
+    }
+
+    /// The epoch has a clock: what was put off comes first.
+    pub(super) fn take_up(&mut self, heard: &mut Heard) {
+        if !self.put_off.is_empty() {
+            self.put_off.append(&mut heard.calls);
+            heard.calls = std::mem::take(&mut self.put_off);
         }
     }
 
@@ -149,15 +166,16 @@ impl Guests {
         self.guests.retain(|_, guest| !guest.kept.is_empty() || guest.day == now / DAY);
     }
 
-    /// The invitations that claim a place in a list made now, the earliest first.
-    pub(super) fn claims(&self, user: u64) -> Vec<request::Invited> {
+    /// The invitations that claim a place in a list made now, the earliest first. The first place that each may have is drawn
+    /// anew for each list: a page is taken from the top of the latest one, and what was always far down would never be seen.
+    pub(super) fn claims(&self, user: u64, now: u64) -> Vec<request::Invited> {
         let Some(guest) = self.guests.get(&user) else { return Vec::new() };
         let open = guest.kept.iter().filter(|kept| kept.open && !kept.is_exposed());
         open.take(self.cohorts.per_list)
             .map(|kept| {
                 let [first, last] = kept.slots.map(u64::from);
                 let places = (last + 1).saturating_sub(first).max(1);
-                let draw = hash::mix(self.seed, &[user, kept.video, u64::from(kept.stage)]);
+                let draw = hash::mix(self.seed, &[user, kept.video, u64::from(kept.stage), now]);
                 request::Invited {
                     video: kept.video,
                     from: (first + draw % places) as u16,

@@ -1,6 +1,7 @@
 //! The whole graph against batch computations, at every epoch and with several workers.
 
 mod asks;
+mod cohorts;
 mod harness;
 mod interrupted;
 mod neighbours;

@@ -358,8 +358,8 @@ proptest! {
     }
 
     #[test]
-    fn order_of_records_within_an_epoch_changes_no_byte(steps in world::steps()) {
-        let params = world::params();
+    fn order_of_records_within_an_epoch_changes_no_byte(steps in world::steps(), cohorts in any::<bool>()) {
+        let params = if cohorts { world::with_cohorts(world::params()) } else { world::params() };
         let epochs = world::epochs(&steps);
         let mut turned = epochs.clone();
         for epoch in &mut turned {
@@ -370,8 +370,8 @@ proptest! {
     }
 
     #[test]
-    fn followers_change_nobody_elses_bytes(steps in world::steps()) {
-        let params = world::params();
+    fn followers_change_nobody_elses_bytes(steps in world::steps(), cohorts in any::<bool>()) {
+        let params = if cohorts { world::with_cohorts(world::params()) } else { world::params() };
         let epochs = world::epochs(&steps);
         let mut followed = epochs.clone();
         // A crowd that follows creator 1 and does nothing else.
