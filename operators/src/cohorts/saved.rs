@@ -13,7 +13,7 @@ const CUT: &str = "cohorts";
 
 #[derive(Serialize, Deserialize)]
 enum Saved {
-    Life(u64, Kept),
+    Life(u64, Box<Kept>),
     /// A video, and since when it waits.
     Waiting(u64, u64),
 }
@@ -23,7 +23,7 @@ pub(super) fn take(lives: &Lives) -> Rows {
     let waiting: Vec<(u64, u64)> = lives.since.iter().map(|(video, since)| (*video, *since)).collect();
     Box::new(move |to| {
         for (video, kept) in all {
-            to.row(shard(video), &Saved::Life(video, kept));
+            to.row(shard(video), &Saved::Life(video, Box::new(kept)));
         }
         for (video, since) in waiting {
             to.row(shard(video), &Saved::Waiting(video, since));
@@ -41,7 +41,7 @@ pub(super) fn restore(lives: &mut Lives, from: &Restoring) -> Result<(), Restore
         match row {
             Saved::Life(video, kept) => {
                 *lives.open.entry(shard(video)).or_default() += usize::from(kept.life.stage.is_some());
-                lives.insert(video, kept);
+                lives.insert(video, *kept);
             }
             Saved::Waiting(video, since) => {
                 lives.since.insert(video, since);

@@ -29,21 +29,29 @@ pub(crate) struct Member {
     /// The embedding space of the interest.
     pub(crate) space: u64,
     /// Its short prefix; empty where there is none.
-    pub(crate) prefix: Box<[i8]>,
+    prefix: Box<[i8]>,
+    /// The squared norm of that.
+    square: i32,
 }
 
 impl Member {
+    fn new(last: u64, interest: Option<&Query>) -> Self {
+        let prefix: Box<[i8]> =
+            interest.map_or_else(Box::default, |query| query.vector.0[..SHORT_DIMS].into());
+        let square = prefix.iter().map(|x| i32::from(*x) * i32::from(*x)).sum();
+        Self { last, space: interest.map_or(0, |query| query.space), prefix, square }
+    }
+
     /// The cosine of the interest with what is looked for, in ten-thousandths of a direction's norm; below all others where they
     /// cannot be compared.
     fn suits(&self, wanted: &Wanted) -> i64 {
         let Some(toward) = wanted.toward.as_ref().filter(|_| wanted.space == self.space) else {
             return i64::MIN;
         };
-        let square: i32 = self.prefix.iter().map(|x| i32::from(*x) * i32::from(*x)).sum();
-        if square == 0 {
+        if self.square == 0 {
             return i64::MIN;
         }
-        (f64::from(toward.score(&self.prefix)) * 1e4 / f64::from(square).sqrt()).round() as i64
+        (f64::from(toward.score(&self.prefix)) * 1e4 / f64::from(self.square).sqrt()).round() as i64
     }
 
     /// The direction of the interest.
@@ -72,8 +80,7 @@ impl Audience {
 
     /// A list of the user is being made: this is their interest, and their last row.
     pub(crate) fn meet(&mut self, user: u64, last: u64, interest: Option<&Query>) {
-        let prefix = interest.map_or_else(Box::default, |query| query.vector.0[..SHORT_DIMS].into());
-        self.put(user, Member { last, space: interest.map_or(0, |query| query.space), prefix });
+        self.put(user, Member::new(last, interest));
     }
 
     pub(crate) fn put(&mut self, user: u64, member: Member) {

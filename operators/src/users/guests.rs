@@ -170,7 +170,10 @@ impl Guests {
     /// anew for each list: a page is taken from the top of the latest one, and what was always far down would never be seen.
     pub(super) fn claims(&self, user: u64, now: u64) -> Vec<request::Invited> {
         let Some(guest) = self.guests.get(&user) else { return Vec::new() };
-        let open = guest.kept.iter().filter(|kept| kept.open && !kept.is_exposed());
+        // No stage lasts longer: a life that was lost with its cut (`checkpoint.on_mismatch`) claims nothing for good.
+        let lasts = self.cohorts.stage_time.saturating_mul(self.cohorts.top_ups as u64 + 1);
+        let holds = |kept: &Kept| kept.open && !kept.is_exposed() && now <= kept.at.saturating_add(lasts);
+        let open = guest.kept.iter().filter(|kept| holds(kept));
         open.take(self.cohorts.per_list)
             .map(|kept| {
                 let [first, last] = kept.slots.map(u64::from);
@@ -391,10 +394,9 @@ impl Guests {
         true
     }
 
-    /// Guests and members of the audience, to be saved.
-    pub(super) fn saved(&self) -> (Vec<(u64, Guest)>, Vec<(u64, Member)>) {
-        let guests = self.guests.iter().map(|(user, guest)| (*user, guest.clone())).collect();
-        (guests, self.audience.iter().map(|(user, member)| (user, member.clone())).collect())
+    /// To be saved.
+    pub(super) fn saved(&self) -> Vec<(u64, Guest)> {
+        self.guests.iter().map(|(user, guest)| (*user, guest.clone())).collect()
     }
 
     pub(super) fn restore(&mut self, user: u64, guest: Guest) {

@@ -66,7 +66,9 @@ pub(super) fn take(users: &Users) -> Rows {
     let forgotten_events: Vec<(u64, u64)> = users.forgotten_events.iter().copied().collect();
     let learned: Vec<(u64, learn::Sums)> =
         users.unpublished.iter().map(|(hour, sums)| (hour, sums.clone())).collect();
-    let (guests, members) = users.guests.saved();
+    let guests = users.guests.saved();
+    let members: Vec<(u64, Member)> =
+        users.guests.audience.iter().map(|(user, member)| (user, member.clone())).collect();
     // Each row has its hash there; there are more only where rows were forgotten.
     let mut seen = (users.seen.len() as u64 > users.rows).then(|| users.seen.clone());
     Box::new(move |to| {

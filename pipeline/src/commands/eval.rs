@@ -226,7 +226,7 @@ struct WorldArgs {
 ///
 /// In a generated world whose users look at the pages that the graph lists for them, and do with each video what suits them. It is run
 /// three times: without cohorts, with those of the configuration (`[cohorts]`; enabled, and smaller where a first cohort would
-/// have more than a twentieth of the users), and with boosting, which shows each new video to as many users, drawn from all.
+/// have more than a twentieth of the users, or than an eighth of what is looked at for each new video), and with boosting, which shows each new video to as many users, drawn from all.
 /// A video's audience are the users who come within its first day and whom it suits, by the truth of the world.
 #[derive(Debug, Args)]
 struct CohortArgs {

@@ -2,7 +2,7 @@
 //!
 //! The generator's log says who comes when: each of its interactions is one video that somebody looks at, and those of one request are
 //! one page. Which video it is comes from the user's stored list, or from the list for new users, as of the epoch before; a page is
-//! what of it the user has not seen, from the top. Pages are served as a feed server would say so. All else in the log
+//! what of it the user has not seen, from the top. Whom nobody is to follow ([`unknown`]) nobody follows. Pages are served as a feed server would say so. All else in the log
 //! (uploads, profiles, follows, deletes) goes on as it is.
 
 use std::sync::atomic::AtomicBool;
@@ -15,7 +15,7 @@ use freshet_operators::runtime::{self, EpochInput, Output, WorkerGone};
 use freshet_schema::event::{Event, Origin, Served, ServedItem};
 use freshet_schema::feed::{FeedItem, SlotPolicy};
 use freshet_schema::store::{EVERYONE, Key, Value};
-use freshet_schema::{Epoch, EventId, Interaction, Millis, UserId, VideoId};
+use freshet_schema::{CreatorId, Epoch, EventId, Interaction, Millis, UserId, VideoId, hash};
 use freshet_sources::generate::Known;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -79,6 +79,12 @@ pub struct Browsed {
     pub interrupted: bool,
 }
 
+/// Whether a creator is one whom nobody follows: a quarter of them, drawn by hash.
+#[must_use]
+pub fn unknown(creator: CreatorId) -> bool {
+    hash::mix(0x17, &[creator.0]).is_multiple_of(4)
+}
+
 /// Runs the graph with these parameters.
 ///
 /// # Errors
@@ -99,6 +105,7 @@ pub fn browse(
         seed: params.seed,
         people: FxHashMap::default(),
         known: FxHashSet::default(),
+        of_unknown: FxHashSet::default(),
         served: 0,
     };
     let mut browsed = Browsed::default();
@@ -136,7 +143,15 @@ pub fn browse(
                 progress.bytes_read.store(done, Relaxed);
                 crowd.look(view, *origin, &store, &mut browsed, &mut batch);
             }
-            other => batch.push((*origin, other.clone())),
+            Event::Follow(follow) if unknown(follow.creator_id) => {}
+            other => {
+                if let Event::Upload(upload) = other
+                    && unknown(upload.creator_id)
+                {
+                    crowd.of_unknown.insert(upload.video_id);
+                }
+                batch.push((*origin, other.clone()));
+            }
         }
         progress.events.fetch_add(1, Relaxed);
     }
@@ -215,6 +230,8 @@ struct Crowd<'a> {
     people: FxHashMap<UserId, Person>,
     /// Interactions that were met: a duplicate or a revision is not another one.
     known: FxHashSet<(UserId, EventId)>,
+    /// Videos of creators whom nobody follows.
+    of_unknown: FxHashSet<VideoId>,
     served: u64,
 }
 
@@ -249,7 +266,8 @@ impl Crowd<'_> {
         }
         // Whoever has no list yet sees what they saw in the world; so does whoever has seen all of theirs.
         let (video, policy) = person.page.pop().unwrap_or((view.video_id, SlotPolicy::Unspecified));
-        let Some(shown) = self.truth.instead(view, video, self.seed) else { return };
+        let Some(mut shown) = self.truth.instead(view, video, self.seed) else { return };
+        shown.follow &= !self.of_unknown.contains(&video);
         person.seen.insert(video);
         let taste = self.truth.taste(user, view.event_time);
         let value = taste.and_then(|taste| taste.value(video)).unwrap_or(0);

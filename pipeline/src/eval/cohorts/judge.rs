@@ -1,17 +1,17 @@
 //! Whether new videos met those whom they are for, and how many others.
 //!
-//! Looked at are the videos that became ready within the world and at least a day before its end, of creators whom nobody followed by
-//! then. *Good* are the fifth of them with the greatest quality for everybody, *poor* the two fifths with the least. A video's
+//! Looked at are the videos that became ready within the world and at least a day before its end, of creators whom nobody follows.
+//! *Good* are the fifth of them with the greatest quality for everybody, *poor* the two fifths with the least. A video's
 //! *audience* are the users who come within the day after it and whom it suits: whose value of it is at least [`SUITS`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use freshet_schema::event::{Event, Origin, Status};
-use freshet_schema::{CreatorId, Millis, UserId, VideoId};
+use freshet_schema::{Millis, UserId, VideoId};
 use freshet_sources::generate::{Known, World};
 use rustc_hash::FxHashMap;
 
-use super::browse::Exposure;
+use super::browse::{Exposure, unknown};
 
 /// A day in milliseconds: as long as a video has.
 const DAY: u64 = 86_400_000;
@@ -36,8 +36,10 @@ pub struct Subjects {
     pub good: Vec<Subject>,
     /// Poor ones.
     pub poor: Vec<Subject>,
-    /// All new ones of creators whom nobody follows.
+    /// All new ones.
     pub new: usize,
+    /// Those of creators whom nobody follows that had a day.
+    pub looked_at: usize,
     /// So many exposures are the first ones: a twentieth of the users.
     pub first: usize,
 }
@@ -46,17 +48,15 @@ impl Subjects {
     /// Those of a world.
     #[must_use]
     pub fn of(truth: &Known, records: &[(Origin, Box<Event>)], world: &World) -> Self {
-        let mut followed: BTreeSet<CreatorId> = BTreeSet::new();
         let mut new: BTreeMap<VideoId, u64> = BTreeMap::new();
-        let mut visits: Vec<(u64, UserId)> = Vec::new();
+        let (mut all, mut visits): (usize, Vec<(u64, UserId)>) = (0, Vec::new());
         let mut met: BTreeSet<VideoId> = BTreeSet::new();
         for (_, event) in records {
             match &**event {
-                Event::Follow(follow) => drop(followed.insert(follow.creator_id)),
                 Event::Upload(upload) if upload.status == Status::Ready && met.insert(upload.video_id) => {
-                    let is_new =
-                        upload.created_at.0 >= world.start.0 && !followed.contains(&upload.creator_id);
-                    if is_new {
+                    let is_new = upload.created_at.0 >= world.start.0;
+                    all += usize::from(is_new);
+                    if is_new && unknown(upload.creator_id) {
                         new.insert(upload.video_id, upload.event_time.0);
                     }
                 }
@@ -88,7 +88,8 @@ impl Subjects {
         Self {
             good: by_quality[n - n / 5..].iter().map(subject).filter(|s| !s.audience.is_empty()).collect(),
             poor: by_quality[..2 * n / 5].iter().map(subject).collect(),
-            new: n,
+            new: all,
+            looked_at: n,
             first: (usize::try_from(world.users).unwrap_or(usize::MAX) / 20).max(5),
         }
     }
@@ -176,6 +177,7 @@ mod tests {
             good: vec![subject(1, users(0..4)), subject(2, users(0..4))],
             poor: vec![subject(3, users(0..1))],
             new: 9,
+            looked_at: 5,
             first: 3,
         };
         let exposure =

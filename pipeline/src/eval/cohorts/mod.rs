@@ -3,11 +3,11 @@
 //! A log that is replayed cannot tell: nobody in it was shown what the lists would have shown. Here the world's users come when the
 //! generator says, but what they see is the page that a feed server would hand out, from the list that the graph has stored for
 //! them by then, and what they do with it follows from how well it suits them ([`Known::instead`]). So the loop is closed, and
-//! the truth is known: for whom each video is.
+//! the truth is known: for whom each video is. A quarter of the creators are unknown: nobody in this world follows them.
 //!
 //! Three worlds are run that differ in nothing but the configuration: without cohorts, with cohorts, and with *boosting*, which
 //! shows each new video to as many users as the cohorts did on average, drawn from all, whatever came of it. [`browse`]
-//! runs one, [`judge`] looks at the new videos whose creators nobody follows, and [`show`] prints.
+//! runs one, [`judge`] looks at the new videos of unknown creators, and [`show`] prints.
 
 mod browse;
 mod judge;
@@ -91,11 +91,11 @@ pub struct Report {
     pub runs: Vec<Run>,
 }
 
-/// The configured cohorts, enabled; where a first cohort would have more than a twentieth of the users, smaller, with its floor in
-/// proportion.
+/// The configured cohorts, enabled; where a first cohort would have more than a twentieth of the users, or than an eighth of what is
+/// looked at for each new video, smaller, with its floor in proportion.
 #[must_use]
-pub fn scaled(cohorts: &Cohorts, users: u64) -> Cohorts {
-    let most = (usize::try_from(users).unwrap_or(usize::MAX) / 20).max(10);
+pub fn scaled(cohorts: &Cohorts, users: u64, looks: usize) -> Cohorts {
+    let most = (usize::try_from(users).unwrap_or(usize::MAX) / 20).min(looks / 8).max(5);
     if cohorts.size <= most {
         return Cohorts { enabled: true, ..cohorts.clone() };
     }
@@ -120,13 +120,13 @@ pub fn cohorts(options: &Options, config: &Config) -> anyhow::Result<Report> {
     let subjects = Subjects::of(&truth, &log.records, &world);
     if subjects.good.is_empty() || subjects.poor.is_empty() {
         bail!(
-            "no new video could be looked at: {} good and {} poor ones became ready a day or more before the world's end, of \
-             creators whom nobody follows; take more --videos, or more --days",
+            "no new video could be looked at: {} good and {} poor ones of creators without followers became ready a day or more \
+             before the world's end; take more --videos, or more --days",
             subjects.good.len(),
             subjects.poor.len()
         );
     }
-    let own = scaled(&config.params.cohorts, world.users);
+    let own = scaled(&config.params.cohorts, world.users, log.interactions / subjects.new.max(1));
     let mut runs: Vec<Run> = Vec::new();
     for arm in Arm::ALL {
         let cohorts = match arm {
@@ -185,11 +185,11 @@ mod tests {
     #[test]
     fn cohorts_are_scaled_to_the_world() {
         let configured = Cohorts::default();
-        let large = scaled(&configured, 20_000);
+        let large = scaled(&configured, 20_000, 4_000);
         assert_eq!((large.enabled, large.size, large.floor), (true, 500, 100));
-        let small = scaled(&configured, 600);
+        let small = scaled(&configured, 600, 4_000);
         assert_eq!((small.size, small.floor), (30, 6));
-        assert_eq!(scaled(&configured, 5).size, 10);
+        assert_eq!((scaled(&configured, 600, 80).size, scaled(&configured, 5, 80).size), (10, 5));
         let boost = boosting(&small, 42);
         assert_eq!((boost.size, boost.predicted_share), (42, 0.0));
         assert!(((boost.size as f64) * boost.decay) < boost.floor as f64, "it ends with its first stage");

@@ -65,6 +65,7 @@ impl Report {
             },
             "protocol": {
                 "new": self.subjects.new,
+                "of_unknown_creators": self.subjects.looked_at,
                 "good": self.subjects.good.len(),
                 "poor": self.subjects.poor.len(),
                 "suits_per_mille": SUITS,
@@ -81,12 +82,13 @@ impl Report {
         let subjects = &self.subjects;
         let n = |n: usize| count(n as u64);
         let mut text = format!(
-            "a world of {} users and {} videos, seed {}; {} new videos of creators without followers, {} good and {} poor; all \
-             figures are of the first day\n\n",
+            "a world of {} users and {} videos, seed {}; {} new videos, {} of creators without followers, {} of them good and {} \
+             poor; all figures are of the first day\n\n",
             count(self.world.users),
             count(self.world.videos),
             self.world.seed,
             n(subjects.new),
+            n(subjects.looked_at),
             n(subjects.good.len()),
             n(subjects.poor.len())
         );
