@@ -12,6 +12,7 @@ use std::sync::Arc;
 use freshet_schema::UserId;
 use freshet_schema::feed::{Dropped, DroppedRecord, FeedItem, FeedRecord, ScoreParts, SlotPolicy};
 use freshet_schema::store::{Key, Value};
+use serde::{Deserialize, Serialize};
 
 use crate::account;
 use crate::epoch::{Arrivals, outputs};
@@ -54,7 +55,7 @@ outputs! {
 }
 
 /// A list that was asked for, for whoever measures lists.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// Whose list.
     pub user: u64,

@@ -7,6 +7,7 @@ use std::time::Instant;
 use freshet_schema::{Epoch, Millis};
 
 use crate::checkpoint::Status;
+use crate::cluster::Seat;
 
 /// What a job is told beside its configuration.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub struct RunOptions {
     pub once: bool,
     /// Where the job says how far it is.
     pub progress: Arc<Progress>,
+    /// Its place among the processes of a supervisor; `None` where there is none.
+    pub seat: Option<Arc<Seat>>,
 }
 
 /// Where a job is in its life.

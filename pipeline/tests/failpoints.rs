@@ -41,7 +41,7 @@ fn open(config: &Config) -> Arc<Embedded> {
 fn run(dir: &Path, store: &str, workers: usize) -> Result<(), String> {
     let config = config(dir, store, workers);
     let opened = open(&config);
-    let options = RunOptions { once: true, progress: Arc::new(Progress::default()) };
+    let options = RunOptions { once: true, progress: Arc::new(Progress::default()), seat: None };
     let stop = Arc::new(AtomicBool::new(false));
     let ran = std::thread::spawn(move || job::run(&config, opened, options, stop)).join();
     match ran {

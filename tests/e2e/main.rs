@@ -4,6 +4,7 @@
 #[path = "../../feed-server/tests/support/adds_up.rs"]
 mod adds_up;
 mod broker;
+mod cluster;
 mod commands;
 mod crash;
 mod eval;
@@ -22,5 +23,6 @@ mod redis_server;
 mod restart;
 mod service;
 mod shortvideo;
+mod soak;
 mod topics;
 mod world;

@@ -1,9 +1,11 @@
 //! What happened to lives in an epoch, for metrics and the log: on one worker.
 
+use serde::{Deserialize, Serialize};
+
 use super::life::{Audience, Judged, Life};
 
 /// A stage was judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
     /// Of this video.
     pub video: u64,
@@ -14,7 +16,7 @@ pub struct Moved {
 }
 
 /// How many lives there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// New videos whose life has not begun.
     pub waiting: u64,
@@ -40,7 +42,7 @@ impl Standing {
 }
 
 /// See the module.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// Lives that began.
     pub begun: u64,
