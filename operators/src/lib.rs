@@ -7,7 +7,8 @@
 //! In the order of the flow: [`enrich`] (interaction x video as of now), [`users`] and [`history`] (counting, forgetting,
 //! dirty users), [`windows`] and [`sums`] (statistics), [`publish`] (baselines, creator scores, skip thresholds), [`neighbours`]
 //! (the vector index), [`shelf`] (pools and candidates), [`rank`], [`rerank`] and [`lists`] (records), [`pools`] and [`groups`] (what strangers get), [`related`] and
-//! [`related_records`] (what goes with a video). [`checkpoint`] says how all of it is kept and begun again.
+//! [`related_records`] (what goes with a video). [`checkpoint`] says how all of it is kept and begun again,
+//! [`look`] how it is read.
 
 pub mod account;
 pub mod boundary;
@@ -23,6 +24,7 @@ pub mod groups;
 pub mod history;
 pub mod interest;
 pub mod lists;
+pub mod look;
 pub mod neighbours;
 pub mod order;
 pub mod params;

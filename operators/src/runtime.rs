@@ -4,10 +4,9 @@
 //! back-pressure of its own; whoever sends must not run further ahead of what is closed than it can afford.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use freshet_schema::event::{Event, Origin};
 use freshet_schema::hash::Slice;
@@ -23,6 +22,7 @@ use crate::cut::{Cuts, StateSize};
 use crate::enrich;
 use crate::graph::{self, Entering, Leaving, Tap};
 use crate::lists::Answer;
+use crate::look::{Look, Looked};
 use crate::neighbours::IndexReport;
 use crate::params::Params;
 use crate::pools::Change;
@@ -90,22 +90,77 @@ pub enum Output {
     Index(IndexReport),
     /// A worker has taken its state as of an epoch ([`Job::checkpoint`]), of which it has said all.
     Taken(usize, Epoch),
+    /// A worker has taken what a look wants, as of an epoch of which it has said all. Comes only where the look wants to know
+    /// ([`Look::passed`]).
+    Looked(Arc<Look>, Epoch),
     /// Sizes of the worker's state by name.
     Sizes(usize, Vec<(&'static str, StateSize)>),
 }
 
 /// What a worker is handed, in order.
+#[derive(Clone)]
 enum Message {
     Epoch(Arc<EpochInput>),
     /// A checkpoint of the epoch before this message is to be taken.
     Checkpoint(u64),
+    /// A look at the state as of the epoch before this message; `None` where there was none.
+    Look(Option<u64>, Arc<Look>),
     /// Is anybody there?
     Hello,
 }
 
+impl std::fmt::Debug for Inputs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inputs").field("last", &self.last).finish_non_exhaustive()
+    }
+}
+
+/// The workers' queues, and what was sent last. The lock makes all workers get messages in one order, whoever sends.
+struct Inputs {
+    to: Vec<Sender<Message>>,
+    last: Option<u64>,
+}
+
+type SharedInputs = Arc<Mutex<Inputs>>;
+
+/// Tells all workers what `message` makes of the last epoch that was sent.
+fn tell(inputs: &SharedInputs, message: impl FnOnce(&mut Inputs) -> Message) -> Result<(), WorkerGone> {
+    let mut inputs = inputs.lock().unwrap_or_else(PoisonError::into_inner);
+    if inputs.to.is_empty() {
+        return Err(WorkerGone);
+    }
+    let message = message(&mut inputs);
+    inputs.to.iter().try_for_each(|to| to.send(message.clone()).map_err(|_| WorkerGone))
+}
+
+/// Orders looks at a running graph ([`crate::look`]), from any thread and for as long as the graph runs.
+#[derive(Clone, Debug)]
+pub struct Looker {
+    inputs: SharedInputs,
+    workers: usize,
+}
+
+impl Looker {
+    /// Orders a look as of the last epoch that was sent. Each worker answers once, when it has closed that epoch.
+    ///
+    /// # Errors
+    /// Where the graph has ended, or a worker is gone.
+    pub fn look(&self, look: &Arc<Look>) -> Result<(), WorkerGone> {
+        look.expect(self.workers);
+        tell(&self.inputs, |inputs| Message::Look(inputs.last, Arc::clone(look)))
+    }
+
+    /// How many workers answer.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+}
+
 /// A running graph.
 pub struct Job {
-    inputs: Vec<Sender<Message>>,
+    inputs: SharedInputs,
+    count: usize,
     workers: timely::communication::WorkerGuards<()>,
 }
 
@@ -140,6 +195,7 @@ pub fn start_durable(
     let (to_outside, outputs) = channel();
     let (inputs, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| channel()).unzip();
     let (to_ready, ready) = channel();
+    let last = durable.restored.as_ref().map(|restored| restored.epoch.0);
     // What each worker takes for itself: nothing of it must outlive the worker, least of all the checkpoint.
     let own = receivers.into_iter().map(|input| {
         let (outside, ready) = (to_outside.clone(), to_ready.clone());
@@ -154,7 +210,8 @@ pub fn start_durable(
             work(worker, own, &params, tapped);
         }
     })?;
-    let job = Job { inputs, workers: guards };
+    let inputs = Arc::new(Mutex::new(Inputs { to: inputs, last }));
+    let job = Job { inputs, count: workers, workers: guards };
     // A worker that panicked says nothing; its end is seen with the first epoch.
     let error = ready.iter().find_map(Result::err);
     match error {
@@ -172,8 +229,10 @@ impl Job {
     /// # Errors
     /// Where a worker is gone.
     pub fn send(&self, input: EpochInput) -> Result<(), WorkerGone> {
-        let input = Arc::new(input);
-        self.tell(|| Message::Epoch(Arc::clone(&input)))
+        tell(&self.inputs, |inputs| {
+            inputs.last = Some(input.epoch.0);
+            Message::Epoch(Arc::new(input))
+        })
     }
 
     /// Asks all workers for a checkpoint of `epoch`, the last one sent. It comes by [`Durable::taken`].
@@ -181,7 +240,13 @@ impl Job {
     /// # Errors
     /// Where a worker is gone.
     pub fn checkpoint(&self, epoch: Epoch) -> Result<(), WorkerGone> {
-        self.tell(|| Message::Checkpoint(epoch.0))
+        tell(&self.inputs, |_| Message::Checkpoint(epoch.0))
+    }
+
+    /// What orders looks at this graph.
+    #[must_use]
+    pub fn looker(&self) -> Looker {
+        Looker { inputs: Arc::clone(&self.inputs), workers: self.count }
     }
 
     /// Whether all workers live.
@@ -189,11 +254,7 @@ impl Job {
     /// # Errors
     /// Where one is gone.
     pub fn check(&self) -> Result<(), WorkerGone> {
-        self.tell(|| Message::Hello)
-    }
-
-    fn tell(&self, message: impl Fn() -> Message) -> Result<(), WorkerGone> {
-        self.inputs.iter().try_for_each(|to| to.send(message()).map_err(|_| WorkerGone))
+        tell(&self.inputs, |_| Message::Hello)
     }
 
     /// Ends the input and waits until all that was sent is processed.
@@ -201,7 +262,8 @@ impl Job {
     /// # Errors
     /// Where a worker panicked.
     pub fn finish(self) -> Result<(), WorkerGone> {
-        drop(self.inputs);
+        // Whoever looks may hold the queues for longer: they end here.
+        self.inputs.lock().unwrap_or_else(PoisonError::into_inner).to.clear();
         self.workers.join().into_iter().try_for_each(|result| result.map_err(|_| WorkerGone))
     }
 }
@@ -232,6 +294,7 @@ fn work(worker: &mut timely::worker::Worker, own: Own, params: &Params, tapped: 
     let (index, peers) = (worker.index(), worker.peers());
     let Own { input, outside, ready, durable: Durable { restored, taken } } = own;
     let from = restored.as_ref().map_or(0, |restored| restored.epoch.0 + 1);
+    let mut now = restored.as_ref().map_or(0, |restored| restored.now.0);
     let restoring = restored.map(|restored| Restoring::new(restored, index, peers));
     let cuts = Cuts::new(restoring, taken.is_some());
     let probe = ProbeHandle::new();
@@ -277,9 +340,26 @@ fn work(worker: &mut timely::worker::Worker, own: Own, params: &Params, tapped: 
                     let _ = outside.send(Output::Taken(index, Epoch(epoch)));
                 }
             }
+            Ok(Message::Look(epoch, look)) => {
+                let open = |epoch| !cuts.settled(epoch) || probe.less_than(&(epoch + 1));
+                while epoch.is_some_and(open) && !look.is_given_up() {
+                    worker.step_or_park(Some(PARK));
+                }
+                let epoch = epoch.unwrap_or(0);
+                if !look.is_given_up() {
+                    let began = Instant::now();
+                    let records = look.wanted().iter().map(|wanted| cuts.look(wanted, index)).collect();
+                    let stood = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+                    look.answer(Looked { worker: index, epoch, now, records, stood });
+                }
+                if look.wants_sink() {
+                    let _ = outside.send(Output::Looked(look, Epoch(epoch)));
+                }
+            }
             Ok(Message::Hello) => {}
             Ok(Message::Epoch(batch)) => {
                 sent = batch.epoch.0;
+                now = now.max(batch.now.0);
                 clock.advance_to(sent);
                 videos.advance_to(sent);
                 users.advance_to(sent);

@@ -98,6 +98,8 @@ pub fn run(
     let durable = std::mem::take(&mut taken_over.durable);
     let (graph, outputs) = runtime::start_durable(config.graph.workers, &config.params, false, durable)
         .map_err(|e| anyhow!("the dataflow: {e}"))?;
+    // A job runs once with its progress.
+    let _ = progress.looker.set(graph.looker());
 
     let committed = Arc::new(AtomicU64::new(begun.0));
     progress.last_epoch.store(begun.0, Relaxed);
@@ -360,6 +362,9 @@ impl Sink {
                     meters::State { workers: &self.sizes }.emit();
                 }
                 Output::Taken(_, epoch) => self.taken(epoch)?,
+                // What is committed is that epoch, and nothing later. Once told to end in the middle it may be less.
+                Output::Looked(look, epoch) if going => look.passed(epoch.0),
+                Output::Looked(look, _) => look.give_up(),
                 Output::Taps(..) | Output::Answers(..) | Output::Probed(..) => {}
             }
         }

@@ -26,6 +26,7 @@ pub mod serve;
 pub mod service;
 pub mod store_gate;
 mod table;
+pub mod tables;
 mod telemetry;
 mod top;
 mod train;

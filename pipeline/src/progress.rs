@@ -1,9 +1,10 @@
 //! How far a job has come, as numbers that its threads write and everybody may read.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use freshet_operators::runtime::Looker;
 use freshet_schema::{Epoch, Millis};
 
 use crate::checkpoint::Status;
@@ -78,6 +79,8 @@ pub struct Progress {
     pub shards_remade: AtomicU64,
     /// Checkpoints that are made and asked for.
     pub checkpoints: Arc<Status>,
+    /// What orders looks at the graph's state, once it runs.
+    pub looker: OnceLock<Looker>,
     started: Instant,
     now_set_at_ms: AtomicU64,
 }
@@ -98,6 +101,7 @@ impl Default for Progress {
             remaking: zero(),
             shards_remade: zero(),
             checkpoints: Arc::default(),
+            looker: OnceLock::new(),
             started: Instant::now(),
             now_set_at_ms: zero(),
         }

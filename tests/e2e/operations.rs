@@ -63,7 +63,9 @@ fn every_metric_that_is_named_is_exported() {
     }
 
     // The gauge of the phase follows the job with the next turn of its meters.
-    wait_for("the live phase", || exported(&pipeline).1.contains("freshet_phase{phase=\"live\"} 1").then_some(()));
+    wait_for("the live phase", || {
+        exported(&pipeline).1.contains("freshet_phase{phase=\"live\"} 1").then_some(())
+    });
     let address = pipeline.address().to_owned();
     let top = ok(dir, &["top", "--address", &address, "--once", "--every", "200ms"]);
     for part in ["live", "lists a second", "Redis", "answers", "videos", "requests a second"] {

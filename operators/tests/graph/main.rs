@@ -3,6 +3,7 @@
 mod asks;
 mod harness;
 mod interrupted;
+mod looks;
 mod neighbours;
 mod oracle;
 mod properties;

@@ -47,6 +47,8 @@ pub struct Config {
     pub checkpoint: Checkpoint,
     /// `[server]`
     pub server: Server,
+    /// `[sql]`
+    pub sql: Sql,
     /// `[graph]`
     pub graph: Graph,
     /// `[log]`
@@ -262,6 +264,15 @@ pub struct Server {
     pub token_env: Option<String>,
 }
 
+/// Snapshots of the state that queries read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sql {
+    /// A snapshot is let go of after this, in milliseconds.
+    pub timeout_ms: u64,
+    /// At most so many at once.
+    pub max_snapshots: usize,
+}
+
 /// The dataflow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Graph {
@@ -345,6 +356,7 @@ impl Default for Config {
                 token: None,
                 token_env: None,
             },
+            sql: Sql { timeout_ms: 60_000, max_snapshots: 8 },
             graph: Graph { workers: 1, in_flight: 8, in_flight_bytes: 256 << 20 },
             log: Log { format: LogFormat::Text, filter: DEFAULT_FILTER.to_owned() },
             params: Params::default(),
