@@ -15,6 +15,7 @@ use clap::Parser;
 use freshet_schema::sockets;
 use freshet_sql::offline::Offline;
 use freshet_sql::output::{self, Format};
+use freshet_sql::query;
 use freshet_sql::repl::Prompt;
 use freshet_sql::service::Service;
 use freshet_sql::session::{self, Resources};
@@ -176,7 +177,7 @@ fn main() -> ExitCode {
         // `freshet-sql -c ... | head` is no failure.
         Err(error) if broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", query::words(&error));
             ExitCode::FAILURE
         }
     }

@@ -87,6 +87,15 @@ pub fn failed(error: anyhow::Error) -> DataFusionError {
     DataFusionError::Execution(format!("{error:#}"))
 }
 
+/// What went wrong, in words. The engine's errors hold their causes in their text already.
+#[must_use]
+pub fn words(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<DataFusionError>() {
+        Some(error) => error.strip_backtrace(),
+        None => format!("{error:#}"),
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct OneSnapshot {

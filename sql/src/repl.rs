@@ -16,6 +16,7 @@ use rustyline::{Config, Context, Editor, Helper};
 use tokio::runtime::Runtime;
 
 use crate::output::{self, Format};
+use crate::query::words;
 
 const HELP: &str = "\
 A statement ends with a semicolon and may take several lines. Ctrl-C ends a query, Ctrl-D the program.
@@ -216,13 +217,13 @@ impl Prompt<'_> {
             }
         });
         match ended {
-            Some(Ok(())) if self.format == Format::Table => {
+            Some(Ok(())) if self.format == Format::Table && stdin().is_terminal() => {
                 writeln!(stderr(), "{:.3} s", began.elapsed().as_secs_f64())?;
                 Ok(true)
             }
             Some(Ok(())) => Ok(true),
             Some(Err(error)) => {
-                writeln!(stderr(), "error: {error:#}")?;
+                writeln!(stderr(), "error: {}", words(&error))?;
                 Ok(false)
             }
             None => {

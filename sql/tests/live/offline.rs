@@ -28,14 +28,14 @@ fn all(dir: &Path, args: &[&str]) -> Vec<(String, String)> {
     let mut out = Vec::new();
     let queries: Vec<String> = TABLES
         .iter()
-        .map(|(table, order)| format!("select '{table}' as name, * from {table} order by {order}"))
+        .map(|(table, order)| format!("select '{table}' as the_table, * from {table} order by {order}"))
         .collect();
     let mut args = args.to_vec();
     args.extend(["--format", "json"]);
     queries.iter().for_each(|query| args.extend(["-c", query.as_str()]));
     let text = ok(sql(dir, &args));
     for (table, _) in TABLES {
-        let mark = format!("{{\"name\":\"{table}\"");
+        let mark = format!("{{\"the_table\":\"{table}\"");
         let rows: Vec<&str> = text.lines().filter(|line| line.starts_with(&mark)).collect();
         out.push(((*table).to_owned(), rows.join("\n")));
     }

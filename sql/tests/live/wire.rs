@@ -77,6 +77,16 @@ fn psql_reads_tables_and_writes_nothing() {
     let described = postgres.ok("\\d users");
     assert!(described.contains("user_id") && described.contains("last_at"), "{described}");
 
+    // The documented questions, as they stand.
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/sql.md");
+    let docs = std::fs::read_to_string(docs).expect("docs/sql.md");
+    let questions: Vec<&str> =
+        docs.split("```sql\n").skip(1).map(|rest| rest.split("```").next().expect("an end")).collect();
+    assert_eq!(questions.len(), 10);
+    for question in questions {
+        postgres.ok(question);
+    }
+
     for write in [
         "insert into users values (1)",
         "create table t as select 1 as one",
