@@ -135,8 +135,9 @@ impl Rows {
             if self.ended {
                 return Ok(None);
             }
-            let (kind, bytes) =
-                self.frame().await.context("the service went away in the middle of a table")?;
+            let (kind, bytes) = self.frame().await.context(
+                "the service went away in the middle of a table, or let go of the snapshot (sql.timeout)",
+            )?;
             match kind {
                 FRAME_ARROW => self.rest = Buffer::from(bytes),
                 FRAME_END => {

@@ -311,8 +311,6 @@ fn the_socket_is_the_owners_alone_and_goes_with_the_service() {
     let path = world.dir.path().join("t.sock");
     let mode = path.metadata().expect("it is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let World { _server: server, .. } = &world;
-    assert!(std::mem::size_of_val(server) > 0);
     drop(world);
     assert!(!path.exists());
 }
