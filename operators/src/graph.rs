@@ -37,7 +37,7 @@ use crate::row::Row;
 use crate::shelf::{Shelf, ShelfIn};
 use crate::sums::{Span, WindowSums};
 use crate::totals::totals;
-use crate::users::{UserIn, Users};
+use crate::users::{SkipThresholds, UserIn, Users};
 use crate::windows::{Attention, Pace, WindowIn, Windows};
 use crate::yields::Yields;
 
@@ -70,6 +70,8 @@ pub enum Leaving {
     Index(IndexReport),
     /// So many early interactions wait on this worker, and so many gave way because too many would.
     Waiting(u64, u64),
+    /// The number of a publication, and its skip thresholds: rows that are counted from the next epoch on are judged by them.
+    Published(u64, SkipThresholds),
 }
 
 /// A change of an inner view, for those who check the graph against a batch computation.
@@ -209,6 +211,9 @@ pub fn build<'s>(
     let heads = published
         .clone()
         .flat_map(move |p| if publisher { account::heads(&p, &ranking) } else { Vec::new() });
+
+    let said =
+        published.clone().flat_map(move |p| publisher.then(|| Leaving::Published(p.version, p.skip_below)));
 
     // Dirty users and strangers ask; every worker answers from its shelves.
     let everyone = Arc::new(EVERYONE.to_owned());
@@ -369,7 +374,7 @@ pub fn build<'s>(
     let probed = lists.probed.map(Leaving::Probed);
     let waiting = videos.waiting.map(|(held, gave_way)| Leaving::Waiting(held, gave_way));
     let index = index_reports.map(Leaving::Index);
-    merge(scope, [changes, answers, probed, yields, index, waiting, taps])
+    merge(scope, [changes, answers, probed, yields, index, waiting, said, taps])
 }
 
 /// The records of which `second` is not true, and those of which it is.

@@ -1,9 +1,11 @@
 //! The graph on worker threads, behind channels.
 //!
 //! Epochs go in whole ([`Job::send`]) and changes come out with word of which epochs are closed ([`Output`]). Timely has no
-//! back-pressure of its own; whoever sends must not run further ahead of what is closed than it can afford.
+//! back-pressure of its own; whoever sends must not run further ahead of what is closed than it can afford. The same workers may
+//! be spread over several processes: [`crate::cluster`].
 
 use std::collections::BTreeMap;
+use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,6 +13,9 @@ use std::time::{Duration, Instant};
 use freshet_schema::event::{Event, Origin};
 use freshet_schema::hash::Slice;
 use freshet_schema::{Epoch, Millis, UserId};
+use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
+use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
+use timely::communication::{Hooks, WorkerGuards};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
@@ -18,6 +23,7 @@ use timely::dataflow::operators::{Input, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle};
 
 use crate::checkpoint::{RestoreError, Restored, Restoring, Taken};
+use crate::cluster::{Members, Plan};
 use crate::cut::{Cuts, StateSize};
 use crate::enrich;
 use crate::graph::{self, Entering, Leaving, Tap};
@@ -27,7 +33,7 @@ use crate::neighbours::IndexReport;
 use crate::params::Params;
 use crate::pools::Change;
 use crate::probe::Probed;
-use crate::users::UserIn;
+use crate::users::{SkipThresholds, UserIn};
 use crate::yields::Yields;
 
 /// How long an idle worker sleeps before it looks at its neighbours again.
@@ -55,6 +61,12 @@ pub struct EpochInput {
     /// What to write again, as it is at the epoch's end, whether or not it changed: everything that the store holds of these
     /// slices.
     pub remake: Vec<Slice>,
+}
+
+impl AsRef<[(Origin, Event)]> for EpochInput {
+    fn as_ref(&self) -> &[(Origin, Event)] {
+        &self.records
+    }
 }
 
 /// A question for a user's list.
@@ -93,6 +105,8 @@ pub enum Output {
     /// A worker has taken what a look wants, as of an epoch of which it has said all. Comes only where the look wants to know
     /// ([`Look::passed`]).
     Looked(Arc<Look>, Epoch),
+    /// A publication of an epoch: its number and its skip thresholds. Comes before the epoch is closed.
+    Published(Epoch, u64, SkipThresholds),
     /// Sizes of the worker's state by name.
     Sizes(usize, Vec<(&'static str, StateSize)>),
 }
@@ -122,6 +136,15 @@ struct Inputs {
 }
 
 type SharedInputs = Arc<Mutex<Inputs>>;
+
+/// The job's hold on the queues: they end with it, whoever looks.
+struct OwnInputs(SharedInputs);
+
+impl Drop for OwnInputs {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).to.clear();
+    }
+}
 
 /// Tells all workers what `message` makes of the last epoch that was sent.
 fn tell(inputs: &SharedInputs, message: impl FnOnce(&mut Inputs) -> Message) -> Result<(), WorkerGone> {
@@ -157,11 +180,12 @@ impl Looker {
     }
 }
 
-/// A running graph.
+/// A running graph. The order of its fields is the order of its end: workers are waited for when all have been told.
 pub struct Job {
-    inputs: SharedInputs,
-    count: usize,
-    workers: timely::communication::WorkerGuards<()>,
+    inputs: OwnInputs,
+    members: Members,
+    peers: usize,
+    workers: WorkerGuards<()>,
 }
 
 /// What a graph begins with, and where its checkpoints go.
@@ -191,27 +215,9 @@ pub fn start_durable(
     tapped: bool,
     durable: Durable,
 ) -> Result<(Job, Receiver<Output>), String> {
-    params.index.of(params.seed).check().map_err(|error| error.to_string())?;
-    let (to_outside, outputs) = channel();
-    let (inputs, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| channel()).unzip();
-    let (to_ready, ready) = channel();
-    let last = durable.restored.as_ref().map(|restored| restored.epoch.0);
-    // What each worker takes for itself: nothing of it must outlive the worker, least of all the checkpoint.
-    let own = receivers.into_iter().map(|input| {
-        let (outside, ready) = (to_outside.clone(), to_ready.clone());
-        Mutex::new(Some(Own { input, outside, ready, durable: durable.clone() }))
-    });
-    let own: Vec<_> = own.collect();
-    drop((to_outside, to_ready, durable));
-    let params = params.clone();
-    let guards = timely::execute(timely::Config::process(workers), move |worker| {
-        let own = own[worker.index()].lock().ok().and_then(|mut slot| slot.take());
-        if let Some(own) = own {
-            work(worker, own, &params, tapped);
-        }
-    })?;
-    let inputs = Arc::new(Mutex::new(Inputs { to: inputs, last }));
-    let job = Job { inputs, count: workers, workers: guards };
+    let part = Part { first: 0, workers, takers: workers, peers: workers, data: Vec::new() };
+    let Launched { job, outside, outputs, to_ready, ready } = launch(part, params, tapped, durable)?;
+    drop((outside, to_ready));
     // A worker that panicked says nothing; its end is seen with the first epoch.
     let error = ready.iter().find_map(Result::err);
     match error {
@@ -223,15 +229,117 @@ pub fn start_durable(
     }
 }
 
+/// The workers of one process.
+pub(crate) struct Part {
+    /// Number of the first one.
+    first: usize,
+    workers: usize,
+    /// How many workers, from the first of all on, take records in.
+    takers: usize,
+    /// Workers of all processes.
+    peers: usize,
+    /// Connections to the other processes.
+    data: Vec<Option<TcpStream>>,
+}
+
+impl Part {
+    /// Those of a process of a cluster. Records come in at the first process.
+    pub(crate) fn of(plan: &Plan, data: Vec<Option<TcpStream>>) -> Self {
+        let workers = plan.workers;
+        let peers = workers * plan.addresses.len();
+        Self { first: workers * plan.process, workers, takers: workers, peers, data }
+    }
+}
+
+/// Workers that restore their state.
+pub(crate) struct Launched {
+    pub(crate) job: Job,
+    /// Where more may be said.
+    pub(crate) outside: Sender<Output>,
+    pub(crate) outputs: Receiver<Output>,
+    /// Where more may say that they are ready.
+    pub(crate) to_ready: Sender<Result<(), RestoreError>>,
+    pub(crate) ready: Receiver<Result<(), RestoreError>>,
+}
+
+/// Starts the threads of one process.
+pub(crate) fn launch(
+    part: Part,
+    params: &Params,
+    tapped: bool,
+    durable: Durable,
+) -> Result<Launched, String> {
+    params.index.of(params.seed).check().map_err(|error| error.to_string())?;
+    let Part { first, workers, takers, peers, data } = part;
+    let (outside, outputs) = channel();
+    let (inputs, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| channel()).unzip();
+    let (to_ready, ready) = channel();
+    // What each worker takes for itself: nothing of it must outlive the worker, least of all the checkpoint.
+    let own = receivers.into_iter().map(|input| {
+        let (outside, ready) = (outside.clone(), to_ready.clone());
+        Mutex::new(Some(Own { input, outside, ready, durable: durable.clone(), takers }))
+    });
+    let own: Vec<_> = own.collect();
+    let last = durable.restored.as_ref().map(|restored| restored.epoch.0);
+    drop(durable);
+    let params = params.clone();
+    let main = move |worker: &mut timely::worker::Worker| {
+        let own = own[worker.index() - first].lock().ok().and_then(|mut slot| slot.take());
+        if let Some(own) = own {
+            work(worker, own, &params, tapped);
+        }
+    };
+    let guards = if data.is_empty() {
+        timely::execute(timely::Config::process(workers), main)?
+    } else {
+        let hooks = Hooks::default();
+        let inside = ProcessBuilder::new_typed_vector(workers, hooks.refill.clone(), hooks.spill.clone());
+        let (builders, network) =
+            initialize_networking_from_sockets(inside, data, first / workers, workers, hooks)
+                .map_err(|error| format!("the connections of the dataflow: {error}"))?;
+        let builders = builders.into_iter().map(AllocatorBuilder::Tcp).collect();
+        timely::execute::execute_from(builders, Box::new(network), timely::WorkerConfig::default(), main)?
+    };
+    let inputs = OwnInputs(Arc::new(Mutex::new(Inputs { to: inputs, last })));
+    let job = Job { inputs, members: Members::none(), peers, workers: guards };
+    Ok(Launched { job, outside, outputs, to_ready, ready })
+}
+
 impl Job {
+    /// The same with the other processes of its cluster.
+    pub(crate) fn with(self, members: Members) -> Self {
+        Self { members, ..self }
+    }
+
+    /// Processes of the job.
+    #[must_use]
+    pub fn processes(&self) -> usize {
+        self.members.len() + 1
+    }
+
+    /// Workers of all processes.
+    #[must_use]
+    pub fn peers(&self) -> usize {
+        self.peers
+    }
+
     /// Hands an epoch to all workers.
     ///
     /// # Errors
     /// Where a worker is gone.
     pub fn send(&self, input: EpochInput) -> Result<(), WorkerGone> {
-        tell(&self.inputs, |inputs| {
+        self.send_shared(Arc::new(input))
+    }
+
+    /// As [`Job::send`], for who keeps the epoch's records.
+    ///
+    /// # Errors
+    /// Where a worker is gone.
+    pub fn send_shared(&self, input: Arc<EpochInput>) -> Result<(), WorkerGone> {
+        self.members.epoch(&input)?;
+        tell(&self.inputs.0, |inputs| {
             inputs.last = Some(input.epoch.0);
-            Message::Epoch(Arc::new(input))
+            Message::Epoch(input)
         })
     }
 
@@ -240,13 +348,15 @@ impl Job {
     /// # Errors
     /// Where a worker is gone.
     pub fn checkpoint(&self, epoch: Epoch) -> Result<(), WorkerGone> {
-        tell(&self.inputs, |_| Message::Checkpoint(epoch.0))
+        self.members.checkpoint(epoch)?;
+        tell(&self.inputs.0, |_| Message::Checkpoint(epoch.0))
     }
 
-    /// What orders looks at this graph.
+    /// What orders looks at this graph; `None` where it runs in several processes, of which this one has a part of the state.
     #[must_use]
-    pub fn looker(&self) -> Looker {
-        Looker { inputs: Arc::clone(&self.inputs), workers: self.count }
+    pub fn looker(&self) -> Option<Looker> {
+        let whole = self.members.len() == 0;
+        whole.then(|| Looker { inputs: Arc::clone(&self.inputs.0), workers: self.peers })
     }
 
     /// Whether all workers live.
@@ -254,7 +364,7 @@ impl Job {
     /// # Errors
     /// Where one is gone.
     pub fn check(&self) -> Result<(), WorkerGone> {
-        tell(&self.inputs, |_| Message::Hello)
+        tell(&self.inputs.0, |_| Message::Hello)
     }
 
     /// Ends the input and waits until all that was sent is processed.
@@ -262,9 +372,12 @@ impl Job {
     /// # Errors
     /// Where a worker panicked.
     pub fn finish(self) -> Result<(), WorkerGone> {
-        // Whoever looks may hold the queues for longer: they end here.
-        self.inputs.lock().unwrap_or_else(PoisonError::into_inner).to.clear();
-        self.workers.join().into_iter().try_for_each(|result| result.map_err(|_| WorkerGone))
+        let Self { inputs, mut members, workers, .. } = self;
+        drop(inputs);
+        members.end();
+        let ended = workers.join().into_iter().try_for_each(|result| result.map_err(|_| WorkerGone));
+        members.wait();
+        ended
     }
 }
 
@@ -288,11 +401,13 @@ struct Own {
     /// Says whether the state is restored.
     ready: Sender<Result<(), RestoreError>>,
     durable: Durable,
+    /// How many workers take records in.
+    takers: usize,
 }
 
 fn work(worker: &mut timely::worker::Worker, own: Own, params: &Params, tapped: bool) {
     let (index, peers) = (worker.index(), worker.peers());
-    let Own { input, outside, ready, durable: Durable { restored, taken } } = own;
+    let Own { input, outside, ready, durable: Durable { restored, taken }, takers } = own;
     let from = restored.as_ref().map_or(0, |restored| restored.epoch.0 + 1);
     let mut now = restored.as_ref().map_or(0, |restored| restored.now.0);
     let restoring = restored.map(|restored| Restoring::new(restored, index, peers));
@@ -366,14 +481,14 @@ fn work(worker: &mut timely::worker::Worker, own: Own, params: &Params, tapped: 
                 remake.advance_to(sent);
                 clock.send(batch.now.0);
                 batch.remake.iter().for_each(|slice| remake.send(*slice));
-                for (origin, event) in batch.records.iter().skip(index).step_by(peers) {
+                for (origin, event) in batch.records.iter().skip(index).step_by(takers) {
                     enrich::of_event(event, *origin).into_iter().for_each(|m| videos.send(m));
                     crate::users::of_event(event).into_iter().for_each(|m| users.send(m));
                 }
-                for ask in batch.asks.iter().skip(index).step_by(peers) {
+                for ask in batch.asks.iter().skip(index).step_by(takers) {
                     users.send(UserIn::Ask(ask.user.0, ask.offered));
                 }
-                for (user, videos) in batch.probes.iter().skip(index).step_by(peers) {
+                for (user, videos) in batch.probes.iter().skip(index).step_by(takers) {
                     users.send(UserIn::Probe(*user, videos.clone()));
                 }
                 clock.advance_to(sent + 1);
@@ -429,6 +544,10 @@ fn leave<'s>(
                             Leaving::Probed(heads) => probed.push(heads),
                             Leaving::Yields(yields) => brought.plus(&yields),
                             Leaving::Index(report) => drop(outside.send(Output::Index(report))),
+                            Leaving::Published(version, skip_below) => {
+                                let _ =
+                                    outside.send(Output::Published(Epoch(*time.time()), version, skip_below));
+                            }
                             Leaving::Waiting(held, gave_way) => {
                                 let _ = outside.send(Output::Waiting(index, held, gave_way));
                             }

@@ -9,7 +9,7 @@
 //! grows with events, not with users. An ask makes a request as well, but changes nothing here: whoever measures lists must
 //! not move them.
 
-mod saved;
+pub(crate) mod saved;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -52,7 +52,7 @@ pub enum UserIn {
     /// The epoch's `now`.
     Clock(u64),
     /// A view with the content of its video.
-    View(View, Arc<Content>),
+    View(View, #[serde(deserialize_with = "crate::intern::content")] Arc<Content>),
     /// A profile.
     Profile(Json<User>),
     /// `user` follows `creator` or stops, at (time, event, revision).

@@ -7,6 +7,7 @@
 //! so nothing is written twice or left out.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -15,6 +16,7 @@ use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
+use freshet_archive::{Closed, Folder, Records, Resumed, Writer};
 use freshet_operators::pools::Change;
 use freshet_operators::runtime::{self, EpochInput, Output};
 use freshet_schema::dead_letter::DeadLetter;
@@ -51,6 +53,8 @@ pub struct Summary {
 
 /// What the sink must know of an epoch that is on its way.
 struct Announced {
+    /// What is archived of it, where there is an archive.
+    closed: Option<Closed>,
     epoch: Epoch,
     live: bool,
     dead_letters: Vec<DeadLetter>,
@@ -73,9 +77,19 @@ pub fn run(
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<Summary> {
     let progress = Arc::clone(&options.progress);
-    let dead_letters = DeadLetters::open(config)?;
+    // Before anything is taken over: while the others are awaited, an older run may go on.
+    let cluster = match options.seat.as_deref() {
+        Some(seat) if seat.processes() > 1 => match seat.coordinate(config, &stop)? {
+            Some(cluster) => Some(cluster),
+            None => return Ok(Summary::default()),
+        },
+        _ => None,
+    };
+    let dead_letters = DeadLetters::open(config, &stop)?;
+    // A job is begun once with its progress.
+    let _ = progress.dead_letter_file.set(dead_letters.share());
     let start = Start::look(config, &*store)?;
-    let begun = start.epoch();
+    let (begun, begun_now) = (start.epoch(), start.now());
     let Some(mut source) = start.open(input::source_config(config, options.once, &stop))? else {
         return Ok(Summary::default());
     };
@@ -92,14 +106,27 @@ pub fn run(
         );
     }
     let status = Arc::clone(&progress.checkpoints);
+    let last_bound = source.last_bound().unwrap_or_default();
+    let archive = open_archive(config, Resumed { epoch: begun, now: begun_now, last_bound }, &stop)?;
+    if let Some(archive) = &archive {
+        let _ = progress.archive.set((Arc::clone(archive.status()), archive.forgetter()));
+    }
+    let archived = archive.as_ref().map(|archive| Arc::clone(archive.status()));
     let mut taken_over = start.take_over(config, &status).context("the checkpoints")?;
     let generation = store.claim(&taken_over.store_claim()).context("the store")?;
     tracing::info!(%generation, "the store is claimed");
     let durable = std::mem::take(&mut taken_over.durable);
-    let (graph, outputs) = runtime::start_durable(config.graph.workers, &config.params, false, durable)
-        .map_err(|e| anyhow!("the dataflow: {e}"))?;
+    let started = match cluster {
+        None => runtime::start_durable(config.graph.workers, &config.params, false, durable),
+        Some(cluster) => cluster.start(&config.params, durable),
+    };
+    let (graph, outputs) = started.map_err(|e| anyhow!("the dataflow: {e}"))?;
+    let workers = graph.peers();
     // A job runs once with its progress.
     let _ = progress.looker.set(graph.looker());
+    if let Some(seat) = &options.seat {
+        seat.up();
+    }
 
     let committed = Arc::new(AtomicU64::new(begun.0));
     progress.last_epoch.store(begun.0, Relaxed);
@@ -117,15 +144,17 @@ pub fn run(
             committed: Arc::clone(&committed),
             stop: Arc::clone(&stop),
             source: std::thread::current(),
-            workers: vec![0; config.graph.workers],
+            workers: vec![0; workers],
             closed: BTreeMap::new(),
             announced: BTreeMap::new(),
-            waiting: vec![0; config.graph.workers],
-            sizes: vec![Vec::new(); config.graph.workers],
+            waiting: vec![0; workers],
+            sizes: vec![Vec::new(); workers],
             synced: Instant::now(),
             remake: Arc::clone(&remake),
             taken: BTreeMap::new(),
             durable: Some(durable),
+            archive,
+            publications: BTreeMap::new(),
             fence: taken_over.fence(),
         };
         std::thread::Builder::new().name("sink".to_owned()).spawn(move || sink.run(&outputs, announced))?
@@ -137,12 +166,21 @@ pub fn run(
         committed: &committed,
         sink: &sink,
     };
-    let mut keeper = taken_over.start(config, status, &mut source, durables)?;
-    let mut feeding =
-        Feeding { graph: &graph, ahead, announce: &announce, progress: &progress, remake: &remake };
+    let mut keeper = taken_over.start(config, &graph, status, &mut source, durables)?;
+    let mut feeding = Feeding {
+        graph: &graph,
+        ahead,
+        announce: &announce,
+        progress: &progress,
+        remake: &remake,
+        archives: archived.is_some(),
+    };
     let fed = feeding.run(&mut source, &mut keeper, bound_before, &stop);
     let kept = keeper.map_or(Ok(()), |keeper| {
-        keeper.end(&mut source, &graph, fed.is_ok(), || sink.is_finished()).context("the checkpoints")
+        // No checkpoint is published while the archive's disk refuses: whoever ends the run does not wait for that.
+        let stuck = || archived.as_ref().is_some_and(|archive| archive.stuck.load(Relaxed));
+        let in_vain = || sink.is_finished() || (stop.load(Relaxed) && stuck());
+        keeper.end(&mut source, &graph, fed.is_ok(), in_vain).context("the checkpoints")
     });
     drop(announce);
     let ended = graph.finish();
@@ -202,6 +240,8 @@ struct Feeding<'a> {
     announce: &'a Sender<Announced>,
     progress: &'a Progress,
     remake: &'a Remake,
+    /// Whether there is an archive.
+    archives: bool,
 }
 
 impl Feeding<'_> {
@@ -214,7 +254,7 @@ impl Feeding<'_> {
         bound_before: Epoch,
         stop: &AtomicBool,
     ) -> anyhow::Result<()> {
-        let Self { graph, ahead, announce, progress, remake } = self;
+        let Self { graph, ahead, announce, progress, remake, archives } = self;
         // The last epoch of the past: until it is in the store, the job has not caught up.
         let mut past = Epoch(0);
         let mut sent = Epoch(0);
@@ -258,15 +298,18 @@ impl Feeding<'_> {
             if !batch.binding.live {
                 past = epoch;
             }
-            let (announced, input) = split(batch, bound_before);
+            note_deletes(&batch, progress);
+            let has_letters = !batch.dead_letters.is_empty();
+            let (announced, input) = split(batch, bound_before, *archives);
             // A sink that is gone says itself why, below.
             if announce.send(announced).is_err() {
                 break;
             }
-            graph.send(input)?;
+            let news = announces_news(&input, has_letters);
+            graph.send_shared(input)?;
             sent = epoch;
             if let Some(keeper) = keeper {
-                keeper.sent(epoch);
+                keeper.sent(epoch, news);
                 keeper.turn(source, graph)?;
             }
         }
@@ -274,23 +317,45 @@ impl Feeding<'_> {
     }
 }
 
-fn split(batch: Batch, bound_before: Epoch) -> (Announced, EpochInput) {
-    let Batch { binding, records, dead_letters, read_at, .. } = batch;
+/// Whether more than the clock is in an epoch.
+fn announces_news(input: &EpochInput, has_letters: bool) -> bool {
+    has_letters || !input.records.is_empty() || !input.remake.is_empty()
+}
+
+fn split(batch: Batch, bound_before: Epoch, archives: bool) -> (Announced, Arc<EpochInput>) {
+    let Batch { binding, records, dead_letters, read_at, bytes } = batch;
     let interactions = records.iter().filter(|r| r.event.kind() == EventKind::Interactions);
     let times = if binding.live { interactions.map(|r| r.event.event_time()).collect() } else { Vec::new() };
     let remade = if binding.epoch > bound_before { binding.remake.clone() } else { Vec::new() };
-    let announced =
-        Announced { epoch: binding.epoch, live: binding.live, dead_letters, read_at, remade, times };
+    let (epoch, live) = (binding.epoch, binding.live);
     let records = records.into_iter().map(|r| (r.origin, r.event)).collect();
-    let input = EpochInput {
-        epoch: binding.epoch,
+    let input = Arc::new(EpochInput {
+        epoch,
         now: binding.now,
         records,
         asks: Vec::new(),
         probes: Vec::new(),
-        remake: binding.remake,
-    };
-    (announced, input)
+        remake: binding.remake.clone(),
+    });
+    let closed = archives.then(|| {
+        let records = Arc::clone(&input) as Records;
+        Closed { binding, publication: None, records, bytes }
+    });
+    (Announced { closed, epoch, live, dead_letters, read_at, remade, times }, input)
+}
+
+/// Whoever forgets waits for the epoch of the delete.
+fn note_deletes(batch: &Batch, progress: &Progress) {
+    let deletes = batch.records.iter().filter(|record| record.event.kind() == EventKind::Deletes);
+    deletes.for_each(|record| progress.note_delete(record.event.event_id(), batch.binding.epoch));
+}
+
+/// The archive's writer, where one is configured.
+fn open_archive(config: &Config, resumed: Resumed, stop: &Arc<AtomicBool>) -> anyhow::Result<Option<Writer>> {
+    let Some(dir) = &config.archive.dir else { return Ok(None) };
+    let folder = Folder::claim(Path::new(dir)).context("the archive")?;
+    let writer = Writer::start(folder, config.archive.options(), resumed, Arc::clone(stop));
+    Ok(Some(writer.context("the archive")?))
 }
 
 fn show(source: &EpochSource, progress: &Progress, caught_up: bool) {
@@ -328,6 +393,9 @@ struct Sink {
     taken: BTreeMap<u64, usize>,
     /// Who waits for the store to be durable up to a checkpoint's epoch.
     durable: Option<Sender<(Epoch, Option<Epoch>)>>,
+    archive: Option<Writer>,
+    /// What was published in epochs that are not committed.
+    publications: BTreeMap<u64, (u64, Vec<u64>)>,
     /// Older runs write nothing.
     fence: Option<Fence>,
 }
@@ -361,6 +429,9 @@ impl Sink {
                     self.sizes[worker] = sizes;
                     meters::State { workers: &self.sizes }.emit();
                 }
+                Output::Published(epoch, version, skip_below) => {
+                    self.publications.insert(epoch.0, (version, skip_below.to_vec()));
+                }
                 Output::Taken(_, epoch) => self.taken(epoch)?,
                 // What is committed is that epoch, and nothing later. Once told to end in the middle it may be less.
                 Output::Looked(look, epoch) if going => look.passed(epoch.0),
@@ -370,6 +441,9 @@ impl Sink {
         }
         self.store.sync().context("the store")?;
         self.dead_letters.sync().context("the dead letters")?;
+        if let Some(archive) = self.archive.take() {
+            archive.finish().context("the archive")?;
+        }
         Ok(Epoch(self.committed.load(Relaxed)))
     }
 
@@ -385,9 +459,16 @@ impl Sink {
         self.store.sync().context("the store")?;
         self.dead_letters.sync().context("the dead letters")?;
         self.synced = Instant::now();
-        if let Some(durable) = &self.durable {
+        let Some(durable) = self.durable.clone() else { return Ok(()) };
+        let marker = self.store.marker()?;
+        let tell = move || {
             // Who ordered it may have given up.
-            let _ = durable.send((epoch, self.store.marker()?));
+            let _ = durable.send((epoch, marker));
+        };
+        match &self.archive {
+            // The archive is durable up to a checkpoint's epoch before there is one: what the journal lets go of then is nowhere else.
+            Some(archive) => archive.durable(Box::new(tell)).context("the archive")?,
+            None => tell(),
         }
         Ok(())
     }
@@ -395,15 +476,21 @@ impl Sink {
     /// `false`: told to end while an epoch waited for brokers; neither it nor a later one is committed.
     fn commit_closed(&mut self) -> anyhow::Result<bool> {
         let open = self.workers.iter().copied().min().unwrap_or(0);
+        let mut closed = Vec::new();
         while let Some(entry) = self.announced.first_entry() {
             if *entry.key() >= open {
                 break;
             }
             let announced = entry.remove();
-            let changes = self.closed.remove(&announced.epoch.0).unwrap_or_default();
-            if !self.commit(&announced, changes)? {
+            // Whether a shard is whole again is asked of the store as of that epoch: nothing later goes with it.
+            let last = !announced.remade.is_empty();
+            closed.push(announced);
+            if last && !self.commit(std::mem::take(&mut closed))? {
                 return Ok(false);
             }
+        }
+        if !self.commit(closed)? {
+            return Ok(false);
         }
         if self.synced.elapsed() > SYNC_EVERY {
             self.store.sync().context("the store")?;
@@ -433,23 +520,52 @@ impl Sink {
         Amount { rows: entries("users"), videos: entries("videos") }
     }
 
-    fn commit(&mut self, announced: &Announced, mut changes: Vec<Change>) -> anyhow::Result<bool> {
-        let epoch = announced.epoch;
+    /// Commits epochs that were closed, in order: what a remote store saves is a round trip for each but the first.
+    fn commit(&mut self, epochs: Vec<Announced>) -> anyhow::Result<bool> {
+        if epochs.is_empty() {
+            return Ok(true);
+        }
         if let Some(fence) = &mut self.fence {
             fence.check()?;
         }
-        let letters = &announced.dead_letters;
-        if !self.dead_letters.write(epoch, letters, &self.stop).context("the dead letters")? {
-            return Ok(false);
+        let mut commits = Vec::new();
+        let mut done = Vec::new();
+        let mut stopped = false;
+        for mut announced in epochs {
+            let epoch = announced.epoch;
+            let publication = self.publications.remove(&epoch.0);
+            if let (Some(archive), Some(closed)) = (&self.archive, announced.closed.take())
+                && !archive.append(Closed { publication, ..closed }, &self.stop).context("the archive")?
+            {
+                stopped = true;
+                break;
+            }
+            let letters = &announced.dead_letters;
+            if !self.dead_letters.write(epoch, letters, &self.stop).context("the dead letters")? {
+                stopped = true;
+                break;
+            }
+            let mut changes = self.closed.remove(&epoch.0).unwrap_or_default();
+            let is_list = |change: &&Change| matches!(change.0, Key::Feed(_)) && change.1.is_some();
+            done.push((announced, changes.iter().filter(is_list).count() as u64));
+            if !changes.is_empty() {
+                changes.sort_by_cached_key(|(key, _)| key.to_string());
+                commits.push(Commit { epoch, changes });
+            }
         }
-        let lists =
-            changes.iter().filter(|(key, value)| matches!(key, Key::Feed(_)) && value.is_some()).count()
-                as u64;
-        if !changes.is_empty() {
-            changes.sort_by_cached_key(|(key, _)| key.to_string());
-            self.store.commit(&Commit { epoch, changes }).context("the store")?;
+        if !commits.is_empty() {
+            self.store.commit_all(&commits).context("the store")?;
         }
-        crash_point("after-commit").context("the store")?;
+        for (announced, lists) in &done {
+            crash_point("after-commit").context("the store")?;
+            self.committed(announced, *lists)?;
+        }
+        Ok(!stopped)
+    }
+
+    /// The store has an epoch.
+    fn committed(&self, announced: &Announced, lists: u64) -> anyhow::Result<()> {
+        let epoch = announced.epoch;
         self.committed.store(epoch.0, Relaxed);
         if !announced.remade.is_empty() {
             let whole = self.remake.committed(epoch, &announced.remade);
@@ -468,6 +584,6 @@ impl Sink {
                 meters::Freshness { ms: now.since(*time) }.emit();
             }
         }
-        Ok(true)
+        Ok(())
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail};
 use freshet_operators::checkpoint::{Restored, Taken, definitions};
 use freshet_operators::runtime::{Durable, Job};
-use freshet_schema::{Epoch, Generation};
+use freshet_schema::{Epoch, Generation, Millis};
 use freshet_sinks::{Claim, FeedStore};
 use freshet_sources::epochs::{EpochSource, Resume, SourceConfig, SystemClock};
 
@@ -25,6 +25,9 @@ use crate::config::{Config, OnMismatch};
 
 /// Time between two looks whether a newer run has taken over.
 const LOOK: Duration = Duration::from_millis(500);
+/// Without any input since the last checkpoint so many intervals pass before the next: what a restart would replay is the clock
+/// alone, thousands of epochs a second.
+const IDLE_INTERVALS: u32 = 60;
 /// Time between two looks at a checkpoint that is waited for.
 const WAIT: Duration = Duration::from_millis(5);
 
@@ -127,6 +130,12 @@ impl Start {
         };
         let restored = Restored::open(manifest.epoch, manifest.input.base.now, Box::new(loaded));
         Ok(Some((manifest.epoch, restored.with_context(|| config.checkpoint.dir.display().to_string())?)))
+    }
+
+    /// The clock of that epoch; 0 without one.
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        self.found.as_ref().map_or(Millis(0), |found| found.manifest.input.base.now)
     }
 
     /// The epoch of the checkpoint; 0 without one.
@@ -236,13 +245,14 @@ impl TakenOver {
         Some(Fence { checkpoints: self.checkpoints.clone(), generation, looked_at: Instant::now() })
     }
 
-    /// Starts the writer. `None` where no checkpoints are made.
+    /// Starts the writer for a graph. `None` where no checkpoints are made.
     ///
     /// # Errors
     /// Where there is no thread.
     pub fn start(
         self,
         config: &Config,
+        graph: &Job,
         status: Arc<Status>,
         source: &mut EpochSource,
         durable: Receiver<(Epoch, Option<Epoch>)>,
@@ -256,7 +266,8 @@ impl TakenOver {
             checkpoints: self.checkpoints.clone(),
             generation,
             definitions: definitions(&config.params),
-            workers: config.graph.workers,
+            workers: graph.peers(),
+            processes: graph.processes(),
             taken: self.snapshots,
             durable,
             status: Arc::clone(&status),
@@ -276,6 +287,7 @@ impl TakenOver {
             ordered_at: Instant::now(),
             sent: self.epoch,
             kept: self.epoch,
+            news: false,
         }))
     }
 }
@@ -293,12 +305,15 @@ pub struct Keeper {
     sent: Epoch,
     /// The last one that has a checkpoint, or will have.
     kept: Epoch,
+    /// Whether more than the clock was sent since.
+    news: bool,
 }
 
 impl Keeper {
-    /// An epoch was sent.
-    pub fn sent(&mut self, epoch: Epoch) {
+    /// An epoch was sent; whether there was more in it than the clock.
+    pub fn sent(&mut self, epoch: Epoch, news: bool) {
         self.sent = epoch;
+        self.news |= news;
     }
 
     /// Orders one if it is time. To be called after each epoch, and now and then without one.
@@ -317,10 +332,12 @@ impl Keeper {
         }
         if self.status.error().is_some() {
             self.kept = self.status.last().map_or(Epoch(0), |last| last.epoch);
+            self.news = true;
         }
         let asked = self.status.is_asked();
+        let every = if self.news { self.every } else { self.every.saturating_mul(IDLE_INTERVALS) };
         if self.sent > self.kept {
-            if asked || self.ordered_at.elapsed() >= self.every {
+            if asked || self.ordered_at.elapsed() >= every {
                 self.order(source, graph)?;
             }
         } else if asked {
@@ -337,6 +354,7 @@ impl Keeper {
         self.status.begin();
         self.ordered_at = Instant::now();
         self.kept = self.sent;
+        self.news = false;
         let order = Begin { input: source.resume(), at: self.ordered_at };
         self.orders.send(order).map_err(|_| anyhow!("no checkpoints can be made any more"))?;
         Ok(graph.checkpoint(self.sent)?)

@@ -6,11 +6,13 @@
 //! with the graph and without a store.
 
 pub mod checkpoint;
+pub mod cluster;
 pub mod commands;
 pub mod config;
 pub mod control;
-mod dead_letters;
+pub mod dead_letters;
 pub mod eval;
+pub mod forget;
 mod input;
 mod interrupt;
 pub mod job;
@@ -22,12 +24,15 @@ mod produce;
 pub mod progress;
 mod progress_display;
 pub mod remake;
+pub mod replay;
 pub mod serve;
 pub mod service;
 pub mod store_gate;
+pub mod supervisor;
 mod table;
 pub mod tables;
 mod telemetry;
 mod top;
 mod train;
+pub mod verify;
 pub mod view;

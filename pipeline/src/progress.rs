@@ -1,13 +1,19 @@
 //! How far a job has come, as numbers that its threads write and everybody may read.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
+use freshet_archive::Forgetter;
 use freshet_operators::runtime::Looker;
-use freshet_schema::{Epoch, Millis};
+use freshet_schema::{Epoch, EventId, Millis};
 
 use crate::checkpoint::Status;
+use crate::cluster::Seat;
+
+/// So many deletes are remembered with their epochs, for those who wait for theirs.
+const DELETES_KEPT: usize = 4096;
 
 /// What a job is told beside its configuration.
 #[derive(Clone, Debug)]
@@ -16,6 +22,8 @@ pub struct RunOptions {
     pub once: bool,
     /// Where the job says how far it is.
     pub progress: Arc<Progress>,
+    /// Its place among the processes of a supervisor; `None` where there is none.
+    pub seat: Option<Arc<Seat>>,
 }
 
 /// Where a job is in its life.
@@ -79,8 +87,14 @@ pub struct Progress {
     pub shards_remade: AtomicU64,
     /// Checkpoints that are made and asked for.
     pub checkpoints: Arc<Status>,
-    /// What orders looks at the graph's state, once it runs.
-    pub looker: OnceLock<Looker>,
+    /// What orders looks at the graph's state, once it runs; `None` where it runs in several processes.
+    pub looker: OnceLock<Option<Looker>>,
+    /// The archive, where one is written: how it is, and who takes rows out of it.
+    pub archive: OnceLock<(Arc<freshet_archive::Status>, Forgetter)>,
+    /// The file of dead letters, while the job runs.
+    pub dead_letter_file: OnceLock<crate::dead_letters::Shared>,
+    /// Deletes that came last, each with the epoch that counts it.
+    deletes: Mutex<VecDeque<(EventId, Epoch)>>,
     started: Instant,
     now_set_at_ms: AtomicU64,
 }
@@ -102,6 +116,9 @@ impl Default for Progress {
             shards_remade: zero(),
             checkpoints: Arc::default(),
             looker: OnceLock::new(),
+            archive: OnceLock::new(),
+            dead_letter_file: OnceLock::new(),
+            deletes: Mutex::default(),
             started: Instant::now(),
             now_set_at_ms: zero(),
         }
@@ -134,6 +151,22 @@ impl Progress {
             return now;
         }
         now.plus(self.elapsed_ms().saturating_sub(self.now_set_at_ms.load(Relaxed)))
+    }
+
+    /// A delete goes into the graph with an epoch.
+    pub fn note_delete(&self, delete: EventId, epoch: Epoch) {
+        let mut deletes = self.deletes.lock().unwrap_or_else(PoisonError::into_inner);
+        if deletes.len() == DELETES_KEPT {
+            deletes.pop_front();
+        }
+        deletes.push_back((delete, epoch));
+    }
+
+    /// The epoch that counts a delete, where it came not long ago.
+    #[must_use]
+    pub fn epoch_of_delete(&self, delete: EventId) -> Option<Epoch> {
+        let deletes = self.deletes.lock().unwrap_or_else(PoisonError::into_inner);
+        deletes.iter().rev().find(|(id, _)| *id == delete).map(|(_, epoch)| *epoch)
     }
 
     /// Milliseconds since the start.

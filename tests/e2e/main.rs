@@ -3,7 +3,9 @@
 
 #[path = "../../feed-server/tests/support/adds_up.rs"]
 mod adds_up;
+mod archive;
 mod broker;
+mod cluster;
 mod commands;
 mod crash;
 mod eval;
@@ -22,5 +24,6 @@ mod redis_server;
 mod restart;
 mod service;
 mod shortvideo;
+mod soak;
 mod topics;
 mod world;

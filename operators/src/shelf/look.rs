@@ -8,6 +8,7 @@ use crate::coengage::Relation;
 use crate::content::Content;
 use crate::look::{PairLook, Record, Records, Standing, Wanted};
 use crate::popularity::{QUICK, decayed, log_sum};
+use crate::request::ABSENT;
 use crate::score;
 use crate::sums::Sums;
 
@@ -23,23 +24,23 @@ struct Taken {
 
 /// How the videos stand.
 pub(super) fn standings(shelf: &Shelf, wanted: &Wanted) -> Records {
-    let take = |slot: &super::Slot| Taken {
-        content: Arc::clone(&slot.content),
-        attention: slot.attention,
-        rank: slot.rank,
-        week: slot.week,
-        all: slot.all,
-        creator: shelf.creators.get(&slot.content.creator).copied().unwrap_or(score::ONE),
+    let take = |at: usize| {
+        let (slot, face) = (&shelf.slots[at], &shelf.faces[at]);
+        Taken {
+            content: Arc::clone(&face.content),
+            attention: [0, 1].map(|pace| Some(face.attention[pace]).filter(|log| *log != ABSENT)),
+            rank: slot.rank,
+            week: slot.week,
+            all: slot.all,
+            creator: shelf.creators.get(&face.content.creator).copied().unwrap_or(score::ONE),
+        }
     };
+    let known = |at: &usize| shelf.faces[*at].content.known;
     let taken: Vec<Taken> = match &wanted.keys {
-        None => shelf.slots.iter().filter(|slot| slot.content.known).map(take).collect(),
+        None => (0..shelf.slots.len()).filter(known).map(take).collect(),
         Some(keys) => {
-            let slots = keys.iter().filter_map(|key| shelf.index.get(key));
-            slots
-                .map(|slot| &shelf.slots[*slot as usize])
-                .filter(|slot| slot.content.known)
-                .map(take)
-                .collect()
+            let found = keys.iter().filter_map(|key| shelf.index.get(key)).map(|at| *at as usize);
+            found.filter(known).map(take).collect()
         }
     };
     let (now, params) = (shelf.now, shelf.params.score.clone());
@@ -71,8 +72,7 @@ pub(super) fn standings(shelf: &Shelf, wanted: &Wanted) -> Records {
 
 /// Sums of pairs.
 pub(super) fn pairs(shelf: &Shelf, wanted: &Wanted) -> Records {
-    let terms =
-        shelf.pairs.terms_of(|seed| wanted.holds(seed), |slot| shelf.slots[slot as usize].content.video);
+    let terms = shelf.pairs.terms_of(|seed| wanted.holds(seed), |slot| shelf.faces[slot as usize].video);
     let (now, half_life) = (shelf.now, shelf.params.coengagement.half_life);
     Box::new(move |to| {
         // The terms of one pair follow one another.

@@ -41,6 +41,7 @@ pub fn run(epochs: &[EpochInput], workers: usize, params: &Params) -> BTreeMap<u
             | Output::Taken(..)
             | Output::Probed(..)
             | Output::Looked(..)
+            | Output::Published(..)
             | Output::Waiting(..)
             | Output::Sizes(..) => {}
         }

@@ -124,7 +124,7 @@ fn look_at(
     params: &Params,
 ) -> (Vec<Shown>, BTreeMap<String, Vec<u8>>) {
     let (job, outputs) = start(workers, params, false).expect("workers start");
-    let looker = job.looker();
+    let looker = job.looker().expect("one process has all of the state");
     let mut answers = Vec::new();
     let all = KINDS.map(|kind| Wanted { kind, keys: None });
     let some = KEYED.map(|kind| Wanted { kind, keys: Some(Arc::from(KEYS)) });
@@ -195,7 +195,7 @@ fn before_the_first_epoch_a_look_shows_nothing() {
     let (job, _outputs) = start(2, &world::params(), false).expect("workers start");
     let (to, answers) = channel();
     let look = Arc::new(Look::new(vec![Wanted { kind: Kind::People, keys: None }], to, None));
-    job.looker().look(&look).expect("workers live");
+    job.looker().expect("one process has all of the state").look(&look).expect("workers live");
     for _ in 0..2 {
         let looked = answers.recv().expect("each worker answers");
         assert_eq!((looked.epoch, looked.now), (0, 0));

@@ -1,13 +1,16 @@
 //! The command line. Each command is a struct of its arguments with a `run`; what its `--help` says stands at its fields.
 
+mod archive;
 mod check;
 mod checkpoint;
 mod eval;
+mod forget;
 mod generate;
 mod heads;
 mod import;
 mod produce;
 mod read;
+mod replay;
 mod resync;
 mod run;
 mod serve;
@@ -15,6 +18,7 @@ mod sql;
 mod tables;
 mod top;
 mod train;
+mod verify;
 mod why;
 
 use std::path::PathBuf;
@@ -22,10 +26,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::checkpoint::CheckpointError;
 use crate::config::{Config, Mistakes, Override};
 
 /// Exit code of a mistake in the arguments or the configuration; clap uses the same.
 const USAGE: u8 = 2;
+/// Exit code of a run that a newer one has taken over from.
+const TAKEN_OVER: u8 = crate::supervisor::TAKEN_OVER as u8;
 
 /// Streaming For You feeds: raw interactions and uploads in, ranked short-video lists out.
 #[derive(Debug, Parser)]
@@ -49,7 +56,7 @@ Examples:
   While it runs, commands go through its control socket:
     freshet stats --config configs/demo.toml
 
-Exit codes: 0 done, 1 failed, 2 a mistake in the arguments or the configuration.";
+Exit codes: 0 done, 1 failed, 2 a mistake in the arguments or the configuration, 3 a newer run has taken the job over.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -57,6 +64,10 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Checkpoint(checkpoint::Checkpoint),
+    Archive(archive::Archive),
+    Verify(verify::Verify),
+    Forget(forget::Forget),
+    Replay(replay::Replay),
     Import(import::Import),
     Generate(generate::Generate),
     Produce(produce::Produce),
@@ -84,6 +95,10 @@ impl Cli {
             Command::Serve(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Checkpoint(command) => command.run(),
+            Command::Archive(command) => command.run(),
+            Command::Verify(command) => return command.run(),
+            Command::Forget(command) => command.run(),
+            Command::Replay(command) => command.run(),
             Command::Import(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Produce(command) => command.run(),
@@ -112,11 +127,19 @@ impl Cli {
                 }
                 None => {
                     eprintln!("error: {error:#}");
-                    ExitCode::FAILURE
+                    if taken_over(&error) { ExitCode::from(TAKEN_OVER) } else { ExitCode::FAILURE }
                 }
             },
         }
     }
+}
+
+/// Whether a newer run has taken the job: to begin this one again would take it back.
+fn taken_over(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        matches!(cause.downcast_ref(), Some(CheckpointError::Superseded { .. }))
+            || matches!(cause.downcast_ref(), Some(freshet_sinks::StoreError::Superseded { .. }))
+    })
 }
 
 fn broken_pipe(error: &anyhow::Error) -> bool {

@@ -61,7 +61,7 @@ impl Tables {
         let mut overrides = path_override("store.dir", &self.store, "--store");
         overrides.extend(path_override("checkpoint.dir", &self.checkpoints, "--checkpoints"));
         let config = Config::load(self.config.as_deref(), &overrides)?;
-        telemetry::start_logs(&config.log)?;
+        telemetry::start_logs(&config.log, None)?;
         let (standing, source) = offline::Standing::open(&config)?;
         let server = serve(source, socket)?;
         let (epoch, stored) = (standing.epoch(), standing.store_epoch());

@@ -26,7 +26,7 @@ use freshet_sinks::RedisOptions;
 pub use kafka::Kafka;
 pub use keys::describe_keys;
 pub use mistake::{Mistake, Mistakes};
-pub(crate) use units::{format_duration, format_time, parse_duration};
+pub(crate) use units::{format_duration, format_time, parse_duration, parse_time};
 
 /// Everything the service needs to know, complete and checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,12 +45,18 @@ pub struct Config {
     pub journal: Journal,
     /// `[checkpoint]`
     pub checkpoint: Checkpoint,
+    /// `[archive]`
+    pub archive: Archive,
     /// `[server]`
     pub server: Server,
     /// `[sql]`
     pub sql: Sql,
     /// `[graph]`
     pub graph: Graph,
+    /// `[cluster]`
+    pub cluster: Cluster,
+    /// `[supervisor]`
+    pub supervisor: Supervisor,
     /// `[log]`
     pub log: Log,
     /// `[early]`, `[interest]`, `[score]`, `[candidates]`, `[coengagement]`, `[ranking]`, `[learning]`, `[index]`,
@@ -253,6 +259,34 @@ pub enum OnMismatch {
     Rebuild,
 }
 
+/// The archive of all that was counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archive {
+    /// The folder; none: no archive is written.
+    pub dir: Option<String>,
+    /// The longest time that a row waits, in milliseconds.
+    pub roll_every_ms: u64,
+    /// Bytes of records that wait before they are written.
+    pub roll_bytes: u64,
+    /// Compaction makes no file larger than this, in bytes.
+    pub target_bytes: u64,
+    /// Whether small files are put together as they come.
+    pub compact: bool,
+}
+
+impl Archive {
+    /// How the archive is written.
+    #[must_use]
+    pub fn options(&self) -> freshet_archive::Options {
+        freshet_archive::Options {
+            roll_bytes: self.roll_bytes,
+            roll_every: Duration::from_millis(self.roll_every_ms),
+            target_bytes: self.target_bytes,
+            compact: self.compact,
+        }
+    }
+}
+
 /// The feed server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
@@ -282,6 +316,28 @@ pub struct Graph {
     pub in_flight: usize,
     /// Bytes of input that may be in the graph at once, about; one epoch always may.
     pub in_flight_bytes: u64,
+}
+
+/// Several processes that are one job. Milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// How long processes wait for each other when they begin.
+    pub wait_ms: u64,
+    /// A process that is silent for so long is lost.
+    pub lost_after_ms: u64,
+}
+
+/// When a job that failed is begun again. Milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Supervisor {
+    /// Restarts in a row.
+    pub restarts: usize,
+    /// Pause before the first restart of a row; each further one doubles it.
+    pub backoff_ms: u64,
+    /// The longest pause.
+    pub max_backoff_ms: u64,
+    /// A job that ran for so long ends the row.
+    pub steady_ms: u64,
 }
 
 /// The program's own log, on standard error.
@@ -351,6 +407,13 @@ impl Default for Config {
                 at_end: true,
                 on_mismatch: OnMismatch::Reject,
             },
+            archive: Archive {
+                dir: None,
+                roll_every_ms: 60_000,
+                roll_bytes: 32 << 20,
+                target_bytes: 64 << 20,
+                compact: true,
+            },
             server: Server {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
                 token: None,
@@ -358,6 +421,13 @@ impl Default for Config {
             },
             sql: Sql { timeout_ms: 60_000, max_snapshots: 8 },
             graph: Graph { workers: 1, in_flight: 8, in_flight_bytes: 256 << 20 },
+            cluster: Cluster { wait_ms: 60_000, lost_after_ms: 30_000 },
+            supervisor: Supervisor {
+                restarts: 10,
+                backoff_ms: 1_000,
+                max_backoff_ms: 60_000,
+                steady_ms: 600_000,
+            },
             log: Log { format: LogFormat::Text, filter: DEFAULT_FILTER.to_owned() },
             params: Params::default(),
             topics_file: None,

@@ -61,7 +61,7 @@ impl Standing {
         })?;
         let marker = store.marker()?.unwrap_or_default();
         let (epoch_number, marker_number) = (epoch.0, marker.0);
-        let looker = job.looker();
+        let looker = job.looker().context("a graph of one process has all of the state")?;
         let source = Source {
             looker: Box::new(move || Ok(looker.clone())),
             store,

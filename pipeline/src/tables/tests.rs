@@ -48,7 +48,7 @@ impl World {
         });
         let store =
             Arc::new(Embedded::open(&dir.path().join("kv"), EmbeddedOptions::default()).expect("a store"));
-        let looker = job.looker();
+        let looker = job.looker().expect("one process has all of the state");
         let source = Source {
             looker: Box::new(move || Ok(looker.clone())),
             store: Arc::clone(&store) as Arc<dyn FeedStore>,
