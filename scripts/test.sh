@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 
 must_have_build_tools
 must_have redis-server redis-server
+must_have psql postgresql-client
 must_have_kafka
 absent=
 need chromium chromium || absent="$absent

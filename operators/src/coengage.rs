@@ -165,8 +165,13 @@ impl CoEngagement {
 
     /// All sums as terms: added to nothing, they make this. `video` gives the number of the video in a slot.
     pub fn terms(&self, video: impl Fn(u32) -> u64) -> Vec<Pair> {
-        let mut terms = Vec::with_capacity(self.sums.len());
-        for ((seed, slot), periods) in &self.sums {
+        self.terms_of(|_| true, video)
+    }
+
+    /// The terms of the first videos that `wanted` picks. Those of one pair follow one another.
+    pub fn terms_of(&self, wanted: impl Fn(u64) -> bool, video: impl Fn(u32) -> u64) -> Vec<Pair> {
+        let mut terms = Vec::new();
+        for ((seed, slot), periods) in self.sums.iter().filter(|((seed, _), _)| wanted(*seed)) {
             let (seed, video) = (*seed, video(*slot));
             terms.extend(periods.iter().map(|(period, amounts)| Pair {
                 seed,

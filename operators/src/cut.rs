@@ -25,6 +25,7 @@ use timely::progress::frontier::AntichainRef;
 
 use crate::checkpoint::loops::once;
 use crate::checkpoint::{RestoreError, Restoring, Rows, Snapshot, Taken};
+use crate::look::{self, Record, Records, Wanted};
 
 /// Entries and bytes of one piece of state on one worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +47,7 @@ impl StateSize {
 type Compact = Box<dyn FnMut(u64)>;
 type Size = Box<dyn Fn() -> StateSize>;
 type Take = Box<dyn FnMut(u64) -> Rows>;
+type Show = Box<dyn FnMut(&Wanted) -> Records>;
 /// The first epoch that a cut has not closed.
 type Reached = Box<dyn Fn() -> u64>;
 
@@ -56,6 +58,8 @@ pub struct Cuts(Rc<RefCell<Inner>>);
 #[derive(Default)]
 struct Inner {
     cuts: Vec<Cut>,
+    /// How to look at cuts that can be looked at, by name.
+    shows: Vec<(&'static str, Show)>,
     compact: Vec<Compact>,
     restoring: Option<Restoring>,
     /// Whether checkpoints will be asked for.
@@ -69,6 +73,54 @@ struct Cut {
     size: Size,
     reached: Reached,
     take: Take,
+}
+
+/// How the sums of an arrangement are looked at.
+pub struct Shown<K, R> {
+    /// The arrangement's key that goes by a number.
+    pub key: fn(u64) -> K,
+    /// The record of a sum.
+    pub record: for<'a> fn(&'a K, &'a R) -> Record<'a>,
+}
+
+impl<K, R> Shown<K, R>
+where
+    K: differential_dataflow::ExchangeData + Hashable,
+    R: differential_dataflow::ExchangeData + Monoid,
+{
+    /// The sums of the keys that are wanted. Of all there is, times do not matter: nothing behind the epoch was fed.
+    fn records(&self, trace: &mut TraceAgent<KeySpine<K, u64, R>>, wanted: &Wanted) -> Records {
+        let (mut cursor, storage) = trace.cursor();
+        let mut sums: Vec<(K, R)> = Vec::new();
+        let mut keys = wanted.keys.as_ref().map(|keys| keys.iter());
+        loop {
+            if let Some(keys) = &mut keys {
+                let Some(key) = keys.next() else { break };
+                // They are sorted as the arrangement's keys are: the cursor only moves on.
+                let key = (self.key)(*key);
+                cursor.seek_key(&storage, &key);
+                if cursor.get_key(&storage) != Some(&key) {
+                    continue;
+                }
+            }
+            let Some(key) = cursor.get_key(&storage).cloned() else { break };
+            let mut sum = R::zero();
+            while cursor.val_valid(&storage) {
+                cursor.map_times(&storage, |_, amount| sum.plus_equals(amount));
+                cursor.step_val(&storage);
+            }
+            if !sum.is_zero() {
+                sums.push((key, sum));
+            }
+            if keys.is_none() {
+                cursor.step_key(&storage);
+            }
+        }
+        let record = self.record;
+        Box::new(move |to| {
+            let _ = sums.iter().all(|(key, sum)| to(record(key, sum)));
+        })
+    }
 }
 
 impl Cuts {
@@ -102,6 +154,25 @@ impl Cuts {
         let mut inner = self.0.borrow_mut();
         assert!(inner.cuts.iter().all(|known| known.name != cut.name), "two cuts are named {}", cut.name);
         inner.cuts.push(cut);
+    }
+
+    /// Says how to look at the cut `name`.
+    pub fn show(&self, name: &'static str, show: impl FnMut(&Wanted) -> Records + 'static) {
+        self.0.borrow_mut().shows.push((name, Box::new(show)));
+    }
+
+    /// Takes what is wanted, as of an epoch that every cut has closed and after which nothing was fed.
+    #[must_use]
+    pub fn look(&self, wanted: &Wanted, worker: usize) -> Records {
+        let Some(name) = wanted.kind.cut() else {
+            let sizes = self.sizes();
+            return Box::new(move |to| {
+                let _ = sizes.iter().all(|(cut, size)| to(Record::Size(cut, worker, *size)));
+            });
+        };
+        let mut inner = self.0.borrow_mut();
+        let show = inner.shows.iter_mut().find(|(known, _)| *known == name);
+        show.map_or_else(look::none, |(_, show)| show(wanted))
     }
 
     /// Whether checkpoints will be asked for.
@@ -185,6 +256,21 @@ impl Cuts {
         K: differential_dataflow::ExchangeData + Hashable + DeserializeOwned,
         R: differential_dataflow::ExchangeData + Monoid + DeserializeOwned,
     {
+        self.arrange_shown(name, contributions, shard, None)
+    }
+
+    /// As [`Cuts::arrange`], for sums that can be looked at.
+    pub fn arrange_shown<'s, K, R>(
+        &self,
+        name: &'static str,
+        contributions: StreamVec<'s, u64, (K, u64, R)>,
+        shard: impl Fn(&K) -> u64 + Copy + Send + 'static,
+        shown: Option<Shown<K, R>>,
+    ) -> Arranged<'s, TraceAgent<KeySpine<K, u64, R>>>
+    where
+        K: differential_dataflow::ExchangeData + Hashable + DeserializeOwned,
+        R: differential_dataflow::ExchangeData + Monoid + DeserializeOwned,
+    {
         let scope = contributions.scope();
         let epoch = self.restored_epoch().unwrap_or(0);
         let restored: Vec<(K, R)> = self.restored_rows(name);
@@ -194,6 +280,10 @@ impl Cuts {
             scope.concatenate([contributions, restored]).as_collection().arrange_by_self_named(name);
         // One handle for all uses: every clone of a trace handle is a hold of its own.
         let holder = Rc::new(RefCell::new(arranged.trace.clone()));
+        if let Some(shown) = shown {
+            let trace = Rc::clone(&holder);
+            self.show(name, move |wanted| shown.records(&mut trace.borrow_mut(), wanted));
+        }
         let (reader, reached, taken) = (Rc::clone(&holder), Rc::clone(&holder), Rc::clone(&holder));
         self.add(Cut {
             name,

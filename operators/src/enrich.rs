@@ -26,6 +26,7 @@ use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::content::{Content, Embedder};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
+use crate::look::{Record, Records, VideoLook, Wanted};
 use crate::params::Params;
 use crate::pools::Change;
 use crate::row::View;
@@ -287,6 +288,20 @@ impl Stage for Enrich {
 
     fn take(&self) -> Rows {
         saved::take(self)
+    }
+
+    fn look(&self, wanted: &Wanted) -> Records {
+        let video = |video: &Video| (video.order.0, Arc::clone(&video.content), Arc::clone(&video.card));
+        let videos: Vec<_> = match &wanted.keys {
+            None => self.videos.values().map(video).collect(),
+            Some(keys) => keys.iter().filter_map(|key| self.videos.get(key)).map(video).collect(),
+        };
+        Box::new(move |to| {
+            let show = |(event_time, content, card): &(u64, Arc<Content>, Arc<[u8]>)| {
+                to(Record::Video(VideoLook { content, event_time: *event_time, card }))
+            };
+            let _ = videos.iter().all(show);
+        })
     }
 
     fn restore(&mut self, from: &Restoring) -> Result<(), RestoreError> {

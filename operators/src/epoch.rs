@@ -21,6 +21,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::cut::{Cuts, StateSize};
+use crate::look::{self, Records, Wanted};
 
 /// A stage: state, and what one closed epoch does to it.
 pub trait Stage: 'static {
@@ -41,6 +42,11 @@ pub trait Stage: 'static {
     /// Takes the state as it is between epochs, for a checkpoint. The worker stands still for it: what is large is to be shared
     /// or copied flat, and encoded later.
     fn take(&self) -> Rows;
+    /// Takes what is wanted of the state as it is between epochs, to be read elsewhere: see [`crate::look`]. Asked only for the
+    /// kinds that are in this stage's cut.
+    fn look(&self, _wanted: &Wanted) -> Records {
+        look::none()
+    }
     /// Becomes what was taken, or what follows from it. Called once, on a new stage.
     ///
     /// # Errors
@@ -145,7 +151,8 @@ pub fn per_epoch<'s, S: Stage>(
     let shown = Rc::clone(&size);
     let reached = Rc::new(Cell::new(0));
     let stage = Rc::new(RefCell::new(stage));
-    let taken = Rc::clone(&stage);
+    let (taken, shown_by) = (Rc::clone(&stage), Rc::clone(&stage));
+    cuts.show(name, move |wanted| shown_by.borrow().look(wanted));
     cuts.register(name, move || shown.get(), Rc::clone(&reached), move |_epoch| taken.borrow().take());
     let scope = input.scope();
     let mut builder = OperatorBuilder::new(name.to_owned(), scope);

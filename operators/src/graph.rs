@@ -21,11 +21,12 @@ use crate::checkpoint::loops::{remember, restored};
 use crate::coengage::Pair;
 use crate::cohorts::{self, Call, CohortIn, Lives};
 use crate::content::Facet;
-use crate::cut::Cuts;
+use crate::cut::{Cuts, Shown};
 use crate::enrich::{Enrich, VideoIn};
 use crate::epoch::{on_arrival, per_epoch};
 use crate::groups::{GroupIn, Groups};
 use crate::lists::{Answer, Lists};
+use crate::look::Record;
 use crate::neighbours::{IndexReport, NeighbourIn, Neighbours};
 use crate::params::Params;
 use crate::pools::{Change, PoolIn, Pools};
@@ -170,8 +171,13 @@ pub fn build<'s>(
         cuts,
         Windows::new(params.score.clone()),
     );
-    let recent_sums = cuts.arrange("recent_sums", terms.recent, |video| route(*video));
-    let video_sums = totals(cuts, cuts.arrange("video_sums", terms.lasting, |video| route(*video)));
+    let shown =
+        Some(Shown { key: |video| video, record: |video, sums| Record::Sums(*video, Span::Recent, sums) });
+    let recent_sums = cuts.arrange_shown("recent_sums", terms.recent, |video| route(*video), shown);
+    let shown =
+        Some(Shown { key: |video| video, record: |video, sums| Record::Sums(*video, Span::Lasting, sums) });
+    let video_sums = cuts.arrange_shown("video_sums", terms.lasting, |video| route(*video), shown);
+    let video_sums = totals(cuts, video_sums);
     let popularity = totals(cuts, cuts.arrange("popularity", terms.popularity, |(video, ..)| route(*video)));
     let creator_sums = totals(cuts, cuts.arrange("creator_sums", terms.creators, |creator| route(*creator)));
     let cohort_sums =

@@ -8,7 +8,7 @@
 //! dirty users), [`windows`] and [`sums`] (statistics), [`publish`] (baselines, creator scores, skip thresholds), [`neighbours`]
 //! (the vector index), [`shelf`] (pools and candidates), [`rank`], [`rerank`] and [`lists`] (records), [`pools`] and [`groups`] (what strangers get), [`related`] and
 //! [`related_records`] (what goes with a video), [`cohorts`] (how new videos find their users). [`checkpoint`] says how all of it
-//! is kept and begun again, [`cluster`] how it runs in several processes.
+//! is kept and begun again, [`look`] how it is read, [`cluster`] how it runs in several processes.
 
 pub mod account;
 pub mod boundary;
@@ -27,6 +27,7 @@ pub mod history;
 pub mod interest;
 mod intern;
 pub mod lists;
+pub mod look;
 pub mod neighbours;
 pub mod order;
 pub mod params;

@@ -21,6 +21,7 @@ use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::content::Facet;
 use crate::cut::StateSize;
 use crate::epoch::Stage;
+use crate::look::{Record, Records, Wanted};
 use crate::shelf::{Left, Top, rank_to_log2};
 
 /// A change to the store: the final value of a key, or its removal.
@@ -159,6 +160,15 @@ impl Stage for Pools {
 
     fn take(&self) -> Rows {
         saved::take(self)
+    }
+
+    fn look(&self, _wanted: &Wanted) -> Records {
+        let written = self.pools.iter().filter(|(_, pool)| !pool.written.is_empty());
+        let pools: Vec<(Facet, Arc<str>, Items)> =
+            written.map(|(facet, pool)| (*facet, Arc::clone(&pool.name), pool.written.clone())).collect();
+        Box::new(move |to| {
+            let _ = pools.iter().all(|(facet, name, items)| to(Record::Pool(*facet, name, items)));
+        })
     }
 
     fn restore(&mut self, from: &Restoring) -> Result<(), RestoreError> {

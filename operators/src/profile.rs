@@ -218,6 +218,16 @@ fn liked(
 
 /// Creators followed, latest first: by the follow stream or from a video, whichever spoke last.
 fn followed(history: &History, follows: &BTreeMap<u64, (FollowOrder, bool)>, count: usize) -> Vec<Facet> {
+    let mut creators = followed_creators(history, follows);
+    creators.sort_unstable();
+    creators.into_iter().rev().take(count).map(|(_, creator)| Facet::Creator(creator)).collect()
+}
+
+/// Creators that a user follows, each with the (time, event) that made it so.
+pub(crate) fn followed_creators(
+    history: &History,
+    follows: &BTreeMap<u64, (FollowOrder, bool)>,
+) -> Vec<((u64, u64), u64)> {
     let mut latest: BTreeMap<u64, ((u64, u64), bool)> =
         follows.iter().map(|(creator, ((time, id, _), on))| (*creator, ((*time, *id), *on))).collect();
     for (creator, time, id) in history.follows() {
@@ -226,8 +236,5 @@ fn followed(history: &History, follows: &BTreeMap<u64, (FollowOrder, bool)>, cou
             *mark = ((*time, *id), true);
         }
     }
-    let mut creators: Vec<((u64, u64), u64)> =
-        latest.into_iter().filter(|(_, (_, on))| *on).map(|(creator, (order, _))| (order, creator)).collect();
-    creators.sort_unstable();
-    creators.into_iter().rev().take(count).map(|(_, creator)| Facet::Creator(creator)).collect()
+    latest.into_iter().filter(|(_, (_, on))| *on).map(|(creator, (order, _))| (order, creator)).collect()
 }

@@ -20,6 +20,7 @@ use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::content::{Cohort, DURATION_CLASSES};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
+use crate::look::{Kind, Record, Records, Wanted};
 use crate::params::{Learning, Params, Score};
 use crate::score::{self, Rates};
 use crate::scorer::heads::Heads;
@@ -233,6 +234,28 @@ impl Stage for Publish {
 
     fn take(&self) -> Rows {
         saved::take(self)
+    }
+
+    fn look(&self, wanted: &Wanted) -> Records {
+        if wanted.kind == Kind::Published {
+            let last = self.last.clone();
+            return Box::new(move |to| {
+                if let Some(published) = &last {
+                    to(Record::Published(published));
+                }
+            });
+        }
+        // The totals are those of the last publication: their terms come with it.
+        let creator = |(creator, sums): (&u64, &Sums)| (*creator, *sums, self.told.get(creator).copied());
+        let creators: Vec<(u64, Sums, Option<u32>)> = match &wanted.keys {
+            None => self.creators.iter().map(creator).collect(),
+            Some(keys) => {
+                keys.iter().filter_map(|key| self.creators.get_key_value(key)).map(creator).collect()
+            }
+        };
+        Box::new(move |to| {
+            let _ = creators.iter().all(|(creator, sums, score)| to(Record::Creator(*creator, sums, *score)));
+        })
     }
 
     fn restore(&mut self, from: &Restoring) -> Result<(), RestoreError> {

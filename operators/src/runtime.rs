@@ -6,10 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpStream;
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use freshet_schema::event::{Event, Origin};
 use freshet_schema::hash::Slice;
@@ -30,6 +29,7 @@ use crate::cut::{Cuts, StateSize};
 use crate::enrich;
 use crate::graph::{self, Entering, Leaving, Tap};
 use crate::lists::Answer;
+use crate::look::{Look, Looked};
 use crate::neighbours::IndexReport;
 use crate::params::Params;
 use crate::pools::Change;
@@ -105,6 +105,9 @@ pub enum Output {
     Cohorts(usize, Epoch, Report),
     /// A worker has taken its state as of an epoch ([`Job::checkpoint`]), of which it has said all.
     Taken(usize, Epoch),
+    /// A worker has taken what a look wants, as of an epoch of which it has said all. Comes only where the look wants to know
+    /// ([`Look::passed`]).
+    Looked(Arc<Look>, Epoch),
     /// A publication of an epoch: its number and its skip thresholds. Comes before the epoch is closed.
     Published(Epoch, u64, SkipThresholds),
     /// Sizes of the worker's state by name.
@@ -112,17 +115,77 @@ pub enum Output {
 }
 
 /// What a worker is handed, in order.
+#[derive(Clone)]
 enum Message {
     Epoch(Arc<EpochInput>),
     /// A checkpoint of the epoch before this message is to be taken.
     Checkpoint(u64),
+    /// A look at the state as of the epoch before this message; `None` where there was none.
+    Look(Option<u64>, Arc<Look>),
     /// Is anybody there?
     Hello,
 }
 
+impl std::fmt::Debug for Inputs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inputs").field("last", &self.last).finish_non_exhaustive()
+    }
+}
+
+/// The workers' queues, and what was sent last. The lock makes all workers get messages in one order, whoever sends.
+struct Inputs {
+    to: Vec<Sender<Message>>,
+    last: Option<u64>,
+}
+
+type SharedInputs = Arc<Mutex<Inputs>>;
+
+/// The job's hold on the queues: they end with it, whoever looks.
+struct OwnInputs(SharedInputs);
+
+impl Drop for OwnInputs {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).to.clear();
+    }
+}
+
+/// Tells all workers what `message` makes of the last epoch that was sent.
+fn tell(inputs: &SharedInputs, message: impl FnOnce(&mut Inputs) -> Message) -> Result<(), WorkerGone> {
+    let mut inputs = inputs.lock().unwrap_or_else(PoisonError::into_inner);
+    if inputs.to.is_empty() {
+        return Err(WorkerGone);
+    }
+    let message = message(&mut inputs);
+    inputs.to.iter().try_for_each(|to| to.send(message.clone()).map_err(|_| WorkerGone))
+}
+
+/// Orders looks at a running graph ([`crate::look`]), from any thread and for as long as the graph runs.
+#[derive(Clone, Debug)]
+pub struct Looker {
+    inputs: SharedInputs,
+    workers: usize,
+}
+
+impl Looker {
+    /// Orders a look as of the last epoch that was sent. Each worker answers once, when it has closed that epoch.
+    ///
+    /// # Errors
+    /// Where the graph has ended, or a worker is gone.
+    pub fn look(&self, look: &Arc<Look>) -> Result<(), WorkerGone> {
+        look.expect(self.workers);
+        tell(&self.inputs, |inputs| Message::Look(inputs.last, Arc::clone(look)))
+    }
+
+    /// How many workers answer.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+}
+
 /// A running graph. The order of its fields is the order of its end: workers are waited for when all have been told.
 pub struct Job {
-    inputs: Vec<Sender<Message>>,
+    inputs: OwnInputs,
     members: Members,
     peers: usize,
     workers: WorkerGuards<()>,
@@ -220,6 +283,7 @@ pub(crate) fn launch(
         Mutex::new(Some(Own { input, outside, ready, durable: durable.clone(), takers }))
     });
     let own: Vec<_> = own.collect();
+    let last = durable.restored.as_ref().map(|restored| restored.epoch.0);
     drop(durable);
     let params = params.clone();
     let main = move |worker: &mut timely::worker::Worker| {
@@ -239,6 +303,7 @@ pub(crate) fn launch(
         let builders = builders.into_iter().map(AllocatorBuilder::Tcp).collect();
         timely::execute::execute_from(builders, Box::new(network), timely::WorkerConfig::default(), main)?
     };
+    let inputs = OwnInputs(Arc::new(Mutex::new(Inputs { to: inputs, last })));
     let job = Job { inputs, members: Members::none(), peers, workers: guards };
     Ok(Launched { job, outside, outputs, to_ready, ready })
 }
@@ -275,7 +340,10 @@ impl Job {
     /// Where a worker is gone.
     pub fn send_shared(&self, input: Arc<EpochInput>) -> Result<(), WorkerGone> {
         self.members.epoch(&input)?;
-        self.tell(|| Message::Epoch(Arc::clone(&input)))
+        tell(&self.inputs.0, |inputs| {
+            inputs.last = Some(input.epoch.0);
+            Message::Epoch(input)
+        })
     }
 
     /// Asks all workers for a checkpoint of `epoch`, the last one sent. It comes by [`Durable::taken`].
@@ -284,7 +352,14 @@ impl Job {
     /// Where a worker is gone.
     pub fn checkpoint(&self, epoch: Epoch) -> Result<(), WorkerGone> {
         self.members.checkpoint(epoch)?;
-        self.tell(|| Message::Checkpoint(epoch.0))
+        tell(&self.inputs.0, |_| Message::Checkpoint(epoch.0))
+    }
+
+    /// What orders looks at this graph; `None` where it runs in several processes, of which this one has a part of the state.
+    #[must_use]
+    pub fn looker(&self) -> Option<Looker> {
+        let whole = self.members.len() == 0;
+        whole.then(|| Looker { inputs: Arc::clone(&self.inputs.0), workers: self.peers })
     }
 
     /// Whether all workers live.
@@ -292,11 +367,7 @@ impl Job {
     /// # Errors
     /// Where one is gone.
     pub fn check(&self) -> Result<(), WorkerGone> {
-        self.tell(|| Message::Hello)
-    }
-
-    fn tell(&self, message: impl Fn() -> Message) -> Result<(), WorkerGone> {
-        self.inputs.iter().try_for_each(|to| to.send(message()).map_err(|_| WorkerGone))
+        tell(&self.inputs.0, |_| Message::Hello)
     }
 
     /// Ends the input and waits until all that was sent is processed.
@@ -341,6 +412,7 @@ fn work(worker: &mut timely::worker::Worker, own: Own, params: &Params, tapped: 
     let (index, peers) = (worker.index(), worker.peers());
     let Own { input, outside, ready, durable: Durable { restored, taken }, takers } = own;
     let from = restored.as_ref().map_or(0, |restored| restored.epoch.0 + 1);
+    let mut now = restored.as_ref().map_or(0, |restored| restored.now.0);
     let restoring = restored.map(|restored| Restoring::new(restored, index, peers));
     let cuts = Cuts::new(restoring, taken.is_some());
     let probe = ProbeHandle::new();
@@ -386,9 +458,26 @@ fn work(worker: &mut timely::worker::Worker, own: Own, params: &Params, tapped: 
                     let _ = outside.send(Output::Taken(index, Epoch(epoch)));
                 }
             }
+            Ok(Message::Look(epoch, look)) => {
+                let open = |epoch| !cuts.settled(epoch) || probe.less_than(&(epoch + 1));
+                while epoch.is_some_and(open) && !look.is_given_up() {
+                    worker.step_or_park(Some(PARK));
+                }
+                let epoch = epoch.unwrap_or(0);
+                if !look.is_given_up() {
+                    let began = Instant::now();
+                    let records = look.wanted().iter().map(|wanted| cuts.look(wanted, index)).collect();
+                    let stood = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+                    look.answer(Looked { worker: index, epoch, now, records, stood });
+                }
+                if look.wants_sink() {
+                    let _ = outside.send(Output::Looked(look, Epoch(epoch)));
+                }
+            }
             Ok(Message::Hello) => {}
             Ok(Message::Epoch(batch)) => {
                 sent = batch.epoch.0;
+                now = now.max(batch.now.0);
                 clock.advance_to(sent);
                 videos.advance_to(sent);
                 users.advance_to(sent);

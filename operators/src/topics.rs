@@ -45,6 +45,11 @@ impl TopicTable {
         Self(all)
     }
 
+    /// The topics, in order.
+    pub fn places(&self) -> impl Iterator<Item = Place> {
+        self.0.iter().map(|(place, _)| *place)
+    }
+
     /// The direction of a topic.
     #[must_use]
     pub fn direction(&self, place: Place) -> Option<&Direction> {

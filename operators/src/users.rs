@@ -33,6 +33,7 @@ use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
 use crate::examples::{Described, Examples};
 use crate::history::{Counted, History};
+use crate::look::{self, PersonLook, Record, Records, Wanted};
 use crate::params::{CoEngaging, Params};
 use crate::pools::Change;
 use crate::profile::{self, Profile, Shared};
@@ -126,6 +127,11 @@ struct Person {
 }
 
 impl Person {
+    /// Whether anything was said by or of the user that is not forgotten.
+    fn is_known(&self) -> bool {
+        !self.history.rows().is_empty() || self.profile.is_some() || !self.follows.is_empty()
+    }
+
     /// Bytes held.
     fn weight(&self) -> u64 {
         let beside = size_of::<Self>() + self.listed.len() * 8 + self.examples.bytes();
@@ -329,11 +335,8 @@ impl Users {
         if slices.is_empty() {
             return Vec::new();
         }
-        let known = |person: &Person| {
-            !person.history.rows().is_empty() || person.profile.is_some() || !person.follows.is_empty()
-        };
         let people = self.people.iter().filter(|(user, _)| slices.iter().any(|slice| slice.holds(**user)));
-        people.filter(|(_, person)| known(person)).map(|(user, _)| *user).collect()
+        people.filter(|(_, person)| person.is_known()).map(|(user, _)| *user).collect()
     }
 
     /// Says the preferences of users again.
@@ -675,6 +678,34 @@ impl Stage for Users {
 
     fn take(&self) -> Rows {
         saved::take(self)
+    }
+
+    fn look(&self, wanted: &Wanted) -> Records {
+        let known = |user: &u64, person: &Arc<Person>| (*user, Arc::clone(person));
+        let people: Vec<(u64, Arc<Person>)> = match &wanted.keys {
+            None => self.people.iter().map(|(user, person)| known(user, person)).collect(),
+            Some(keys) => keys.iter().filter_map(|user| Some(known(user, self.people.get(user)?))).collect(),
+        };
+        let shared = look::Shared {
+            now: self.now,
+            interest: self.params.interest.clone(),
+            topics: Arc::clone(&self.topics),
+        };
+        Box::new(move |to| {
+            for (user, person) in people.iter().filter(|(_, person)| person.is_known()) {
+                let person = PersonLook {
+                    user: *user,
+                    profile: person.profile.as_ref().map(|(_, profile)| profile),
+                    listed: &person.listed,
+                    history: &person.history,
+                    follows: &person.follows,
+                    shared: &shared,
+                };
+                if !to(Record::Person(&person)) {
+                    break;
+                }
+            }
+        })
     }
 
     fn restore(&mut self, from: &Restoring) -> Result<(), RestoreError> {

@@ -123,6 +123,8 @@ pub fn run(
     };
     let (graph, outputs) = started.map_err(|e| anyhow!("the dataflow: {e}"))?;
     let workers = graph.peers();
+    // A job runs once with its progress.
+    let _ = progress.looker.set(graph.looker());
     if let Some(seat) = &options.seat {
         seat.up();
     }
@@ -439,6 +441,9 @@ impl Sink {
                     self.publications.insert(epoch.0, (version, skip_below.to_vec()));
                 }
                 Output::Taken(_, epoch) => self.taken(epoch)?,
+                // What is committed is that epoch, and nothing later. Once told to end in the middle it may be less.
+                Output::Looked(look, epoch) if going => look.passed(epoch.0),
+                Output::Looked(look, _) => look.give_up(),
                 Output::Taps(..) | Output::Answers(..) | Output::Probed(..) => {}
             }
         }

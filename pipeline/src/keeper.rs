@@ -119,6 +119,19 @@ impl Start {
         }
     }
 
+    /// Reads the checkpoint without taking the job over; `None` where there is none.
+    ///
+    /// # Errors
+    /// Where none of those there are can be used, or it does not hold what it should.
+    pub fn read(self, config: &Config) -> anyhow::Result<Option<(Epoch, Restored)>> {
+        let Self { checkpoints, found, passed } = self;
+        let Some(Found { manifest, loaded }) = found else {
+            return if passed.is_empty() { Ok(None) } else { Err(checkpoints.none_valid(&passed).into()) };
+        };
+        let restored = Restored::open(manifest.epoch, manifest.input.base.now, Box::new(loaded));
+        Ok(Some((manifest.epoch, restored.with_context(|| config.checkpoint.dir.display().to_string())?)))
+    }
+
     /// The clock of that epoch; 0 without one.
     #[must_use]
     pub fn now(&self) -> Millis {

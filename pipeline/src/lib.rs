@@ -30,6 +30,7 @@ pub mod service;
 pub mod store_gate;
 pub mod supervisor;
 mod table;
+pub mod tables;
 mod telemetry;
 mod top;
 mod train;

@@ -286,3 +286,44 @@ impl State<'_> {
         }
     }
 }
+
+/// A snapshot was taken for a query.
+pub struct SqlSnapshot {
+    /// From the question to the answer.
+    pub took: Duration,
+}
+
+impl SqlSnapshot {
+    /// Counts it.
+    pub fn emit(self) {
+        histogram!("freshet_sql_snapshot_seconds").record(self.took.as_secs_f64());
+    }
+}
+
+/// A worker stood still for a snapshot.
+pub struct SqlPause {
+    /// In microseconds.
+    pub stood_us: u64,
+}
+
+impl SqlPause {
+    /// Counts it.
+    pub fn emit(self) {
+        histogram!("freshet_sql_pause_seconds").record(self.stood_us as f64 / 1e6);
+    }
+}
+
+/// Rows of a table were sent to a query.
+pub struct SqlRows {
+    /// The table.
+    pub table: &'static str,
+    /// How many.
+    pub rows: usize,
+}
+
+impl SqlRows {
+    /// Counts them.
+    pub fn emit(self) {
+        counter!("freshet_sql_rows_total", "table" => self.table).increment(self.rows as u64);
+    }
+}

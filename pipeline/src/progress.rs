@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use freshet_archive::Forgetter;
+use freshet_operators::runtime::Looker;
 use freshet_schema::{Epoch, EventId, Millis};
 
 use crate::checkpoint::Status;
@@ -86,6 +87,8 @@ pub struct Progress {
     pub shards_remade: AtomicU64,
     /// Checkpoints that are made and asked for.
     pub checkpoints: Arc<Status>,
+    /// What orders looks at the graph's state, once it runs; `None` where it runs in several processes.
+    pub looker: OnceLock<Option<Looker>>,
     /// The archive, where one is written: how it is, and who takes rows out of it.
     pub archive: OnceLock<(Arc<freshet_archive::Status>, Forgetter)>,
     /// The file of dead letters, while the job runs.
@@ -112,6 +115,7 @@ impl Default for Progress {
             remaking: zero(),
             shards_remade: zero(),
             checkpoints: Arc::default(),
+            looker: OnceLock::new(),
             archive: OnceLock::new(),
             dead_letter_file: OnceLock::new(),
             deletes: Mutex::default(),

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use freshet_feed_server::{Clock, Options, Readiness, ServerState};
+use freshet_schema::sockets;
 use freshet_schema::store::{Key, Value};
 use freshet_schema::{Millis, UserId, VideoId};
 use freshet_sinks::{EventSink, FeedStore};
@@ -32,6 +33,7 @@ use crate::job;
 use crate::progress::{Phase, Progress, RunOptions};
 use crate::progress_display::{Display, count, summary};
 use crate::store_gate::GatedStore;
+use crate::tables::{self, Report, Source, TableServer};
 use crate::telemetry;
 
 /// How to run, beside the configuration.
@@ -72,6 +74,7 @@ pub fn run(config: &Config, mode: Mode, seat: Option<Arc<Seat>>) -> anyhow::Resu
     let events = forget::Events::default();
     let order = order(config, &progress, &events, &store);
     let control = control::serve(Arc::clone(&store), stats, order, &socket)?;
+    let tables = serve_tables(config, &store, &progress)?;
 
     // Signals, the announcement, upkeep. What works has a thread of its own: the feed server, the job, the control socket.
     let runtime =
@@ -79,6 +82,7 @@ pub fn run(config: &Config, mode: Mode, seat: Option<Arc<Seat>>) -> anyhow::Resu
     let outcome = runtime.block_on(run_parts(config, mode, seat, &progress, &store, &events, metrics));
     // The job is gone, whatever the outcome: what it committed is kept.
     let synced = if outcome.is_ok() { store.sync().context("the store's last sync") } else { Ok(()) };
+    drop(tables);
     drop(control);
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome.and(synced)
@@ -211,6 +215,30 @@ async fn run_parts(
     }
     job_result.context("the job panicked")?.context("the job")?;
     server_result
+}
+
+/// Lets queries read the state.
+fn serve_tables(
+    config: &Config,
+    store: &Arc<GatedStore>,
+    progress: &Arc<Progress>,
+) -> anyhow::Result<TableServer> {
+    let (graph, reported) = (Arc::clone(progress), Arc::clone(progress));
+    let source = Source {
+        looker: Box::new(move || {
+            let started =
+                graph.looker.get().context("the job is starting: it has no state to read yet; try again")?;
+            started.clone().context(
+                "the job runs in several processes (cluster.processes), each with a part of the state: SQL reads a job of one process",
+            )
+        }),
+        store: Arc::clone(store) as Arc<dyn FeedStore>,
+        dead_letters: config.store.dead_letters_file(),
+        report: Box::new(move || Report::of(&reported)),
+        limits: tables::Limits::of(&config.sql),
+    };
+    let socket = sockets::socket(&config.store.dir, sockets::TABLES).context("the store's folder")?;
+    tables::serve(source, &socket)
 }
 
 /// What the control socket has done by the job.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use freshet_schema::hash::SHARDS;
 use freshet_schema::store::Key;
 use freshet_schema::{Epoch, Generation};
-use freshet_sinks::store::Pages;
+use freshet_sinks::store::{Pages, Pinned};
 use freshet_sinks::{Bytes, Claim, Commit, FeedStore, Loss, StoreError};
 
 /// See the module.
@@ -106,6 +106,10 @@ impl FeedStore for GatedStore {
 
     fn pages<'a>(&'a self, prefix: &'a str, page: usize) -> Pages<'a> {
         self.inner.pages(prefix, page)
+    }
+
+    fn pin(&self) -> Result<Option<Box<dyn Pinned>>, StoreError> {
+        self.inner.pin()
     }
 
     fn sync(&self) -> Result<(), StoreError> {

@@ -7,8 +7,10 @@ pub mod fixed;
 pub mod hash;
 pub mod ids;
 pub mod signals;
+pub mod sockets;
 mod source;
 pub mod store;
+pub mod tables;
 pub mod wire;
 
 /// The store's values, generated from `proto/feed.proto`.

@@ -275,3 +275,22 @@ proptest! {
         prop_assert_eq!(memory.scan("", None, 99).unwrap(), embedded.scan("", None, 99).unwrap());
     }
 }
+
+#[test]
+fn a_pinned_store_shows_what_it_held_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Embedded::open(folder.path(), EmbeddedOptions::default()).unwrap();
+    assert!(store.commit(&commit(1, &[(feed(1), Some(b"one")), (feed(2), Some(b"two"))])).unwrap());
+    let pinned = store.pin().unwrap().expect("an embedded store can be pinned");
+    assert!(
+        store.commit(&commit(2, &[(feed(1), Some(b"new")), (feed(2), None), (feed(3), Some(b"3"))])).unwrap()
+    );
+    assert_eq!(pinned.get(&feed(1)).unwrap().as_deref(), Some(&b"one"[..]));
+    assert_eq!(pinned.get(&feed(3)).unwrap(), None);
+    let keys = |entries: Vec<(Key, freshet_sinks::Bytes)>| {
+        entries.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(pinned.scan("feed:", None, 10).unwrap()), [feed(1), feed(2)]);
+    assert_eq!(keys(pinned.scan("feed:", Some("feed:2"), 10).unwrap()), [feed(2)]);
+    assert_eq!(keys(store.scan("feed:", None, 10).unwrap()), [feed(1), feed(3)]);
+}

@@ -49,7 +49,7 @@ fn newest_source(dir: &Path) -> SystemTime {
         let name = name.to_string_lossy();
         let kind = entry.file_type().expect("a kind");
         if kind.is_dir() {
-            let apart = ["target", "tests", "benches", "docs", "data", "data-sample", "scripts"];
+            let apart = ["target", "sql", "tests", "benches", "docs", "data", "data-sample", "scripts"];
             if !name.starts_with('.') && !apart.contains(&&*name) {
                 newest = newest.max(newest_source(&path));
             }

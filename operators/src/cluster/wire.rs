@@ -77,7 +77,8 @@ impl Said {
                 let changes = changes.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
                 Self::Changes(worker as u64, epoch.0, changes)
             }
-            Output::Taps(..) => return None,
+            // Whoever looks is in one process with all workers.
+            Output::Taps(..) | Output::Looked(..) => return None,
             Output::Answers(worker, epoch, answers) => Self::Answers(worker as u64, epoch.0, answers),
             Output::Probed(probed) => Self::Probed(probed),
             Output::Closed(worker, epoch) => Self::Closed(worker as u64, epoch.0),

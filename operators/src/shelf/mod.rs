@@ -12,6 +12,7 @@
 
 mod answer;
 mod face;
+mod look;
 pub(crate) mod saved;
 mod slot;
 
@@ -28,6 +29,7 @@ use crate::coengage::{CoEngagement, Pair};
 use crate::content::{Cohort, Content, Facet};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
+use crate::look::{Kind, Records, Wanted};
 use crate::order::Order;
 use crate::params::Params;
 use crate::popularity::{QUICK, STEP, add_term, contribution, first_kept, log_sum};
@@ -497,6 +499,10 @@ impl Stage for Shelf {
 
     fn take(&self) -> Rows {
         saved::take(self)
+    }
+
+    fn look(&self, wanted: &Wanted) -> Records {
+        if wanted.kind == Kind::Pairs { look::pairs(self, wanted) } else { look::standings(self, wanted) }
     }
 
     fn restore(&mut self, from: &Restoring) -> Result<(), RestoreError> {

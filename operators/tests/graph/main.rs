@@ -6,6 +6,7 @@ mod cluster;
 mod cohorts;
 mod harness;
 mod interrupted;
+mod looks;
 mod neighbours;
 mod oracle;
 mod properties;

@@ -15,6 +15,8 @@ mod replay;
 mod resync;
 mod run;
 mod serve;
+mod sql;
+mod tables;
 mod top;
 mod train;
 mod verify;
@@ -81,6 +83,8 @@ enum Command {
     Trending(read::Trending),
     Dump(read::Dump),
     Resync(resync::Resync),
+    Sql(sql::Sql),
+    Tables(tables::Tables),
     Top(top::Top),
 }
 
@@ -111,6 +115,8 @@ impl Cli {
             Command::Trending(command) => command.run(),
             Command::Dump(command) => command.run(),
             Command::Resync(command) => command.run(),
+            Command::Sql(command) => command.run(),
+            Command::Tables(command) => command.run(),
             Command::Top(command) => command.run(),
         };
         match result {

@@ -161,6 +161,9 @@ keys! {
     "server.token", "what POST must present as a bearer token", |c| Secret(&mut c.server.token);
     "server.token_env", "environment variable that holds the token", |c| MaybeText(&mut c.server.token_env);
 
+    "sql.timeout", "a query that reads the state for longer than this is ended", |c| Duration(&mut c.sql.timeout_ms, 100, HOUR);
+    "sql.max_snapshots", "queries that read the state at once", |c| Count(&mut c.sql.max_snapshots, 1, 1_000);
+
     "graph.workers", "worker threads of the dataflow", |c| Count(&mut c.graph.workers, 1, 256);
     "graph.in_flight", "epochs in the dataflow at once", |c| Count(&mut c.graph.in_flight, 1, 1_000);
     "graph.in_flight_bytes", "bytes of input in the dataflow at once, about; one epoch always may", |c| Size(&mut c.graph.in_flight_bytes, MIB, 1 << 40);

@@ -49,6 +49,8 @@ pub struct Config {
     pub archive: Archive,
     /// `[server]`
     pub server: Server,
+    /// `[sql]`
+    pub sql: Sql,
     /// `[graph]`
     pub graph: Graph,
     /// `[cluster]`
@@ -296,6 +298,15 @@ pub struct Server {
     pub token_env: Option<String>,
 }
 
+/// Snapshots of the state that queries read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sql {
+    /// A snapshot is let go of after this, in milliseconds.
+    pub timeout_ms: u64,
+    /// At most so many at once.
+    pub max_snapshots: usize,
+}
+
 /// The dataflow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Graph {
@@ -408,6 +419,7 @@ impl Default for Config {
                 token: None,
                 token_env: None,
             },
+            sql: Sql { timeout_ms: 60_000, max_snapshots: 8 },
             graph: Graph { workers: 1, in_flight: 8, in_flight_bytes: 256 << 20 },
             cluster: Cluster { wait_ms: 60_000, lost_after_ms: 30_000 },
             supervisor: Supervisor {

@@ -16,7 +16,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
 use freshet_schema::store::Key;
 use freshet_schema::{Epoch, Generation};
 
-use super::{Claim, Commit, FeedStore, StoreError, debug_check_order, next_generation, parse_key};
+use super::{Claim, Commit, FeedStore, Pinned, StoreError, debug_check_order, next_generation, parse_key};
 use crate::Bytes;
 
 /// Keys and values of `docs/store.md`.
@@ -186,14 +186,57 @@ impl FeedStore for Embedded {
 
     fn scan(&self, prefix: &str, from: Option<&str>, limit: usize) -> Result<Vec<(Key, Bytes)>, StoreError> {
         let start = from.map_or(prefix, |from| from.max(prefix)).as_bytes();
-        let mut entries = Vec::new();
-        for guard in self.records.range::<&[u8], _>((Bound::Included(start), Bound::Unbounded)).take(limit) {
-            let (key, value) = guard.into_inner().map_err(self.failed("scan"))?;
-            if !key.starts_with(prefix.as_bytes()) {
-                break;
-            }
-            entries.push((parse_key(&key)?, Bytes::from(value)));
+        let found = self.records.range::<&[u8], _>((Bound::Included(start), Bound::Unbounded));
+        entries(found, prefix, limit, self.failed("scan"))
+    }
+
+    fn pin(&self) -> Result<Option<Box<dyn Pinned>>, StoreError> {
+        let (path, records) = (self.path.clone(), self.records.clone());
+        Ok(Some(Box::new(EmbeddedPinned { path, records, snapshot: self.database.snapshot() })))
+    }
+}
+
+/// Entries of a range that begins in `prefix`, as far as the prefix goes.
+fn entries(
+    range: impl Iterator<Item = fjall::Guard>,
+    prefix: &str,
+    limit: usize,
+    failed: impl Fn(fjall::Error) -> StoreError,
+) -> Result<Vec<(Key, Bytes)>, StoreError> {
+    let mut entries = Vec::new();
+    for guard in range.take(limit) {
+        let (key, value) = guard.into_inner().map_err(&failed)?;
+        if !key.starts_with(prefix.as_bytes()) {
+            break;
         }
-        Ok(entries)
+        entries.push((parse_key(&key)?, Bytes::from(value)));
+    }
+    Ok(entries)
+}
+
+/// A snapshot of the engine's: old versions of values are kept for as long as it lives.
+struct EmbeddedPinned {
+    path: PathBuf,
+    records: Keyspace,
+    snapshot: fjall::Snapshot,
+}
+
+impl EmbeddedPinned {
+    fn failed(&self, action: &'static str) -> impl Fn(fjall::Error) -> StoreError + '_ {
+        move |source| StoreError::Engine { path: self.path.clone(), action, source }
+    }
+}
+
+impl Pinned for EmbeddedPinned {
+    fn get(&self, key: &Key) -> Result<Option<Bytes>, StoreError> {
+        let value = self.snapshot.get(&self.records, key.to_string());
+        Ok(value.map_err(self.failed("read"))?.map(Bytes::from))
+    }
+
+    fn scan(&self, prefix: &str, from: Option<&str>, limit: usize) -> Result<Vec<(Key, Bytes)>, StoreError> {
+        let start = from.map_or(prefix, |from| from.max(prefix)).as_bytes();
+        let found =
+            self.snapshot.range::<&[u8], _>(&self.records, (Bound::Included(start), Bound::Unbounded));
+        entries(found, prefix, limit, self.failed("scan"))
     }
 }

@@ -46,6 +46,21 @@ pub struct Loss {
 /// Pages of entries in the order of keys.
 pub type Pages<'a> = Box<dyn Iterator<Item = Result<Vec<(Key, Bytes)>, StoreError>> + 'a>;
 
+/// A store as it was at one moment, whatever is committed since.
+pub trait Pinned: Send {
+    /// As [`FeedStore::get`].
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    fn get(&self, key: &Key) -> Result<Option<Bytes>, StoreError>;
+
+    /// As [`FeedStore::scan`].
+    ///
+    /// # Errors
+    /// Where the store cannot be read or holds a key that is none of ours.
+    fn scan(&self, prefix: &str, from: Option<&str>, limit: usize) -> Result<Vec<(Key, Bytes)>, StoreError>;
+}
+
 /// A store of final values.
 ///
 /// The rules, which `tests/store_spec.rs` runs over every implementation:
@@ -156,6 +171,14 @@ pub trait FeedStore: Send + Sync {
     /// # Errors
     /// Where the store cannot be read or holds a key that is none of ours.
     fn scan(&self, prefix: &str, from: Option<&str>, limit: usize) -> Result<Vec<(Key, Bytes)>, StoreError>;
+
+    /// The store as it is now, to be read later; `None` where the store cannot keep it. Costs next to nothing.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    fn pin(&self) -> Result<Option<Box<dyn Pinned>>, StoreError> {
+        Ok(None)
+    }
 
     /// Some keys of a prefix, at most `limit`, whichever are found soonest: to show examples.
     ///

@@ -1,0 +1,82 @@
+//! `freshet tables`: what can be asked in SQL, and a stopped pipeline's state for whoever asks.
+
+use std::io::{Read, Write, stdin, stdout};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+
+use super::path_override;
+use crate::config::Config;
+use crate::tables::{TABLES, describe, offline, serve};
+use crate::telemetry;
+
+/// List the tables that `freshet sql` reads, or serve those of a stopped pipeline
+///
+/// With --offline the newest checkpoint is restored and its tables are served on a socket until standard input ends:
+/// `freshet sql --offline` does that by itself.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  freshet tables
+  freshet tables --markdown")]
+pub struct Tables {
+    /// All columns, in Markdown
+    #[arg(long, conflicts_with = "offline")]
+    markdown: bool,
+    /// Restore the newest checkpoint of a stopped pipeline and serve its tables
+    #[arg(long, requires = "socket")]
+    offline: bool,
+    /// The socket to serve on, with --offline
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// The configuration that the service was started with
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The folder that the service wrote (store.dir), instead of the file's
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// The folder of the checkpoints (checkpoint.dir), instead of the file's
+    #[arg(long, value_name = "DIR")]
+    checkpoints: Option<PathBuf>,
+}
+
+impl Tables {
+    pub fn run(self) -> anyhow::Result<()> {
+        if let Some(socket) = self.socket.as_ref().filter(|_| self.offline) {
+            return self.serve(socket);
+        }
+        let mut out = stdout().lock();
+        if self.markdown {
+            write!(out, "{}", describe())?;
+        } else {
+            for table in TABLES {
+                writeln!(out, "{:14}  {}", table.name, table.about)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn serve(&self, socket: &std::path::Path) -> anyhow::Result<()> {
+        let mut overrides = path_override("store.dir", &self.store, "--store");
+        overrides.extend(path_override("checkpoint.dir", &self.checkpoints, "--checkpoints"));
+        let config = Config::load(self.config.as_deref(), &overrides)?;
+        telemetry::start_logs(&config.log, None)?;
+        let (standing, source) = offline::Standing::open(&config)?;
+        let server = serve(source, socket)?;
+        let (epoch, stored) = (standing.epoch(), standing.store_epoch());
+        if stored > epoch {
+            eprintln!(
+                "note: the newest checkpoint is of epoch {epoch}, and the store holds lists up to epoch {stored}: the \
+                 service did not end well; all tables but `feeds` are of epoch {epoch}"
+            );
+        }
+        // Whoever started this waits for the line, and holds the other end of standard input.
+        writeln!(stdout(), "ready {epoch}").context("standard output")?;
+        stdout().flush().context("standard output")?;
+        let mut rest = [0; 64];
+        while stdin().lock().read(&mut rest).context("standard input")? > 0 {}
+        drop(server);
+        Ok(())
+    }
+}

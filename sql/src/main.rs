@@ -1,0 +1,195 @@
+//! `freshet-sql`: see the library.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+use std::fs::File;
+use std::io::{BufWriter, IsTerminal, Write, stdout};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use freshet_schema::sockets;
+use freshet_sql::offline::Offline;
+use freshet_sql::output::{self, Format};
+use freshet_sql::query;
+use freshet_sql::repl::Prompt;
+use freshet_sql::service::Service;
+use freshet_sql::session::{self, Resources};
+use freshet_sql::wire;
+
+/// Ask the pipeline in SQL: what it knows now, all of it at one epoch.
+///
+/// Without -c or --listen-pg statements are read from the terminal or standard input. Nothing can be written.
+#[derive(Debug, Parser)]
+#[command(name = "freshet-sql", version, max_term_width = 100)]
+#[command(after_long_help = "\
+Examples:
+  freshet-sql --store data/store
+  freshet-sql --store data/store -c 'select * from freshness'
+  freshet-sql --store data/store --format csv -c 'select * from video_stats' > stats.csv
+  freshet-sql --store data/store --listen-pg 127.0.0.1:5433
+  freshet-sql --offline --store data/store -c 'select count(*) from users'
+
+Exit codes: 0 done, 1 failed, 2 a mistake in the arguments.")]
+struct Cli {
+    /// The folder of the service (store.dir)
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// The configuration that the service was started with
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Read the newest checkpoint of a stopped service
+    #[arg(long)]
+    offline: bool,
+    /// The folder of the checkpoints, with --offline
+    #[arg(long, value_name = "DIR", requires = "offline")]
+    checkpoints: Option<PathBuf>,
+    /// Run this and end; may be given several times
+    #[arg(short, long = "command", value_name = "SQL")]
+    command: Vec<String>,
+    /// How results are written
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Write results to this file instead of standard output
+    #[arg(long, value_name = "FILE", requires = "command")]
+    out: Option<PathBuf>,
+    /// Answer Postgres clients at this address
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "command")]
+    listen_pg: Option<SocketAddr>,
+    /// The name that Postgres clients log in with
+    #[arg(long, value_name = "NAME", default_value = "freshet")]
+    user: String,
+    /// The environment variable with the password of Postgres clients
+    #[arg(long, value_name = "NAME", default_value = "FRESHET_SQL_PASSWORD")]
+    password_env: String,
+    /// A query is ended after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    timeout: f64,
+    /// Threads of the query engine
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: u16,
+    /// Memory of the query engine, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    memory: usize,
+}
+
+/// Where a service keeps its store without being told.
+const STORE: &str = "data/store";
+
+impl Cli {
+    fn store_dir(&self) -> anyhow::Result<PathBuf> {
+        if let Some(store) = &self.store {
+            return Ok(store.clone());
+        }
+        let Some(file) = &self.config else { return Ok(STORE.into()) };
+        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        let config: toml::Table = toml::from_str(&text).with_context(|| file.display().to_string())?;
+        let dir = config.get("store").and_then(|store| store.get("dir"));
+        Ok(dir.and_then(|dir| dir.as_str()).map_or_else(|| STORE.into(), PathBuf::from))
+    }
+
+    /// The service to ask, and the child that it is where there is one.
+    fn service(&self) -> anyhow::Result<(Service, Option<Offline>)> {
+        if self.offline {
+            let all =
+                [("--config", &self.config), ("--store", &self.store), ("--checkpoints", &self.checkpoints)];
+            let given: Vec<(&str, &Path)> =
+                all.iter().filter_map(|(flag, path)| Some((*flag, path.as_deref()?))).collect();
+            let child = Offline::start(&given)?;
+            return Ok((child.service(), Some(child)));
+        }
+        let dir = self.store_dir()?;
+        let socket = sockets::socket(&dir, sockets::TABLES).with_context(|| {
+            format!(
+                "{:?}: there is no such folder; name the service's with --store or --config",
+                dir.display().to_string()
+            )
+        })?;
+        Ok((Service::new(&socket), None))
+    }
+
+    fn run(self) -> anyhow::Result<bool> {
+        if !self.timeout.is_finite() || self.timeout <= 0.0 {
+            bail!("--timeout {}: a number of seconds above 0", self.timeout);
+        }
+        // The pipeline goes first.
+        rustix::process::nice(10).context("niceness")?;
+        let timeout = Duration::from_secs_f64(self.timeout);
+        let resources = Resources { threads: self.threads.into(), memory: self.memory << 20, timeout };
+        let (service, child) = self.service()?;
+        let mut builder = match self.threads {
+            1 => tokio::runtime::Builder::new_current_thread(),
+            _ => tokio::runtime::Builder::new_multi_thread(),
+        };
+        let runtime =
+            builder.worker_threads(self.threads.into()).enable_all().build().context("the async runtime")?;
+        let context = runtime.block_on(session::open(&service, resources))?;
+        if let Some(address) = self.listen_pg {
+            let login = wire::Login { user: self.user, password: std::env::var(&self.password_env).ok() };
+            runtime.block_on(wire::serve(context, address, login, &self.password_env))?;
+            return Ok(true);
+        }
+        if self.command.is_empty() {
+            if self.format == Format::Parquet {
+                bail!("--format parquet: name the query with -c");
+            }
+            let tables = runtime.block_on(service.tables())?;
+            let (tables, format) = (&tables, self.format);
+            return Prompt { context: &context, runtime: &runtime, tables, format }.run();
+        }
+        let mut out: Box<dyn Write + Send> = match &self.out {
+            Some(path) => {
+                let file = File::create(path).with_context(|| path.display().to_string())?;
+                Box::new(BufWriter::new(file))
+            }
+            None if self.format == Format::Parquet && stdout().is_terminal() => {
+                bail!("--format parquet: name a file with --out, or send standard output to one")
+            }
+            None => Box::new(BufWriter::new(stdout())),
+        };
+        let all = async {
+            for sql in &self.command {
+                for query in output::plan(&context, sql).await? {
+                    output::run(query, self.format, &mut *out).await?;
+                }
+            }
+            anyhow::Ok(())
+        };
+        runtime.block_on(async {
+            tokio::select! {
+                ended = all => ended,
+                _ = tokio::signal::ctrl_c() => bail!("cancelled"),
+            }
+        })?;
+        drop(child);
+        Ok(true)
+    }
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        // `freshet-sql -c ... | head` is no failure.
+        Err(error) if broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", query::words(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn broken_pipe(error: &anyhow::Error) -> bool {
+    let is = |cause: &std::io::Error| cause.kind() == std::io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(is)
+            || matches!(
+                cause.downcast_ref::<arrow::error::ArrowError>(),
+                Some(arrow::error::ArrowError::IoError(_, cause)) if is(cause)
+            )
+    })
+}

@@ -1,0 +1,136 @@
+//! One query, one snapshot.
+//!
+//! The engine plans all scans of a query in one call of its planner, and runs them one by one, when it wants their rows. So the
+//! planner here gives each query a [`Query`], with which the tables leave what they want while they are planned
+//! ([`Query::add`]); the first scan that runs asks the service for all of it, at one epoch. What a query does not run (`EXPLAIN`)
+//! asks for nothing.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::common::Result;
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::QueryPlanner;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+use freshet_schema::tables::{Scan, SnapshotRequest};
+use tokio::sync::OnceCell;
+
+use crate::deadline::Deadline;
+use crate::epoch;
+use crate::service::{Rows, Service, Snapshot};
+
+tokio::task_local! {
+    static CURRENT: Arc<Query>;
+}
+
+/// What a query wants, and the snapshot that it reads.
+#[derive(Debug)]
+pub struct Query {
+    service: Service,
+    scans: Mutex<Vec<Scan>>,
+    snapshot: OnceCell<Snapshot>,
+    epoch: OnceLock<u64>,
+}
+
+impl Query {
+    /// Wants nothing yet.
+    #[must_use]
+    pub fn new(service: Service) -> Arc<Self> {
+        Arc::new(Self { service, scans: Mutex::default(), snapshot: OnceCell::new(), epoch: OnceLock::new() })
+    }
+
+    /// The query that is being planned; a new one where a table is planned by itself.
+    #[must_use]
+    pub fn current(service: &Service) -> Arc<Self> {
+        CURRENT.try_with(Arc::clone).unwrap_or_else(|_| Self::new(service.clone()))
+    }
+
+    /// Adds a scan; its place among the query's.
+    pub fn add(&self, scan: Scan) -> usize {
+        let mut scans = self.scans.lock().unwrap_or_else(PoisonError::into_inner);
+        scans.push(scan);
+        scans.len() - 1
+    }
+
+    /// The epoch, once the snapshot is there.
+    #[must_use]
+    pub fn epoch(&self) -> Option<u64> {
+        self.epoch.get().copied()
+    }
+
+    async fn snapshot(&self) -> Result<&Snapshot> {
+        let ask = || async {
+            let scans = self.scans.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let snapshot = self.service.snapshot(SnapshotRequest { scans }).await?;
+            // Asked once.
+            let _ = self.epoch.set(snapshot.info.epoch);
+            Ok(snapshot)
+        };
+        self.snapshot.get_or_try_init(ask).await.map_err(failed)
+    }
+
+    /// Begins to read a scan.
+    ///
+    /// # Errors
+    /// Where the service does not give it.
+    pub async fn rows(&self, scan: usize) -> Result<Rows> {
+        self.snapshot().await?.scan(scan).await.map_err(failed)
+    }
+}
+
+/// The engine's error for one of ours, all of it in one line.
+pub fn failed(error: anyhow::Error) -> DataFusionError {
+    DataFusionError::Execution(format!("{error:#}"))
+}
+
+/// What went wrong, in words. The engine's errors hold their causes in their text already.
+#[must_use]
+pub fn words(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<DataFusionError>() {
+        Some(error) => error.strip_backtrace(),
+        None => format!("{error:#}"),
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct OneSnapshot {
+    service: Service,
+    timeout: Duration,
+}
+
+impl OneSnapshot {
+    /// For queries to this service that may each take so long.
+    #[must_use]
+    pub fn new(service: Service, timeout: Duration) -> Self {
+        Self { service, timeout }
+    }
+}
+
+#[async_trait]
+impl QueryPlanner for OneSnapshot {
+    async fn create_physical_plan(
+        &self,
+        plan: &LogicalPlan,
+        session: &dyn Session,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        crate::read_only::check(plan)?;
+        let query = Query::new(self.service.clone());
+        let (plan, names_epoch) = epoch::bind(plan, &query)?;
+        let planner = DefaultPhysicalPlanner::default();
+        let planned = CURRENT.scope(Arc::clone(&query), planner.create_physical_plan(&plan, session)).await?;
+        if names_epoch {
+            // The function cannot wait for it when it is called.
+            query.snapshot().await?;
+        }
+        Ok(match plan {
+            // What is only explained is shown as it is.
+            LogicalPlan::Explain(_) => planned,
+            _ => Arc::new(Deadline::new(planned, self.timeout)),
+        })
+    }
+}

@@ -1,0 +1,56 @@
+//! The engine, with the service's tables in it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use crate::epoch;
+use crate::query::OneSnapshot;
+use crate::service::Service;
+use crate::table::LiveTable;
+
+/// The catalog: what Postgres calls the database.
+pub const CATALOG: &str = "freshet";
+
+/// What the engine may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resources {
+    /// Threads.
+    pub threads: usize,
+    /// Bytes that all queries together may hold; what is sorted or grouped beyond it goes to temporary files, where it can.
+    pub memory: usize,
+    /// How long a query may take.
+    pub timeout: Duration,
+}
+
+/// The engine over the tables of a service.
+///
+/// # Errors
+/// Where the service does not answer.
+pub async fn open(service: &Service, resources: Resources) -> anyhow::Result<SessionContext> {
+    let tables = service.tables().await?;
+    let config = SessionConfig::new()
+        .with_target_partitions(resources.threads)
+        .with_information_schema(true)
+        .with_default_catalog_and_schema(CATALOG, "public");
+    let runtime = RuntimeEnvBuilder::new().with_memory_limit(resources.memory, 1.0).build_arc()?;
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .with_query_planner(Arc::new(OneSnapshot::new(service.clone(), resources.timeout)))
+        .build();
+    let context = SessionContext::new_with_state(state);
+    context.register_udf(epoch::udf());
+    for info in tables {
+        let name = info.name.clone();
+        context
+            .register_table(name.as_str(), Arc::new(LiveTable::new(service.clone(), info)))
+            .with_context(|| format!("the table {name}"))?;
+    }
+    Ok(context)
+}

@@ -1,0 +1,7 @@
+//! Real processes: a pipeline, `freshet-sql` beside it, and Postgres clients.
+
+mod agree;
+mod harness;
+mod offline;
+mod refused;
+mod wire;
