@@ -38,7 +38,7 @@ use crate::row::Row;
 use crate::shelf::{Shelf, ShelfIn};
 use crate::sums::{Span, WindowSums};
 use crate::totals::totals;
-use crate::users::{UserIn, Users};
+use crate::users::{SkipThresholds, UserIn, Users};
 use crate::windows::{Attention, Pace, WindowIn, Windows};
 use crate::yields::Yields;
 
@@ -71,6 +71,8 @@ pub enum Leaving {
     Index(IndexReport),
     /// So many early interactions wait on this worker, and so many gave way because too many would.
     Waiting(u64, u64),
+    /// The number of a publication, and its skip thresholds: rows that are counted from the next epoch on are judged by them.
+    Published(u64, SkipThresholds),
     /// What happened to the lives of new videos, of those on this worker.
     Cohorts(cohorts::Report),
 }
@@ -219,6 +221,8 @@ pub fn build<'s>(
         .clone()
         .flat_map(move |p| if publisher { account::heads(&p, &ranking) } else { Vec::new() });
 
+    let said =
+        published.clone().flat_map(move |p| publisher.then(|| Leaving::Published(p.version, p.skip_below)));
     // New videos find their users: whom they ask for is heard in the next epoch, and what came of it here.
     let lives = calls_loop.map(|back| {
         let heard = [
@@ -406,7 +410,7 @@ pub fn build<'s>(
     let waiting = videos.waiting.map(|(held, gave_way)| Leaving::Waiting(held, gave_way));
     let index = index_reports.map(Leaving::Index);
     let life_reports = life_reports.map(Leaving::Cohorts);
-    merge(scope, [changes, answers, probed, yields, index, waiting, life_reports, taps])
+    merge(scope, [changes, answers, probed, yields, index, waiting, life_reports, said, taps])
 }
 
 /// The records of which `second` is not true, and those of which it is.

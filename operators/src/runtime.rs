@@ -34,7 +34,7 @@ use crate::neighbours::IndexReport;
 use crate::params::Params;
 use crate::pools::Change;
 use crate::probe::Probed;
-use crate::users::UserIn;
+use crate::users::{SkipThresholds, UserIn};
 use crate::yields::Yields;
 
 /// How long an idle worker sleeps before it looks at its neighbours again.
@@ -62,6 +62,12 @@ pub struct EpochInput {
     /// What to write again, as it is at the epoch's end, whether or not it changed: everything that the store holds of these
     /// slices.
     pub remake: Vec<Slice>,
+}
+
+impl AsRef<[(Origin, Event)]> for EpochInput {
+    fn as_ref(&self) -> &[(Origin, Event)] {
+        &self.records
+    }
 }
 
 /// A question for a user's list.
@@ -99,6 +105,8 @@ pub enum Output {
     Cohorts(usize, Epoch, Report),
     /// A worker has taken its state as of an epoch ([`Job::checkpoint`]), of which it has said all.
     Taken(usize, Epoch),
+    /// A publication of an epoch: its number and its skip thresholds. Comes before the epoch is closed.
+    Published(Epoch, u64, SkipThresholds),
     /// Sizes of the worker's state by name.
     Sizes(usize, Vec<(&'static str, StateSize)>),
 }
@@ -258,8 +266,15 @@ impl Job {
     /// # Errors
     /// Where a worker is gone.
     pub fn send(&self, input: EpochInput) -> Result<(), WorkerGone> {
+        self.send_shared(Arc::new(input))
+    }
+
+    /// As [`Job::send`], for who keeps the epoch's records.
+    ///
+    /// # Errors
+    /// Where a worker is gone.
+    pub fn send_shared(&self, input: Arc<EpochInput>) -> Result<(), WorkerGone> {
         self.members.epoch(&input)?;
-        let input = Arc::new(input);
         self.tell(|| Message::Epoch(Arc::clone(&input)))
     }
 
@@ -443,6 +458,10 @@ fn leave<'s>(
                             Leaving::Probed(heads) => probed.push(heads),
                             Leaving::Yields(yields) => brought.plus(&yields),
                             Leaving::Index(report) => drop(outside.send(Output::Index(report))),
+                            Leaving::Published(version, skip_below) => {
+                                let _ =
+                                    outside.send(Output::Published(Epoch(*time.time()), version, skip_below));
+                            }
                             Leaving::Cohorts(report) => {
                                 let _ = outside.send(Output::Cohorts(index, Epoch(*time.time()), report));
                             }

@@ -11,7 +11,7 @@
 
 mod audience;
 mod guests;
-mod saved;
+pub(crate) mod saved;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

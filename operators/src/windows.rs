@@ -8,7 +8,7 @@
 //! A retraction is the same row with the sign turned: it takes the waiting sum back where the row has not left yet, and
 //! touches no window that it left.
 
-mod saved;
+pub(crate) mod saved;
 
 use std::collections::BTreeMap;
 

@@ -5,6 +5,7 @@
 //! identifier; it can lack none.
 
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 use freshet_schema::Epoch;
@@ -13,9 +14,12 @@ use freshet_sinks::{DeadLetterFile, DeadLetterTopic};
 
 use crate::config::Config;
 
+/// The file, for whoever takes letters out while others are written.
+pub type Shared = Arc<Mutex<DeadLetterFile>>;
+
 /// Both of them.
 pub struct DeadLetters {
-    file: DeadLetterFile,
+    file: Shared,
     topic: Option<DeadLetterTopic>,
 }
 
@@ -36,7 +40,18 @@ impl DeadLetters {
             }
             _ => None,
         };
-        Ok(Self { file, topic })
+        Ok(Self { file: Arc::new(Mutex::new(file)), topic })
+    }
+
+    /// The file, to share.
+    #[must_use]
+    pub fn share(&self) -> Shared {
+        Arc::clone(&self.file)
+    }
+
+    fn file(&self) -> MutexGuard<'_, DeadLetterFile> {
+        // After a panic the file itself knows what it holds.
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes an epoch's; `false` where it was told to stop before the brokers had them: the epoch is not done then.
@@ -45,12 +60,12 @@ impl DeadLetters {
     /// Where the disk or the brokers refuse.
     pub fn write(&mut self, epoch: Epoch, letters: &[DeadLetter], stop: &AtomicBool) -> anyhow::Result<bool> {
         if let Some(topic) = &self.topic
-            && self.file.marker().is_none_or(|marker| epoch > marker)
+            && self.file().marker().is_none_or(|marker| epoch > marker)
             && !topic.publish(epoch, letters, stop)?
         {
             return Ok(false);
         }
-        self.file.append(epoch, letters)?;
+        self.file().append(epoch, letters)?;
         Ok(true)
     }
 
@@ -59,6 +74,6 @@ impl DeadLetters {
     /// # Errors
     /// Where the disk fails.
     pub fn sync(&mut self) -> anyhow::Result<()> {
-        Ok(self.file.sync()?)
+        Ok(self.file().sync()?)
     }
 }

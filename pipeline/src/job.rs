@@ -7,6 +7,7 @@
 //! so nothing is written twice or left out.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -15,6 +16,7 @@ use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
+use freshet_archive::{Closed, Folder, Records, Resumed, Writer};
 use freshet_operators::cohorts::Standing;
 use freshet_operators::pools::Change;
 use freshet_operators::runtime::{self, EpochInput, Output};
@@ -52,6 +54,8 @@ pub struct Summary {
 
 /// What the sink must know of an epoch that is on its way.
 struct Announced {
+    /// What is archived of it, where there is an archive.
+    closed: Option<Closed>,
     epoch: Epoch,
     live: bool,
     dead_letters: Vec<DeadLetter>,
@@ -83,8 +87,10 @@ pub fn run(
         _ => None,
     };
     let dead_letters = DeadLetters::open(config, &stop)?;
+    // A job is begun once with its progress.
+    let _ = progress.dead_letter_file.set(dead_letters.share());
     let start = Start::look(config, &*store)?;
-    let begun = start.epoch();
+    let (begun, begun_now) = (start.epoch(), start.now());
     let Some(mut source) = start.open(input::source_config(config, options.once, &stop))? else {
         return Ok(Summary::default());
     };
@@ -101,6 +107,12 @@ pub fn run(
         );
     }
     let status = Arc::clone(&progress.checkpoints);
+    let last_bound = source.last_bound().unwrap_or_default();
+    let archive = open_archive(config, Resumed { epoch: begun, now: begun_now, last_bound }, &stop)?;
+    if let Some(archive) = &archive {
+        let _ = progress.archive.set((Arc::clone(archive.status()), archive.forgetter()));
+    }
+    let archived = archive.as_ref().map(|archive| Arc::clone(archive.status()));
     let mut taken_over = start.take_over(config, &status).context("the checkpoints")?;
     let generation = store.claim(&taken_over.store_claim()).context("the store")?;
     tracing::info!(%generation, "the store is claimed");
@@ -141,6 +153,8 @@ pub fn run(
             remake: Arc::clone(&remake),
             taken: BTreeMap::new(),
             durable: Some(durable),
+            archive,
+            publications: BTreeMap::new(),
             fence: taken_over.fence(),
         };
         std::thread::Builder::new().name("sink".to_owned()).spawn(move || sink.run(&outputs, announced))?
@@ -153,11 +167,20 @@ pub fn run(
         sink: &sink,
     };
     let mut keeper = taken_over.start(config, &graph, status, &mut source, durables)?;
-    let mut feeding =
-        Feeding { graph: &graph, ahead, announce: &announce, progress: &progress, remake: &remake };
+    let mut feeding = Feeding {
+        graph: &graph,
+        ahead,
+        announce: &announce,
+        progress: &progress,
+        remake: &remake,
+        archives: archived.is_some(),
+    };
     let fed = feeding.run(&mut source, &mut keeper, bound_before, &stop);
     let kept = keeper.map_or(Ok(()), |keeper| {
-        keeper.end(&mut source, &graph, fed.is_ok(), || sink.is_finished()).context("the checkpoints")
+        // No checkpoint is published while the archive's disk refuses: whoever ends the run does not wait for that.
+        let stuck = || archived.as_ref().is_some_and(|archive| archive.stuck.load(Relaxed));
+        let in_vain = || sink.is_finished() || (stop.load(Relaxed) && stuck());
+        keeper.end(&mut source, &graph, fed.is_ok(), in_vain).context("the checkpoints")
     });
     drop(announce);
     let ended = graph.finish();
@@ -217,6 +240,8 @@ struct Feeding<'a> {
     announce: &'a Sender<Announced>,
     progress: &'a Progress,
     remake: &'a Remake,
+    /// Whether there is an archive.
+    archives: bool,
 }
 
 impl Feeding<'_> {
@@ -229,7 +254,7 @@ impl Feeding<'_> {
         bound_before: Epoch,
         stop: &AtomicBool,
     ) -> anyhow::Result<()> {
-        let Self { graph, ahead, announce, progress, remake } = self;
+        let Self { graph, ahead, announce, progress, remake, archives } = self;
         // The last epoch of the past: until it is in the store, the job has not caught up.
         let mut past = Epoch(0);
         let mut sent = Epoch(0);
@@ -273,14 +298,15 @@ impl Feeding<'_> {
             if !batch.binding.live {
                 past = epoch;
             }
+            note_deletes(&batch, progress);
             let has_letters = !batch.dead_letters.is_empty();
-            let (announced, input) = split(batch, bound_before);
+            let (announced, input) = split(batch, bound_before, *archives);
             // A sink that is gone says itself why, below.
             if announce.send(announced).is_err() {
                 break;
             }
             let news = announces_news(&input, has_letters);
-            graph.send(input)?;
+            graph.send_shared(input)?;
             sent = epoch;
             if let Some(keeper) = keeper {
                 keeper.sent(epoch, news);
@@ -296,23 +322,40 @@ fn announces_news(input: &EpochInput, has_letters: bool) -> bool {
     has_letters || !input.records.is_empty() || !input.remake.is_empty()
 }
 
-fn split(batch: Batch, bound_before: Epoch) -> (Announced, EpochInput) {
-    let Batch { binding, records, dead_letters, read_at, .. } = batch;
+fn split(batch: Batch, bound_before: Epoch, archives: bool) -> (Announced, Arc<EpochInput>) {
+    let Batch { binding, records, dead_letters, read_at, bytes } = batch;
     let interactions = records.iter().filter(|r| r.event.kind() == EventKind::Interactions);
     let times = if binding.live { interactions.map(|r| r.event.event_time()).collect() } else { Vec::new() };
     let remade = if binding.epoch > bound_before { binding.remake.clone() } else { Vec::new() };
-    let announced =
-        Announced { epoch: binding.epoch, live: binding.live, dead_letters, read_at, remade, times };
+    let (epoch, live) = (binding.epoch, binding.live);
     let records = records.into_iter().map(|r| (r.origin, r.event)).collect();
-    let input = EpochInput {
-        epoch: binding.epoch,
+    let input = Arc::new(EpochInput {
+        epoch,
         now: binding.now,
         records,
         asks: Vec::new(),
         probes: Vec::new(),
-        remake: binding.remake,
-    };
-    (announced, input)
+        remake: binding.remake.clone(),
+    });
+    let closed = archives.then(|| {
+        let records = Arc::clone(&input) as Records;
+        Closed { binding, publication: None, records, bytes }
+    });
+    (Announced { closed, epoch, live, dead_letters, read_at, remade, times }, input)
+}
+
+/// Whoever forgets waits for the epoch of the delete.
+fn note_deletes(batch: &Batch, progress: &Progress) {
+    let deletes = batch.records.iter().filter(|record| record.event.kind() == EventKind::Deletes);
+    deletes.for_each(|record| progress.note_delete(record.event.event_id(), batch.binding.epoch));
+}
+
+/// The archive's writer, where one is configured.
+fn open_archive(config: &Config, resumed: Resumed, stop: &Arc<AtomicBool>) -> anyhow::Result<Option<Writer>> {
+    let Some(dir) = &config.archive.dir else { return Ok(None) };
+    let folder = Folder::claim(Path::new(dir)).context("the archive")?;
+    let writer = Writer::start(folder, config.archive.options(), resumed, Arc::clone(stop));
+    Ok(Some(writer.context("the archive")?))
 }
 
 fn show(source: &EpochSource, progress: &Progress, caught_up: bool) {
@@ -352,6 +395,9 @@ struct Sink {
     taken: BTreeMap<u64, usize>,
     /// Who waits for the store to be durable up to a checkpoint's epoch.
     durable: Option<Sender<(Epoch, Option<Epoch>)>>,
+    archive: Option<Writer>,
+    /// What was published in epochs that are not committed.
+    publications: BTreeMap<u64, (u64, Vec<u64>)>,
     /// Older runs write nothing.
     fence: Option<Fence>,
 }
@@ -389,12 +435,18 @@ impl Sink {
                     self.sizes[worker] = sizes;
                     meters::State { workers: &self.sizes }.emit();
                 }
+                Output::Published(epoch, version, skip_below) => {
+                    self.publications.insert(epoch.0, (version, skip_below.to_vec()));
+                }
                 Output::Taken(_, epoch) => self.taken(epoch)?,
                 Output::Taps(..) | Output::Answers(..) | Output::Probed(..) => {}
             }
         }
         self.store.sync().context("the store")?;
         self.dead_letters.sync().context("the dead letters")?;
+        if let Some(archive) = self.archive.take() {
+            archive.finish().context("the archive")?;
+        }
         Ok(Epoch(self.committed.load(Relaxed)))
     }
 
@@ -410,9 +462,16 @@ impl Sink {
         self.store.sync().context("the store")?;
         self.dead_letters.sync().context("the dead letters")?;
         self.synced = Instant::now();
-        if let Some(durable) = &self.durable {
+        let Some(durable) = self.durable.clone() else { return Ok(()) };
+        let marker = self.store.marker()?;
+        let tell = move || {
             // Who ordered it may have given up.
-            let _ = durable.send((epoch, self.store.marker()?));
+            let _ = durable.send((epoch, marker));
+        };
+        match &self.archive {
+            // The archive is durable up to a checkpoint's epoch before there is one: what the journal lets go of then is nowhere else.
+            Some(archive) => archive.durable(Box::new(tell)).context("the archive")?,
+            None => tell(),
         }
         Ok(())
     }
@@ -475,8 +534,16 @@ impl Sink {
         let mut commits = Vec::new();
         let mut done = Vec::new();
         let mut stopped = false;
-        for announced in epochs {
-            let (epoch, letters) = (announced.epoch, &announced.dead_letters);
+        for mut announced in epochs {
+            let epoch = announced.epoch;
+            let publication = self.publications.remove(&epoch.0);
+            if let (Some(archive), Some(closed)) = (&self.archive, announced.closed.take())
+                && !archive.append(Closed { publication, ..closed }, &self.stop).context("the archive")?
+            {
+                stopped = true;
+                break;
+            }
+            let letters = &announced.dead_letters;
             if !self.dead_letters.write(epoch, letters, &self.stop).context("the dead letters")? {
                 stopped = true;
                 break;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail};
 use freshet_operators::checkpoint::{Restored, Taken, definitions};
 use freshet_operators::runtime::{Durable, Job};
-use freshet_schema::{Epoch, Generation};
+use freshet_schema::{Epoch, Generation, Millis};
 use freshet_sinks::{Claim, FeedStore};
 use freshet_sources::epochs::{EpochSource, Resume, SourceConfig, SystemClock};
 
@@ -117,6 +117,12 @@ impl Start {
             Ok(_) => Err(self.checkpoints.none_valid(&self.passed).into()),
             Err(error) => Err(anyhow::Error::from(self.checkpoints.none_valid(&self.passed)).context(error)),
         }
+    }
+
+    /// The clock of that epoch; 0 without one.
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        self.found.as_ref().map_or(Millis(0), |found| found.manifest.input.base.now)
     }
 
     /// The epoch of the checkpoint; 0 without one.

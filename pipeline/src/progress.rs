@@ -1,13 +1,18 @@
 //! How far a job has come, as numbers that its threads write and everybody may read.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
-use freshet_schema::{Epoch, Millis};
+use freshet_archive::Forgetter;
+use freshet_schema::{Epoch, EventId, Millis};
 
 use crate::checkpoint::Status;
 use crate::cluster::Seat;
+
+/// So many deletes are remembered with their epochs, for those who wait for theirs.
+const DELETES_KEPT: usize = 4096;
 
 /// What a job is told beside its configuration.
 #[derive(Clone, Debug)]
@@ -81,6 +86,12 @@ pub struct Progress {
     pub shards_remade: AtomicU64,
     /// Checkpoints that are made and asked for.
     pub checkpoints: Arc<Status>,
+    /// The archive, where one is written: how it is, and who takes rows out of it.
+    pub archive: OnceLock<(Arc<freshet_archive::Status>, Forgetter)>,
+    /// The file of dead letters, while the job runs.
+    pub dead_letter_file: OnceLock<crate::dead_letters::Shared>,
+    /// Deletes that came last, each with the epoch that counts it.
+    deletes: Mutex<VecDeque<(EventId, Epoch)>>,
     started: Instant,
     now_set_at_ms: AtomicU64,
 }
@@ -101,6 +112,9 @@ impl Default for Progress {
             remaking: zero(),
             shards_remade: zero(),
             checkpoints: Arc::default(),
+            archive: OnceLock::new(),
+            dead_letter_file: OnceLock::new(),
+            deletes: Mutex::default(),
             started: Instant::now(),
             now_set_at_ms: zero(),
         }
@@ -133,6 +147,22 @@ impl Progress {
             return now;
         }
         now.plus(self.elapsed_ms().saturating_sub(self.now_set_at_ms.load(Relaxed)))
+    }
+
+    /// A delete goes into the graph with an epoch.
+    pub fn note_delete(&self, delete: EventId, epoch: Epoch) {
+        let mut deletes = self.deletes.lock().unwrap_or_else(PoisonError::into_inner);
+        if deletes.len() == DELETES_KEPT {
+            deletes.pop_front();
+        }
+        deletes.push_back((delete, epoch));
+    }
+
+    /// The epoch that counts a delete, where it came not long ago.
+    #[must_use]
+    pub fn epoch_of_delete(&self, delete: EventId) -> Option<Epoch> {
+        let deletes = self.deletes.lock().unwrap_or_else(PoisonError::into_inner);
+        deletes.iter().rev().find(|(id, _)| *id == delete).map(|(_, epoch)| *epoch)
     }
 
     /// Milliseconds since the start.

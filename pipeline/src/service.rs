@@ -25,7 +25,8 @@ use tokio::sync::{oneshot, watch};
 use crate::checkpoint::Status;
 use crate::cluster::Seat;
 use crate::config::Config;
-use crate::control;
+use crate::control::{self, Task};
+use crate::forget;
 use crate::input;
 use crate::job;
 use crate::progress::{Phase, Progress, RunOptions};
@@ -54,6 +55,7 @@ pub fn run(config: &Config, mode: Mode, seat: Option<Arc<Seat>>) -> anyhow::Resu
     let process = seat.as_deref().filter(|seat| seat.processes() > 1).map(|seat| seat.process);
     telemetry::start_logs(&config.log, process)?;
     input::check(config)?;
+    forget::log::finish(config).context("a forget that was interrupted")?;
     let metrics = telemetry::start_metrics()?;
     if let Some(seat) = &seat {
         crate::metrics_text::supervised(seat.restarts, seat.processes());
@@ -67,15 +69,14 @@ pub fn run(config: &Config, mode: Mode, seat: Option<Arc<Seat>>) -> anyhow::Resu
         stats["checkpoint"] = running.checkpoints.to_json();
         stats
     });
-    let status = Arc::clone(&progress.checkpoints);
-    let makes = config.checkpoint.every_ms > 0;
-    let order: control::Order = Arc::new(move || if makes { ordered(&status) } else { bail!(NONE_ARE_MADE) });
+    let events = forget::Events::default();
+    let order = order(config, &progress, &events, &store);
     let control = control::serve(Arc::clone(&store), stats, order, &socket)?;
 
     // Signals, the announcement, upkeep. What works has a thread of its own: the feed server, the job, the control socket.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("the async runtime")?;
-    let outcome = runtime.block_on(run_parts(config, mode, seat, &progress, &store, metrics));
+    let outcome = runtime.block_on(run_parts(config, mode, seat, &progress, &store, &events, metrics));
     // The job is gone, whatever the outcome: what it committed is kept.
     let synced = if outcome.is_ok() { store.sync().context("the store's last sync") } else { Ok(()) };
     drop(control);
@@ -89,6 +90,7 @@ async fn run_parts(
     seat: Option<Arc<Seat>>,
     progress: &Arc<Progress>,
     store: &Arc<GatedStore>,
+    posted: &forget::Events,
     metrics: PrometheusHandle,
 ) -> anyhow::Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
@@ -108,6 +110,10 @@ async fn run_parts(
         true => Some(input::event_sink(config)?),
         false => None,
     };
+    if let Some(events) = &events {
+        // A service is run once with its parts.
+        let _ = posted.set(Arc::clone(events));
+    }
     let server = if mode.once {
         None
     } else {
@@ -205,6 +211,27 @@ async fn run_parts(
     }
     job_result.context("the job panicked")?.context("the job")?;
     server_result
+}
+
+/// What the control socket has done by the job.
+fn order(
+    config: &Config,
+    progress: &Arc<Progress>,
+    events: &forget::Events,
+    store: &Arc<GatedStore>,
+) -> control::Order {
+    let (config, progress) = (config.clone(), Arc::clone(progress));
+    let (events, store) = (Arc::clone(events), Arc::clone(store));
+    Arc::new(move |task| {
+        let checkpoint = || match config.checkpoint.every_ms {
+            0 => bail!(NONE_ARE_MADE),
+            _ => ordered(&progress.checkpoints),
+        };
+        match task {
+            Task::Checkpoint => checkpoint(),
+            Task::Forget(target) => forget::live(&config, target, &progress, &events, &*store, &checkpoint),
+        }
+    })
 }
 
 /// Why there is nothing to order.

@@ -57,6 +57,7 @@ pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
         PrometheusBuilder::new().install_recorder().context("the metrics recorder cannot be installed")?;
     freshet_feed_server::describe_metrics();
     freshet_sinks::telemetry::describe();
+    freshet_archive::telemetry::describe();
     crate::metrics_text::describe();
     Ok(handle)
 }

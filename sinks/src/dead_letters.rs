@@ -7,6 +7,7 @@
 
 use std::path::Path;
 
+use base64::Engine as _;
 use freshet_schema::Epoch;
 use freshet_schema::dead_letter::DeadLetter;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,27 @@ struct Line<'a> {
     of: u64,
     #[serde(flatten)]
     letter: &'a DeadLetter,
+}
+
+/// A line that was read.
+#[derive(Debug, Serialize, Deserialize)]
+struct Owned {
+    epoch: Epoch,
+    number: u64,
+    of: u64,
+    #[serde(flatten)]
+    letter: DeadLetter,
+}
+
+/// Whether a text has a number in it that is not part of a longer one.
+fn mentions(text: &[u8], number: u64) -> bool {
+    let digits = number.to_string();
+    let is_digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
+    text.windows(digits.len()).enumerate().any(|(at, window)| {
+        window == digits.as_bytes()
+            && !is_digit(at.checked_sub(1).and_then(|before| text.get(before)))
+            && !is_digit(text.get(at + digits.len()))
+    })
 }
 
 /// What the recovery reads of a line.
@@ -105,6 +127,47 @@ impl DeadLetterFile {
         Ok(true)
     }
 
+    /// Takes the record's bytes and all that was said of them out of the letters that mention all of these numbers (each as a whole
+    /// number, wherever it stands: the records are those that could not be understood). What stays says that there was a letter, and
+    /// where. Everything keeps its place. Gives how many letters it were.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or written. The same again does the rest.
+    pub fn redact(&mut self, numbers: &[u64]) -> Result<u64, LineFileError> {
+        let mut redacted = 0;
+        let mut end = self.lines.length();
+        while let Some((begin, line)) = self.lines.line_before(end)? {
+            let length = line.len();
+            end = begin;
+            let Ok(mut letter) = serde_json::from_slice::<Owned>(&line) else { continue };
+            let base64 = &base64::engine::general_purpose::STANDARD;
+            let bytes = match letter.letter.raw_base64 {
+                true => base64.decode(&letter.letter.raw).unwrap_or_default(),
+                false => letter.letter.raw.clone().into_bytes(),
+            };
+            let said = letter.letter.detail.as_bytes();
+            let mentioned = |number: &u64| mentions(&bytes, *number) || mentions(said, *number);
+            if !numbers.iter().all(mentioned) {
+                continue;
+            }
+            letter.letter =
+                DeadLetter { detail: String::new(), raw: String::new(), raw_base64: false, ..letter.letter };
+            let failed = |error: serde_json::Error| LineFileError::Io {
+                path: self.lines.path().to_owned(),
+                action: "encode a line of",
+                source: error.into(),
+            };
+            let mut shorter = serde_json::to_vec(&letter).map_err(failed)?;
+            // Spaces before the line feed are no part of the JSON.
+            shorter.resize(length - 1, b' ');
+            shorter.push(b'\n');
+            self.lines.overwrite(begin, &shorter)?;
+            redacted += 1;
+        }
+        self.lines.sync()?;
+        Ok(redacted)
+    }
+
     /// The last epoch that has dead letters here.
     #[must_use]
     pub fn marker(&self) -> Option<Epoch> {
@@ -160,6 +223,44 @@ mod tests {
             drop(file);
             assert!(std::fs::read(&path).unwrap() == whole, "cut at byte {cut}");
         }
+    }
+
+    #[test]
+    fn who_is_forgotten_is_in_no_letter() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dead.jsonl");
+        let of = |raw: &str, detail: &str, raw_base64: bool| DeadLetter {
+            raw: raw.to_owned(),
+            detail: detail.to_owned(),
+            raw_base64,
+            ..letter(0)
+        };
+        let encoded = base64::engine::general_purpose::STANDARD.encode(b"\xff user 42 \xff");
+        let letters = [
+            of("{\"user_id\":\"42\",", "EOF", false),
+            of("{\"user_id\":142,\"x\":421", "EOF", false),
+            of(&encoded, "not UTF-8", true),
+            of("{", "user_id: 42 is too much", false),
+        ];
+        let mut file = DeadLetterFile::open(&path).unwrap();
+        file.append(Epoch(3), &letters).unwrap();
+        let before = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(file.redact(&[42]).unwrap(), 3);
+        assert_eq!(file.redact(&[42]).unwrap(), 0, "nothing is left");
+        assert_eq!(file.redact(&[142, 9]).unwrap(), 0, "both must be mentioned");
+        let after = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(after.len(), before.len());
+        assert_eq!(after.lines().nth(1), before.lines().nth(1));
+        for line in after.lines() {
+            let read: Owned = serde_json::from_str(line).unwrap();
+            assert_eq!(
+                (read.epoch, read.of, read.letter.file.as_str()),
+                (Epoch(3), 4, "interactions/part-0.jsonl")
+            );
+        }
+        assert!(file.append(Epoch(4), &letters).unwrap());
+        drop(file);
+        assert_eq!(DeadLetterFile::open(&path).unwrap().marker(), Some(Epoch(4)));
     }
 
     #[test]

@@ -130,6 +130,12 @@ impl LineFile {
         Ok(())
     }
 
+    /// Puts other bytes in the place of as many; a line feed stays one.
+    pub(crate) fn overwrite(&mut self, at: u64, bytes: &[u8]) -> Result<(), LineFileError> {
+        self.check()?;
+        self.file.write_all_at(bytes, at).map_err(|source| self.failed("overwrite", source))
+    }
+
     /// The line that ends just before `end`, with its line feed, and where it begins. `None` at the file's beginning.
     pub(crate) fn line_before(&self, end: u64) -> Result<Option<(u64, Vec<u8>)>, LineFileError> {
         if end == 0 {

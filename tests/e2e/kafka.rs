@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use serde_json::{Value as Json, json};
 
+use crate::archive::lines;
 use crate::broker::{Broker, STREAMS};
 use crate::crash::{eventful, kill_at};
 use crate::harness::{dump, number, ok, ok_json, replay, run, same, videos, wait_for};
@@ -131,15 +132,25 @@ fn a_killed_run_goes_on_from_its_checkpoint_and_leaves_the_same_bytes() {
     send(dir, "2");
     let expected = drained(dir, "whole", "1");
     let last = number(&ok_json(dir, &["stats", "--json", "--store", "whole"])["epoch"]);
+    let archiving = |store: &'static str, workers: &'static str| {
+        [&once(store, workers)[..], &["--archive", "rows"]].concat()
+    };
     for (at, workers) in [(last * 3 / 10, "1"), (last * 7 / 10, "2")] {
-        kill_at(dir, &once("often", workers), "often", at);
+        kill_at(dir, &archiving("often", workers), "often", at);
     }
-    let args = ["run", "--config", "kafka.toml", "--store", "often", "--workers", "3", "--once"];
+    let args = archiving("often", "3");
+    let args: Vec<&str> = args.into_iter().filter(|arg| *arg != "--quiet").collect();
     let (code, _, said) = run(dir, &args);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("going on from a checkpoint"), "{said}");
     same(&expected, &dump(dir, "often"), "killed twice");
     assert_eq!(letters(dir, "whole"), letters(dir, "often"));
+    // Each record of the topics is in the archive once, and the state is what it says.
+    let verify = ["verify", "--config", "kafka.toml", "--store", "often", "--archive", "rows", "--json"];
+    let report = ok_json(dir, &verify);
+    assert_eq!(report["holds"], true, "{report}");
+    let refused: usize = letters(dir, "whole").values().sum();
+    assert_eq!(number(&report["records"]) as usize, lines(dir, "log") - refused);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 #[path = "../../feed-server/tests/support/adds_up.rs"]
 mod adds_up;
+mod archive;
 mod broker;
 mod cluster;
 mod commands;

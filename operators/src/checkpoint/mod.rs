@@ -19,6 +19,7 @@
 
 pub mod definitions;
 mod encode;
+pub mod kept;
 pub(crate) mod loops;
 mod restore;
 

@@ -13,6 +13,7 @@ use crate::neighbours::IndexReport;
 use crate::params::Params;
 use crate::probe::Probed;
 use crate::runtime::Output;
+use crate::users::SkipThresholds;
 use crate::yields::Yields;
 
 /// From the first process.
@@ -65,6 +66,7 @@ pub(super) enum Said {
     Index(IndexReport),
     Cohorts(u64, u64, Box<Report>),
     Taken(u64, u64),
+    Published(u64, u64, SkipThresholds),
     Sizes(u64, Vec<(String, u64, u64)>),
 }
 
@@ -84,6 +86,7 @@ impl Said {
             Output::Index(report) => Self::Index(report),
             Output::Cohorts(worker, epoch, report) => Self::Cohorts(worker as u64, epoch.0, Box::new(report)),
             Output::Taken(worker, epoch) => Self::Taken(worker as u64, epoch.0),
+            Output::Published(epoch, version, below) => Self::Published(epoch.0, version, below),
             Output::Sizes(worker, sizes) => {
                 let sizes = sizes.into_iter().map(|(name, size)| (name.to_owned(), size.entries, size.bytes));
                 Self::Sizes(worker as u64, sizes.collect())
@@ -108,6 +111,7 @@ impl Said {
             Self::Index(report) => Output::Index(report),
             Self::Cohorts(worker, epoch, report) => Output::Cohorts(worker as usize, Epoch(epoch), *report),
             Self::Taken(worker, epoch) => Output::Taken(worker as usize, Epoch(epoch)),
+            Self::Published(epoch, version, below) => Output::Published(Epoch(epoch), version, below),
             Self::Sizes(worker, sizes) => {
                 let size = |(name, entries, bytes): (String, u64, u64)| {
                     Ok((names.of(&name)?, StateSize { entries, bytes }))

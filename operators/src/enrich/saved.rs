@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Enrich, HeldKey, UploadOrder, Video};
 use crate::boundary::Boundary;
+use crate::checkpoint::kept::{Kept, KeptVideo};
 use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::content::Content;
 use crate::row::View;
@@ -82,4 +83,21 @@ pub fn versions(from: &Restoring, all: bool, mut take: impl FnMut(Arc<Content>))
         Ok(())
     };
     if all { from.all(CUT, row) } else { from.own(CUT, row) }
+}
+
+/// All of it, for [`crate::checkpoint::kept`].
+pub fn kept(from: &Restoring, kept: &mut Kept) -> Result<(), RestoreError> {
+    let row = |row| {
+        match row {
+            Saved::Video((time, event, revision, std::cmp::Reverse(origin)), number, card) => {
+                let content = from.content(CUT, number)?;
+                let order = (time, event, revision, origin);
+                kept.videos.insert(content.video, KeptVideo { order, content, card });
+            }
+            Saved::Tombstone(video, time) => drop(kept.deleted_videos.insert(video, time)),
+            Saved::Held(key, arrived, view) => drop(kept.early.insert(key, (arrived, view))),
+        }
+        Ok(())
+    };
+    from.all(CUT, row)
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Publish, Published};
 use crate::boundary::Boundary;
+use crate::checkpoint::kept::Kept;
 use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::scorer::heads::Heads;
 use crate::scorer::learn;
@@ -86,6 +87,20 @@ pub fn told(from: &Restoring, mut take: impl FnMut(u64, u32)) -> Result<(), Rest
     from.shared(CUT, |row| {
         if let Saved::Told(creator, score) = row {
             take(creator, score);
+        }
+        Ok(())
+    })
+}
+
+/// All of it, for [`crate::checkpoint::kept`].
+pub fn kept(from: &Restoring, kept: &mut Kept) -> Result<(), RestoreError> {
+    from.shared(CUT, |row| {
+        match row {
+            Saved::Hour(hour, sums) => kept.hours.plus(hour, &sums),
+            // Of versions before.
+            Saved::Kept(_) => {}
+            Saved::Told(creator, score) => drop(kept.creator_scores.insert(creator, score)),
+            Saved::Last(last) => kept.published = Some(*last),
         }
         Ok(())
     })

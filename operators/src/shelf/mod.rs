@@ -12,7 +12,7 @@
 
 mod answer;
 mod face;
-mod saved;
+pub(crate) mod saved;
 mod slot;
 
 use std::collections::BTreeMap;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Shelf;
 use crate::boundary::Boundary;
+use crate::checkpoint::kept::Kept;
 use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::coengage::Pair;
 use crate::content::Facet;
@@ -117,4 +118,24 @@ pub(super) fn restore(shelf: &mut Shelf, from: &Restoring) -> Result<(), Restore
             shelf.changed.push(facet);
         }
     })
+}
+
+/// All of it, for [`crate::checkpoint::kept`].
+pub fn kept(from: &Restoring, kept: &mut Kept) -> Result<(), RestoreError> {
+    let mut take = |row| {
+        match row {
+            Saved::Slot(video, quick) => {
+                quick.into_iter().for_each(|(period, amount)| {
+                    *kept.quick.entry((video, period)).or_default() += amount;
+                });
+            }
+            Saved::Pair(pair) => kept.pair(&pair),
+            Saved::Attention(attention) => {
+                kept.attention = attention.map(|periods| periods.into_iter().collect());
+            }
+        }
+        Ok(())
+    };
+    from.all(CUT, &mut take)?;
+    from.shared(CUT, take)
 }

@@ -15,6 +15,7 @@ use super::audience::Member;
 use super::guests::Guest;
 use super::{FollowOrder, Person, Users};
 use crate::boundary::Boundary;
+use crate::checkpoint::kept::{Kept, KeptPerson};
 use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::examples::Examples;
 use crate::history::History;
@@ -196,4 +197,33 @@ fn person(
     }
     users.people.insert(user, Arc::new(person));
     Ok(())
+}
+
+/// All of it, for [`crate::checkpoint::kept`].
+pub fn kept(from: &Restoring, kept: &mut Kept) -> Result<(), RestoreError> {
+    let mut take = |row: Owned| {
+        match row {
+            Saved::Person(saved) => {
+                let rows = SavedRow::rows(saved.rows, CUT, from, |name| Arc::new(name.to_owned()))?;
+                let follows = saved.follows.into_iter().map(|(creator, order, on)| (creator, (order, on)));
+                let person = KeptPerson {
+                    rows,
+                    edges: (saved.mid_from, saved.long_from),
+                    profile: saved.profile.map(|(order, group, tags)| (order, group, tags.into_vec())),
+                    follows: follows.collect(),
+                    listed: saved.listed,
+                };
+                kept.people.insert(saved.user, person);
+            }
+            Saved::ForgottenEvent(user, event) => drop(kept.forgotten_events.insert((user, event))),
+            Saved::ForgottenUser(user, until) => drop(kept.forgotten_users.insert(user, until)),
+            Saved::ForgottenVideo(video, until) => drop(kept.forgotten_videos.insert(video, until)),
+            // Hashes that say "perhaps", what the heads have not learned yet, and who may see new videos: what was drawn is
+            // history.
+            Saved::Seen(_) | Saved::Learned(..) | Saved::Guest(..) | Saved::Member(..) => {}
+        }
+        Ok(())
+    };
+    from.all(CUT, &mut take)?;
+    from.shared(CUT, take)
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Windows;
 use crate::boundary::Boundary;
+use crate::checkpoint::kept::Kept;
 use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::content::Cohort;
 use crate::sums::Sums;
@@ -73,6 +74,27 @@ pub(super) fn restore(windows: &mut Windows, from: &Restoring) -> Result<(), Res
             }
             Saved::Watched(class, part, views) => {
                 *windows.unpublished.watched.entry((class, part)).or_default() += views;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// All of it, for [`crate::checkpoint::kept`].
+pub fn kept(from: &Restoring, kept: &mut Kept) -> Result<(), RestoreError> {
+    from.all(CUT, |row| {
+        match row {
+            Saved::Waiting(window, leaves, video, sums) => {
+                kept.waiting.entry((window, leaves, video)).or_default().plus_equals(&sums);
+            }
+            Saved::Creator(creator, sums) => {
+                kept.unpublished_creators.entry(creator).or_default().plus_equals(&sums);
+            }
+            Saved::Cohort(cohort, sums) => {
+                kept.unpublished_cohorts.entry(cohort).or_default().plus_equals(&sums);
+            }
+            Saved::Watched(class, part, views) => {
+                *kept.unpublished_watched.entry((class, part)).or_default() += views;
             }
         }
         Ok(())

@@ -40,6 +40,7 @@ pub fn run(epochs: &[EpochInput], workers: usize, params: &Params) -> BTreeMap<u
             | Output::Closed(..)
             | Output::Taken(..)
             | Output::Probed(..)
+            | Output::Published(..)
             | Output::Waiting(..)
             | Output::Cohorts(..)
             | Output::Sizes(..) => {}

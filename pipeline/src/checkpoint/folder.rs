@@ -284,6 +284,43 @@ impl Checkpoints {
         self.io("claim", &name, crash_point("after-claim"))
     }
 
+    /// Deletes the checkpoints of epochs before this one, whatever shall be kept otherwise, with all their files; their epochs.
+    ///
+    /// # Errors
+    /// Of the disk.
+    pub fn drop_before(&self, epoch: Epoch) -> Result<Vec<Epoch>, CheckpointError> {
+        let mut dropped = Vec::new();
+        for name in self.list(MANIFESTS)? {
+            let of = Manifest::epoch_of(name.strip_suffix(UNUSABLE).unwrap_or(&name));
+            let Some(of) = of.filter(|of| *of < epoch) else { continue };
+            let name = format!("{MANIFESTS}/{name}");
+            self.io("remove", &name, self.disk.remove(&name))?;
+            dropped.push(of);
+        }
+        self.io("sync", MANIFESTS, self.disk.sync_folder(MANIFESTS))?;
+        for folder in self.list(DATA)? {
+            if decide::folder_of(&folder).is_some_and(|(_, of)| of < epoch) {
+                self.remove_folder(&folder)?;
+            }
+        }
+        dropped.sort_unstable();
+        Ok(dropped)
+    }
+
+    /// Puts another manifest in the place of the one of its epoch: the same checkpoint, with something else said of its input.
+    ///
+    /// # Errors
+    /// Of the disk.
+    pub fn amend(&self, manifest: &Manifest) -> Result<(), CheckpointError> {
+        let name = format!("{MANIFESTS}/{}", Manifest::name(manifest.epoch));
+        let temporary = format!("{name}-{:010}{TEMPORARY}", manifest.generation.0);
+        self.io("remove", &temporary, self.disk.remove(&temporary))?;
+        self.io("write", &temporary, self.disk.append(&temporary, &manifest.encode()))?;
+        self.io("sync", &temporary, self.disk.sync(&temporary))?;
+        self.io("rename", &name, self.disk.rename(&temporary, &name))?;
+        self.io("sync", MANIFESTS, self.disk.sync_folder(MANIFESTS))
+    }
+
     /// Deletes what is needed no longer, and gives the oldest checkpoint that is kept, where there are as many as shall be.
     /// With fewer a start may have to go back to the journal's beginning.
     ///

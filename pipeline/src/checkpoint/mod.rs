@@ -16,7 +16,6 @@
 
 pub mod blocks;
 pub mod decide;
-pub mod disk;
 mod error;
 mod folder;
 pub mod manifest;
@@ -25,10 +24,11 @@ mod status;
 mod tests;
 mod writer;
 
-pub use disk::{Disk, LocalDisk};
 pub use error::CheckpointError;
 pub(crate) use folder::crash_point;
 pub use folder::{Checkpoints, Found, Listed, Loaded};
+/// The few things that are done with files; the archive does the same.
+pub use freshet_archive::{Disk, LocalDisk};
 pub use manifest::Manifest;
 pub use status::{Published, Status};
 pub use writer::{Begin, Writer};

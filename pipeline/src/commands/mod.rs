@@ -1,19 +1,23 @@
 //! The command line. Each command is a struct of its arguments with a `run`; what its `--help` says stands at its fields.
 
+mod archive;
 mod check;
 mod checkpoint;
 mod cohort;
 mod eval;
+mod forget;
 mod generate;
 mod heads;
 mod import;
 mod produce;
 mod read;
+mod replay;
 mod resync;
 mod run;
 mod serve;
 mod top;
 mod train;
+mod verify;
 mod why;
 
 use std::path::PathBuf;
@@ -59,6 +63,10 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Checkpoint(checkpoint::Checkpoint),
+    Archive(archive::Archive),
+    Verify(verify::Verify),
+    Forget(forget::Forget),
+    Replay(replay::Replay),
     Import(import::Import),
     Generate(generate::Generate),
     Produce(produce::Produce),
@@ -85,6 +93,10 @@ impl Cli {
             Command::Serve(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Checkpoint(command) => command.run(),
+            Command::Archive(command) => command.run(),
+            Command::Verify(command) => return command.run(),
+            Command::Forget(command) => command.run(),
+            Command::Replay(command) => command.run(),
             Command::Import(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Produce(command) => command.run(),

@@ -43,6 +43,9 @@ pub struct Run {
     /// The folder of the checkpoints (checkpoint.dir)
     #[arg(long, value_name = "DIR")]
     checkpoints: Option<PathBuf>,
+    /// Write all that is counted into an archive of Parquet files (archive.dir)
+    #[arg(long, value_name = "DIR")]
+    archive: Option<PathBuf>,
     /// Worker threads of the dataflow (graph.workers)
     #[arg(long, value_name = "N")]
     workers: Option<String>,
@@ -73,6 +76,7 @@ impl Run {
         let mut overrides = path_override("input.dir", &self.input, "--input");
         overrides.extend(path_override("store.dir", &self.store, "--store"));
         overrides.extend(path_override("checkpoint.dir", &self.checkpoints, "--checkpoints"));
+        overrides.extend(path_override("archive.dir", &self.archive, "--archive"));
         if let Some(brokers) = self.kafka {
             overrides.push(("input.source", "kafka".to_owned(), "--kafka"));
             overrides.push(("kafka.brokers", brokers, "--kafka"));

@@ -151,6 +151,12 @@ keys! {
     "checkpoint.at_end", "make one more when the service ends, so that the next start replays nothing", |c| Flag(&mut c.checkpoint.at_end);
     "checkpoint.on_mismatch", "where parameters of the state have changed since the checkpoint: reject, drop-cut or rebuild", |c| Mismatch(&mut c.checkpoint.on_mismatch);
 
+    "archive.dir", "folder of the archive: all that was counted, as Parquet by day; unset: none is written", |c| MaybeText(&mut c.archive.dir);
+    "archive.roll_every", "the longest time that a row waits to be archived; each checkpoint writes those that wait", |c| Duration(&mut c.archive.roll_every_ms, 100, HOUR);
+    "archive.roll_bytes", "records that wait to be archived, about; twice as many hold the pipeline back", |c| Size(&mut c.archive.roll_bytes, MIB / 16, 1 << 32);
+    "archive.target_bytes", "small files are put together up to this size", |c| Size(&mut c.archive.target_bytes, MIB / 16, 1 << 32);
+    "archive.compact", "put small files together as they come; without it `freshet archive compact` does it", |c| Flag(&mut c.archive.compact);
+
     "server.listen", "address and port of the feed server", |c| Listen(&mut c.server.listen);
     "server.token", "what POST must present as a bearer token", |c| Secret(&mut c.server.token);
     "server.token_env", "environment variable that holds the token", |c| MaybeText(&mut c.server.token_env);

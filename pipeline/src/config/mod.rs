@@ -26,7 +26,7 @@ use freshet_sinks::RedisOptions;
 pub use kafka::Kafka;
 pub use keys::describe_keys;
 pub use mistake::{Mistake, Mistakes};
-pub(crate) use units::{format_duration, format_time, parse_duration};
+pub(crate) use units::{format_duration, format_time, parse_duration, parse_time};
 
 /// Everything the service needs to know, complete and checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +45,8 @@ pub struct Config {
     pub journal: Journal,
     /// `[checkpoint]`
     pub checkpoint: Checkpoint,
+    /// `[archive]`
+    pub archive: Archive,
     /// `[server]`
     pub server: Server,
     /// `[graph]`
@@ -255,6 +257,34 @@ pub enum OnMismatch {
     Rebuild,
 }
 
+/// The archive of all that was counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archive {
+    /// The folder; none: no archive is written.
+    pub dir: Option<String>,
+    /// The longest time that a row waits, in milliseconds.
+    pub roll_every_ms: u64,
+    /// Bytes of records that wait before they are written.
+    pub roll_bytes: u64,
+    /// Compaction makes no file larger than this, in bytes.
+    pub target_bytes: u64,
+    /// Whether small files are put together as they come.
+    pub compact: bool,
+}
+
+impl Archive {
+    /// How the archive is written.
+    #[must_use]
+    pub fn options(&self) -> freshet_archive::Options {
+        freshet_archive::Options {
+            roll_bytes: self.roll_bytes,
+            roll_every: Duration::from_millis(self.roll_every_ms),
+            target_bytes: self.target_bytes,
+            compact: self.compact,
+        }
+    }
+}
+
 /// The feed server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
@@ -365,6 +395,13 @@ impl Default for Config {
                 keep: 2,
                 at_end: true,
                 on_mismatch: OnMismatch::Reject,
+            },
+            archive: Archive {
+                dir: None,
+                roll_every_ms: 60_000,
+                roll_bytes: 32 << 20,
+                target_bytes: 64 << 20,
+                compact: true,
             },
             server: Server {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),

@@ -75,6 +75,11 @@ pub fn datetime_to_millis(at: &Datetime) -> Option<Millis> {
     u64::try_from(millis).ok().map(Millis)
 }
 
+/// Reads what [`format_time`] writes, or a date alone.
+pub fn parse_time(text: &str) -> Option<Millis> {
+    text.parse::<Datetime>().ok().and_then(|at| datetime_to_millis(&at))
+}
+
 /// Writes a time as `2026-01-31T12:00:00Z`, with milliseconds where there are any.
 pub fn format_time(at: Millis) -> String {
     let days = i64::try_from(at.0 / 86_400_000).unwrap_or(i64::MAX / 4);
@@ -134,6 +139,7 @@ mod tests {
             assert_eq!(format_time(Millis(ms)), text);
             let parsed: Datetime = text.parse().expect("a time");
             assert_eq!(datetime_to_millis(&parsed), Some(Millis(ms)), "{text}");
+            assert_eq!(parse_time(text), Some(Millis(ms)), "{text}");
         }
         let offset: Datetime = "2000-01-01T02:00:00+02:00".parse().expect("a time");
         assert_eq!(datetime_to_millis(&offset), Some(Millis(946_684_800_000)));

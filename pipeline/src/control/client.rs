@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use freshet_schema::Epoch;
+use freshet_schema::event::Target;
 use freshet_schema::store::{Key, Value};
 
 use super::{Answer, DumpHead, Request};
@@ -112,6 +113,14 @@ impl Client {
     /// As [`Client::get`], and where none could be made.
     pub fn checkpoint(&mut self) -> anyhow::Result<serde_json::Value> {
         self.ask(&Request::Checkpoint)
+    }
+
+    /// Has something forgotten, and waits for it.
+    ///
+    /// # Errors
+    /// As [`Client::get`], and where something could not be taken out.
+    pub fn forget(&mut self, target: Target) -> anyhow::Result<serde_json::Value> {
+        self.ask(&Request::Forget(target))
     }
 
     /// Copies a dump of one epoch to `out`.

@@ -12,6 +12,7 @@
 //! "resync"            -> {"ok":null}                 all of the store will be written again; "stats" tells how much is left
 //! "dump"              -> {"ok":{"rows":3,"epoch":42,"bytes":120}}, then that many bytes of JSON lines
 //! "checkpoint"        -> {"ok":{"epoch":42,...}}     when one is made that holds all up to now
+//! {"forget":{"target":"user","user_id":"7"}} -> {"ok":{...}}   when the user is forgotten: what was taken out where
 //! anything else       -> {"error":"..."}
 //! ```
 //!
@@ -22,11 +23,12 @@ mod client;
 mod path;
 mod server;
 
+use freshet_schema::event::Target;
 use serde::{Deserialize, Serialize};
 
 pub use client::Client;
 pub use path::socket_path;
-pub use server::{ControlServer, Order, Stats, serve};
+pub use server::{ControlServer, Order, Stats, Task, serve};
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +42,7 @@ enum Request {
     Dump,
     Resync,
     Checkpoint,
+    Forget(Target),
 }
 
 /// The head of an answer.

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context;
+use freshet_schema::event::Target;
 use freshet_schema::store::{Key, Value};
 use freshet_sinks::FeedStore;
 
@@ -21,8 +22,17 @@ use crate::view::{count_kinds, heads_versions};
 /// What `freshet stats` shows of a running service.
 pub type Stats = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 
-/// Makes a checkpoint now, and says what was made.
-pub type Order = Arc<dyn Fn() -> anyhow::Result<serde_json::Value> + Send + Sync>;
+/// What a running service is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Make a checkpoint now.
+    Checkpoint,
+    /// Forget something.
+    Forget(Target),
+}
+
+/// Does a task, and says what was done.
+pub type Order = Arc<dyn Fn(Task) -> anyhow::Result<serde_json::Value> + Send + Sync>;
 
 /// A client that takes nothing for this long is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -161,7 +171,8 @@ fn answer(
             store.distrust();
             serde_json::Value::Null
         }
-        Request::Checkpoint => order()?,
+        Request::Checkpoint => order(Task::Checkpoint)?,
+        Request::Forget(target) => order(Task::Forget(*target))?,
         // Handled by the caller: its answer is more than a line.
         Request::Dump => serde_json::Value::Null,
     })

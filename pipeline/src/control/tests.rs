@@ -33,7 +33,7 @@ fn start(folder: &std::path::Path) -> (ControlServer, std::path::PathBuf, Arc<Ga
     let path = socket_path(folder).expect("the folder exists");
     let store = store();
     let stats: Stats = Arc::new(|| serde_json::json!({"phase": "live"}));
-    let order: Order = Arc::new(|| Ok(serde_json::json!({"last": {"epoch": 3}})));
+    let order: Order = Arc::new(|_| Ok(serde_json::json!({"last": {"epoch": 3}})));
     (serve(Arc::clone(&store), stats, order, &path).expect("listening"), path, store)
 }
 
@@ -89,8 +89,12 @@ fn a_stale_file_is_replaced_and_a_living_service_is_not() {
     assert!(path.exists());
     assert!(Client::connect(&path).expect("no error").is_none(), "nobody answers");
     let (_server, ..) = start(folder.path());
-    let second =
-        serve(store(), Arc::new(|| serde_json::Value::Null), Arc::new(|| Ok(serde_json::Value::Null)), &path);
+    let second = serve(
+        store(),
+        Arc::new(|| serde_json::Value::Null),
+        Arc::new(|_| Ok(serde_json::Value::Null)),
+        &path,
+    );
     assert!(second.err().expect("refused").to_string().contains("control.sock"));
     assert!(Client::connect(&path).expect("no error").is_some(), "the first one still answers");
 }

@@ -11,6 +11,7 @@ mod error;
 mod format;
 mod lines;
 mod read;
+pub mod scrub;
 mod table;
 mod write;
 

@@ -1,0 +1,93 @@
+//! What can go wrong with an archive. Each message names the file and the remedy.
+
+use std::path::PathBuf;
+
+use freshet_schema::Epoch;
+
+/// See the module.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArchiveError {
+    /// The disk.
+    #[error("cannot {action} {path}: {source}; see that archive.dir can be written and has room", path = path.display())]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A file is not what was written.
+    #[error("{path}: {what}; restore it from a copy", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Another process writes.
+    #[error("{dir}: another process writes this archive: stop that service, or name another folder (archive.dir)", dir = dir.display())]
+    Locked {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// There is no archive.
+    #[error("{dir}: no archive is there (no manifest.json); `freshet run --archive DIR` writes one", dir = dir.display())]
+    None {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// It ends before the run begins.
+    #[error(
+        "{dir}: the archive holds the epochs up to {through}, and the run goes on behind {resumed}: what lies between would be \
+         missing for good. It is an older copy: restore the newer one, or name a new folder (archive.dir), which will begin \
+         behind epoch {resumed}",
+        dir = dir.display()
+    )]
+    Behind {
+        /// The folder.
+        dir: PathBuf,
+        /// What it holds.
+        through: Epoch,
+        /// Where the run goes on.
+        resumed: Epoch,
+    },
+    /// It was written by another run.
+    #[error(
+        "{dir}: its epoch {epoch} is not that of this run: the archive belongs to another journal. Name another folder \
+         (archive.dir), or the journal that it belongs to",
+        dir = dir.display()
+    )]
+    OtherRun {
+        /// The folder.
+        dir: PathBuf,
+        /// The epoch in which they differ.
+        epoch: Epoch,
+    },
+    /// The writer has ended.
+    #[error("the archive's writer has ended: what it said before is the cause")]
+    Ended,
+    /// Told to end while the disk refused.
+    #[error(
+        "{dir}: what came behind epoch {through} is not archived ({last}); nothing is lost: no checkpoint was made of it, and the \
+         next start writes it",
+        dir = dir.display()
+    )]
+    GivenUp {
+        /// The folder.
+        dir: PathBuf,
+        /// What it holds.
+        through: Epoch,
+        /// The last failure.
+        last: String,
+    },
+}
+
+impl ArchiveError {
+    /// Whether the same may succeed later: a disk can get room again.
+    #[must_use]
+    pub fn may_retry(&self) -> bool {
+        matches!(self, Self::Io { .. })
+    }
+}

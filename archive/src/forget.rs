@@ -1,0 +1,179 @@
+//! Takes rows out of files.
+//!
+//! A file that holds rows of the subject is written again without them; what stays keeps its epoch, partition and offset. The deletes
+//! themselves stay, as they must: they hold for what comes after them. A page that was served to somebody else loses the place of a
+//! forgotten video, and is gone where it had no other.
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::UInt64Type;
+use freshet_schema::event::Target;
+use freshet_schema::{Delete, Epoch, Event, EventKind};
+
+use crate::columns::Table;
+use crate::compact::open;
+use crate::encode;
+use crate::error::ArchiveError;
+use crate::folder::{Folder, NewFile};
+use crate::manifest::{FileEntry, Forgotten, Manifest};
+use crate::rows::{self, numbers};
+
+/// New files that wait in memory for a commit, in bytes.
+const AT_ONCE: u64 = 256 << 20;
+
+/// A delete, and the epoch that counted it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forgetting {
+    /// The delete.
+    pub delete: Delete,
+    /// The epoch. Rows of later ones stay: the graph refuses by itself what is covered and comes after the delete.
+    pub epoch: Epoch,
+}
+
+/// What becomes of a row.
+#[derive(Clone, Debug, PartialEq)]
+enum Verdict {
+    Stays,
+    Goes,
+    Becomes(Box<Event>),
+}
+
+impl Forgetting {
+    /// Whether the delete takes this event out as a whole.
+    #[must_use]
+    pub fn takes(&self, event: &Event) -> bool {
+        self.judge(event) == Verdict::Goes
+    }
+
+    fn judge(&self, event: &Event) -> Verdict {
+        let covered = event.event_time() <= self.delete.event_time;
+        let goes = match (self.delete.target, event) {
+            (Target::Interaction { user_id, target_event_id }, Event::Interaction(view)) => {
+                view.user_id == user_id && view.event_id == target_event_id
+            }
+            (Target::User { user_id }, Event::Interaction(view)) => view.user_id == user_id && covered,
+            (Target::User { user_id }, Event::User(user)) => user.user_id == user_id && covered,
+            (Target::User { user_id }, Event::Follow(follow)) => follow.user_id == user_id && covered,
+            (Target::User { user_id }, Event::Served(page)) => page.user_id == user_id && covered,
+            (Target::Video { video_id }, Event::Interaction(view)) => view.video_id == video_id && covered,
+            (Target::Video { video_id }, Event::Upload(upload)) => upload.video_id == video_id && covered,
+            (Target::Video { video_id }, Event::Served(page)) if covered => {
+                let mut page = page.clone();
+                let before = page.items.len();
+                page.items.retain(|item| item.video_id != video_id);
+                match page.items.len() {
+                    left if left == before => return Verdict::Stays,
+                    0 => true,
+                    _ => return Verdict::Becomes(Box::new(Event::Served(page))),
+                }
+            }
+            _ => false,
+        };
+        if goes { Verdict::Goes } else { Verdict::Stays }
+    }
+
+    /// Whether a batch may hold a row of the subject: a look at the identifiers alone.
+    fn may_be_in(&self, kind: EventKind, batch: &RecordBatch) -> Result<bool, String> {
+        let holds = |name: &str, wanted: u64| numbers(batch, name).map(|numbers| numbers.contains(&wanted));
+        match (self.delete.target, kind) {
+            (_, EventKind::Deletes) => Ok(false),
+            (Target::User { user_id } | Target::Interaction { user_id, .. }, EventKind::Interactions)
+            | (Target::User { user_id }, EventKind::Users | EventKind::Follows | EventKind::Served) => {
+                holds("user_id", user_id.0)
+            }
+            (Target::Video { video_id }, EventKind::Interactions | EventKind::Uploads) => {
+                holds("video_id", video_id.0)
+            }
+            (Target::Video { video_id }, EventKind::Served) => {
+                let items = batch.column_by_name("items").and_then(|column| column.as_list_opt::<i32>());
+                let items = items.ok_or("it has no lists items")?.values();
+                let videos = items.as_struct_opt().and_then(|items| items.column_by_name("video_id"));
+                let videos = videos.and_then(|column| column.as_primitive_opt::<UInt64Type>());
+                Ok(videos.ok_or("its items have no numbers video_id")?.values().contains(&video_id.0))
+            }
+            _ => Ok(false),
+        }
+    }
+}
+
+/// Takes the rows that a delete covers out of the archive, and gives the manifest that says so.
+///
+/// # Errors
+/// Of the disk, or a file that is not what was written. What was committed until then is out; the same again does the rest.
+pub fn forget(
+    folder: &Folder,
+    manifest: &Manifest,
+    forgetting: &Forgetting,
+) -> Result<(Manifest, Forgotten), ArchiveError> {
+    let mut next = manifest.clone();
+    let (mut new, mut replaced, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rows = 0;
+    let streams = manifest.files.iter().filter(|file| file.first_epoch <= forgetting.epoch);
+    for file in streams {
+        let Table::Stream(kind) = file.table else { continue };
+        let damaged = |what| ArchiveError::Damaged { path: folder.dir().join(&file.path), what };
+        if !may_hold(folder, file, kind, forgetting)? {
+            continue;
+        }
+        let mut lines = Vec::new();
+        let (mut first_epoch, mut last_epoch) = (None, Epoch(0));
+        let mut touched = 0;
+        for batch in open(folder, file)? {
+            for (epoch, origin, event) in rows::records(kind, &batch.map_err(damaged)?).map_err(damaged)? {
+                let event = match forgetting.judge(&event) {
+                    Verdict::Stays => event,
+                    _ if epoch > forgetting.epoch => event,
+                    Verdict::Becomes(event) => {
+                        touched += 1;
+                        *event
+                    }
+                    Verdict::Goes => {
+                        touched += 1;
+                        continue;
+                    }
+                };
+                first_epoch.get_or_insert(epoch);
+                last_epoch = epoch;
+                encode::stream_line(&event, epoch, origin, &mut lines).map_err(|e| damaged(e.to_string()))?;
+            }
+        }
+        if touched == 0 {
+            continue;
+        }
+        rows += touched;
+        replaced.push(file.path.clone());
+        if let Some(first_epoch) = first_epoch {
+            let batches = encode::batches(file.table, &lines).map_err(damaged)?;
+            let (bytes, rows) = encode::file(file.table, batches.into_iter().map(Ok)).map_err(damaged)?;
+            let (table, day) = (file.table, file.day);
+            new.push(NewFile { table, day, bytes, rows, first_epoch, last_epoch });
+        }
+        if new.iter().map(|file| file.bytes.len() as u64).sum::<u64>() > AT_ONCE {
+            next = folder.commit(next, &new, &replaced)?;
+            new.clear();
+            gone.append(&mut replaced);
+        }
+    }
+    let Delete { event_id, event_time, target, .. } = forgetting.delete;
+    let forgotten = Forgotten { event_id, event_time, target, epoch: forgetting.epoch, rows };
+    next.forgotten.push(forgotten.clone());
+    let next = folder.commit(next, &new, &replaced)?;
+    gone.append(&mut replaced);
+    // A commit may leave a replaced file for the next start; here it must be gone.
+    folder.remove(&gone)?;
+    Ok((next, forgotten))
+}
+
+fn may_hold(
+    folder: &Folder,
+    file: &FileEntry,
+    kind: EventKind,
+    forgetting: &Forgetting,
+) -> Result<bool, ArchiveError> {
+    let damaged = |what| ArchiveError::Damaged { path: folder.dir().join(&file.path), what };
+    for batch in open(folder, file)? {
+        if forgetting.may_be_in(kind, &batch.map_err(damaged)?).map_err(damaged)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

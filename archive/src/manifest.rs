@@ -1,0 +1,188 @@
+//! The manifest: which files count, and up to which epoch nothing is missing.
+//!
+//! JSON, because people and other programs read it, and behind it one line with the checksum of the text before (as a checkpoint's
+//! manifest has it). It is replaced as a whole, so what it says is true at every moment.
+
+use freshet_schema::event::Target;
+use freshet_schema::{Epoch, EventId, Millis};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::columns::Table;
+
+/// The form of manifests and files.
+pub const FORMAT: u32 = 1;
+
+/// The name of the file.
+pub const NAME: &str = "manifest.json";
+
+/// An epoch as the archive knows it again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Its clock.
+    pub now: Millis,
+    /// XXH3 of its binding, hexadecimal; empty before the first epoch.
+    pub binding: String,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The release that wrote it.
+    pub freshet: String,
+    /// The number of the next file.
+    pub next_file: u64,
+    /// Epochs up to this one are not in the archive: it was begun behind them.
+    pub begins_behind: Epoch,
+    /// Epochs behind that and up to this one are in it, all of them.
+    pub through: Mark,
+    /// The partitions of the input by number; an empty name where nothing was read of one since the archive began.
+    pub partitions: Vec<String>,
+    /// What was forgotten, in order.
+    pub forgotten: Vec<Forgotten>,
+    /// The files that count, by path.
+    pub files: Vec<FileEntry>,
+}
+
+/// A file of rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Its place in the archive, with `/`.
+    pub path: String,
+    /// The table.
+    pub table: Table,
+    /// The day of UTC of its rows' event times (of epochs: of their clock), since 1970.
+    pub day: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Its length.
+    pub bytes: u64,
+    /// XXH3 of its content, hexadecimal.
+    pub checksum: String,
+    /// The least epoch of its rows, which are in the order of (epoch, partition, offset).
+    pub first_epoch: Epoch,
+    /// The greatest.
+    pub last_epoch: Epoch,
+}
+
+/// A delete by which rows were taken out of files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// The delete's own event.
+    pub event_id: EventId,
+    /// Its event time.
+    pub event_time: Millis,
+    /// What it names.
+    #[serde(flatten)]
+    pub target: Target,
+    /// The epoch that counted it.
+    pub epoch: Epoch,
+    /// Rows taken out.
+    pub rows: u64,
+}
+
+/// A checksum as it is written.
+#[must_use]
+pub fn checksum_text(checksum: u64) -> String {
+    format!("{checksum:016x}")
+}
+
+impl Manifest {
+    /// An archive that begins behind an epoch.
+    #[must_use]
+    pub fn beginning(behind: Mark) -> Self {
+        Self {
+            format: FORMAT,
+            freshet: env!("CARGO_PKG_VERSION").to_owned(),
+            begins_behind: behind.epoch,
+            through: behind,
+            ..Self::default()
+        }
+    }
+
+    /// Rows of a table.
+    #[must_use]
+    pub fn rows(&self, table: Table) -> u64 {
+        self.files.iter().filter(|file| file.table == table).map(|file| file.rows).sum()
+    }
+
+    /// The text of the file.
+    ///
+    /// # Panics
+    /// Never: numbers and texts have a JSON form.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut text = serde_json::to_vec_pretty(self).expect("numbers and texts have a JSON form");
+        text.push(b'\n');
+        let checksum = checksum_text(xxh3_64(&text));
+        text.extend_from_slice(format!("xxh3 {checksum}\n").as_bytes());
+        text
+    }
+
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+        const TAIL: usize = "xxh3 0123456789abcdef\n".len();
+        let (text, tail) = bytes.split_at(bytes.len().saturating_sub(TAIL));
+        let expected = format!("xxh3 {}\n", checksum_text(xxh3_64(text)));
+        if tail != expected.as_bytes() {
+            return Err("its checksum does not match: it is not whole, or was changed".to_owned());
+        }
+        #[derive(Deserialize)]
+        struct Head {
+            format: u32,
+        }
+        // The form first: of another one nothing else is known.
+        let Head { format } = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+        if format != FORMAT {
+            return Err(format!("it has format {format}, and this release reads {FORMAT}"));
+        }
+        serde_json::from_slice(text).map_err(|e| e.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use freshet_schema::{EventKind, UserId};
+
+    use super::*;
+
+    #[test]
+    fn a_manifest_is_read_again_and_a_changed_one_is_not() {
+        let mut manifest =
+            Manifest::beginning(Mark { epoch: Epoch(7), now: Millis(9), binding: "ab".to_owned() });
+        manifest.forgotten.push(Forgotten {
+            event_id: EventId(1),
+            event_time: Millis(2),
+            target: Target::User { user_id: UserId(3) },
+            epoch: Epoch(4),
+            rows: 5,
+        });
+        manifest.files.push(FileEntry {
+            path: "a/b".to_owned(),
+            table: Table::Stream(EventKind::Uploads),
+            day: 3,
+            rows: 1,
+            bytes: 2,
+            checksum: String::new(),
+            first_epoch: Epoch(8),
+            last_epoch: Epoch(9),
+        });
+        let bytes = manifest.encode();
+        assert_eq!(Manifest::decode(&bytes), Ok(manifest.clone()));
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            assert!(Manifest::decode(&changed).is_err(), "byte {at}");
+        }
+        manifest.format = 2;
+        let error = Manifest::decode(&manifest.encode()).unwrap_err();
+        assert!(error.contains("format 2") && error.contains("reads 1"), "{error}");
+    }
+}

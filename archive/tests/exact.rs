@@ -1,0 +1,309 @@
+//! Rows in are rows archived, exactly once: with a disk that runs full, forgets what was not synced, and crashes anywhere; whatever was
+//! replayed, compacted and forgotten in between.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use freshet_archive::{
+    ArchiveError, Closed, Disk, Folder, Forgetting, LocalDisk, Options, ReadEpoch, Reader, Resumed, Table,
+    Writer, compact,
+};
+use freshet_schema::event::Target;
+use freshet_schema::{Delete, Epoch, Event, EventId, EventKind, Millis, UserId, VideoId};
+use proptest::prelude::*;
+use support::{BadDisk, closed, epochs};
+
+fn options(roll_bytes: u64) -> Options {
+    Options { roll_bytes, roll_every: Duration::from_secs(600), target_bytes: 1 << 20, compact: true }
+}
+
+fn read(folder: Folder) -> Vec<ReadEpoch> {
+    let manifest = folder.existing().expect("a manifest");
+    let mut reader = Reader::new(Arc::new(folder), &manifest, None);
+    let mut epochs = Vec::new();
+    while let Some(epoch) = reader.next().expect("readable") {
+        epochs.push(epoch);
+    }
+    epochs
+}
+
+/// What was handed over, as it must be read.
+fn expected(all: &[Closed]) -> Vec<ReadEpoch> {
+    all.iter()
+        .map(|closed| {
+            let mut records = (*closed.records).as_ref().to_vec();
+            records.sort_by_key(|(origin, event)| (event.kind(), *origin));
+            ReadEpoch {
+                epoch: closed.binding.epoch,
+                now: closed.binding.now,
+                live: closed.binding.live,
+                publication: closed.publication.clone(),
+                records,
+            }
+        })
+        .collect()
+}
+
+fn run(folder: Folder, resumed: Resumed, roll: u64, all: &[Closed]) -> Result<(), ArchiveError> {
+    let stop = Arc::new(AtomicBool::new(true));
+    let writer = Writer::start(folder, options(roll), resumed, Arc::clone(&stop))?;
+    for closed in all.iter().filter(|closed| closed.binding.epoch > resumed.epoch) {
+        if !writer.append(closed.clone(), &stop)? {
+            break;
+        }
+    }
+    writer.finish()
+}
+
+#[test]
+fn what_goes_in_comes_out_in_order_by_day() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = epochs(1, 60);
+    let resumed = Resumed { last_bound: Epoch(60), ..Resumed::default() };
+    run(Folder::claim(dir.path()).unwrap(), resumed, 4_000, &all).unwrap();
+    assert_eq!(read(Folder::new(dir.path())), expected(&all));
+    let manifest = Folder::new(dir.path()).existing().unwrap();
+    assert_eq!(manifest.rows(Table::Epochs), 60);
+    for kind in EventKind::ALL {
+        let written = all.iter().flat_map(|c| (*c.records).as_ref()).filter(|(_, e)| e.kind() == kind);
+        assert_eq!(manifest.rows(Table::Stream(kind)), written.count() as u64, "{kind:?}");
+    }
+    assert!(
+        manifest.files.iter().all(|file| file.path.contains("/day=20") && file.path.ends_with(".parquet"))
+    );
+    let days: std::collections::BTreeSet<u64> = manifest.files.iter().map(|file| file.day).collect();
+    assert!(days.len() > 1, "one day shows nothing");
+    // Until the folder is let go of nobody else writes.
+    let held = Folder::claim(dir.path()).unwrap();
+    assert!(matches!(Folder::claim(dir.path()), Err(ArchiveError::Locked { .. })));
+    drop(held);
+}
+
+#[test]
+fn an_archive_of_another_run_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = epochs(1, 20);
+    let resumed = |epoch, now, last_bound| Resumed {
+        epoch: Epoch(epoch),
+        now: Millis(now),
+        last_bound: Epoch(last_bound),
+    };
+    run(Folder::claim(dir.path()).unwrap(), resumed(0, 0, 20), 1_000, &all).unwrap();
+    let before = std::fs::read(dir.path().join("manifest.json")).unwrap();
+    let open = |at: Resumed, all: &[Closed]| run(Folder::claim(dir.path()).unwrap(), at, 1_000, all);
+    let error = open(resumed(0, 0, 19), &all).unwrap_err();
+    assert!(matches!(error, ArchiveError::OtherRun { epoch: Epoch(20), .. }), "{error}");
+    let error = open(resumed(25, 9, 30), &[]).unwrap_err();
+    assert!(matches!(error, ArchiveError::Behind { through: Epoch(20), resumed: Epoch(25), .. }), "{error}");
+    assert!(error.to_string().contains("archive.dir"), "{error}");
+    // The checkpoint is of the archive's last epoch, and that was another one.
+    let error = open(resumed(20, 12345, 20), &[]).unwrap_err();
+    assert!(matches!(error, ArchiveError::OtherRun { .. }), "{error}");
+    // A replay that comes to the archive's last epoch and finds another one there.
+    let mut other = epochs(1, 20);
+    other[19].binding.positions[0].checksum ^= 1;
+    let error = open(resumed(0, 0, 20), &other).unwrap_err();
+    assert!(matches!(error, ArchiveError::OtherRun { epoch: Epoch(20), .. }), "{error}");
+    assert_eq!(std::fs::read(dir.path().join("manifest.json")).unwrap(), before);
+    // The same run goes on.
+    let longer = epochs(1, 30);
+    open(resumed(12, longer[11].binding.now.0, 30), &longer).unwrap();
+    assert_eq!(read(Folder::new(dir.path())), expected(&longer));
+}
+
+#[test]
+fn a_full_disk_holds_the_run_back_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Arc::new(BadDisk::new(dir.path()));
+    let all = epochs(1, 40);
+    let stop = Arc::new(AtomicBool::new(false));
+    let resumed = Resumed { last_bound: Epoch(40), ..Resumed::default() };
+    let folder = Folder::on(Arc::clone(&disk) as Arc<dyn Disk>);
+    let writer = Writer::start(folder, options(1_500), resumed, Arc::clone(&stop)).unwrap();
+    let status = Arc::clone(writer.status());
+    disk.room(Some(6_000));
+    let feeder = {
+        let (all, stop) = (all.clone(), Arc::clone(&stop));
+        std::thread::spawn(move || {
+            for closed in all {
+                assert!(writer.append(closed, &stop).unwrap());
+            }
+            writer.finish()
+        })
+    };
+    let since = Instant::now();
+    while status.error().is_none() {
+        assert!(since.elapsed() < Duration::from_secs(60), "the disk has room for all of it");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let error = status.error().unwrap();
+    assert!(error.contains("has room") && error.contains(dir.path().to_str().unwrap()), "{error}");
+    assert!(!feeder.is_finished(), "what waits is bounded");
+    disk.room(None);
+    feeder.join().unwrap().unwrap();
+    assert!(status.error().is_none());
+    assert_eq!(read(Folder::new(dir.path())), expected(&all));
+}
+
+#[test]
+fn who_ends_a_run_does_not_wait_for_a_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Arc::new(BadDisk::new(dir.path()));
+    let all = epochs(1, 10);
+    let stop = Arc::new(AtomicBool::new(false));
+    let resumed = Resumed { last_bound: Epoch(10), ..Resumed::default() };
+    let folder = Folder::on(Arc::clone(&disk) as Arc<dyn Disk>);
+    let writer = Writer::start(folder, options(1 << 20), resumed, Arc::clone(&stop)).unwrap();
+    for closed in all.clone() {
+        writer.append(closed, &stop).unwrap();
+    }
+    disk.room(Some(0));
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let error = writer.finish().unwrap_err();
+    assert!(
+        matches!(error, ArchiveError::GivenUp { .. }) && error.to_string().contains("next start"),
+        "{error}"
+    );
+    disk.room(None);
+    run(Folder::new(dir.path()), resumed, 1_000, &all).unwrap();
+    assert_eq!(read(Folder::new(dir.path())), expected(&all));
+}
+
+#[test]
+fn compaction_keeps_every_row_and_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = epochs(1, 50);
+    let resumed = Resumed { last_bound: Epoch(50), ..Resumed::default() };
+    let never = Options { compact: false, ..options(600) };
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer =
+        Writer::start(Folder::claim(dir.path()).unwrap(), never, resumed, Arc::clone(&stop)).unwrap();
+    for closed in all.clone() {
+        writer.append(closed, &stop).unwrap();
+    }
+    writer.finish().unwrap();
+    let folder = Folder::claim(dir.path()).unwrap();
+    let manifest = folder.existing().unwrap();
+    let (before, rows) = (manifest.files.len(), manifest.files.iter().map(|f| f.rows).sum::<u64>());
+    let (manifest, less) = compact::compact(&folder, manifest, 1 << 30, true).unwrap();
+    assert!(less > 20 && manifest.files.len() + less == before, "{before} files, {less} less");
+    assert_eq!(manifest.files.iter().map(|file| file.rows).sum::<u64>(), rows);
+    drop(folder);
+    assert_eq!(read(Folder::new(dir.path())), expected(&all));
+    let folder = Folder::claim(dir.path()).unwrap();
+    assert_eq!(folder.clean(Some(&manifest)).unwrap(), 0, "what was replaced is gone");
+}
+
+#[test]
+fn what_is_forgotten_is_in_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = epochs(1, 50);
+    let resumed = Resumed { last_bound: Epoch(50), ..Resumed::default() };
+    run(Folder::claim(dir.path()).unwrap(), resumed, 2_000, &all).unwrap();
+    let until = Millis(all[39].binding.now.0);
+    let delete =
+        |event_id, target| Delete { event_id: EventId(event_id), revision: 0, event_time: until, target };
+    let user = UserId(3);
+    let (stays_user, video) = (UserId(5), VideoId(4));
+    let event = {
+        let of = |(_, event): &(_, Event)| match event {
+            Event::Interaction(view) if view.user_id == stays_user && view.video_id != video => {
+                Some(view.event_id)
+            }
+            _ => None,
+        };
+        all.iter().flat_map(|closed| (*closed.records).as_ref()).find_map(of).unwrap()
+    };
+    let deletes = [
+        delete(1, Target::User { user_id: user }),
+        delete(2, Target::Video { video_id: video }),
+        delete(3, Target::Interaction { user_id: stays_user, target_event_id: event }),
+    ];
+    let folder = Folder::claim(dir.path()).unwrap();
+    let mut manifest = folder.existing().unwrap();
+    for delete in deletes.clone() {
+        let forgetting = Forgetting { delete, epoch: Epoch(45) };
+        let (next, forgotten) = freshet_archive::forget::forget(&folder, &manifest, &forgetting).unwrap();
+        assert!(forgotten.rows > 0, "{forgotten:?}");
+        manifest = next;
+    }
+    assert_eq!(manifest.forgotten.len(), 3);
+    assert_eq!(folder.clean(Some(&manifest)).unwrap(), 0, "the files with them are gone");
+    drop(folder);
+    let mut left = expected(&all);
+    for epoch in left.iter_mut().filter(|epoch| epoch.epoch <= Epoch(45)) {
+        let covered = |event: &Event| event.event_time() <= until;
+        epoch.records.retain(|(_, e)| match e {
+            Event::Interaction(view) => {
+                !(covered(e) && (view.user_id == user || view.video_id == video)
+                    || view.user_id == stays_user && view.event_id == event)
+            }
+            Event::User(profile) => !(covered(e) && profile.user_id == user),
+            Event::Follow(follow) => !(covered(e) && follow.user_id == user),
+            Event::Upload(upload) => !(covered(e) && upload.video_id == video),
+            Event::Served(page) => {
+                !(covered(e)
+                    && (page.user_id == user || page.items.iter().all(|item| item.video_id == video)))
+            }
+            Event::Delete(_) => true,
+        });
+        for (_, e) in &mut epoch.records {
+            if let Event::Served(page) = e
+                && page.event_time <= until
+            {
+                page.items.retain(|item| item.video_id != video);
+            }
+        }
+    }
+    assert_eq!(read(Folder::new(dir.path())), left);
+    assert_ne!(left, expected(&all));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    /// The disk fails at any operation, for good, and what was not synced is lost; then the run is started again, from any checkpoint
+    /// that could have been published, a few times over.
+    #[test]
+    fn a_crash_anywhere_neither_loses_nor_doubles(
+        crashes in prop::collection::vec((0u64..220, 300u64..6_000, any::<bool>()), 1..4),
+        checkpoint in 0usize..30,
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let all = epochs(1, 30);
+        let mut durable = 0;
+        for (operations, roll, from_checkpoint) in crashes {
+            let disk = Arc::new(BadDisk::new(dir.path()));
+            disk.fail_after(operations);
+            let at = if from_checkpoint { checkpoint.min(durable) } else { 0 };
+            let now = if at == 0 { Millis(0) } else { all[at - 1].binding.now };
+            let resumed = Resumed { epoch: Epoch(at as u64), now, last_bound: Epoch(30) };
+            let _ = run(Folder::on(Arc::clone(&disk) as Arc<dyn Disk>), resumed, roll, &all);
+            disk.power_cut();
+            if let Some(manifest) = Folder::new(dir.path()).manifest().unwrap() {
+                prop_assert!(manifest.through.epoch.0 as usize >= durable, "it went back");
+                durable = manifest.through.epoch.0 as usize;
+                // What it names is there and whole, at every moment.
+                let read = read(Folder::new(dir.path()));
+                prop_assert_eq!(&read[..], &expected(&all)[..durable]);
+            }
+        }
+        let resumed = Resumed { last_bound: Epoch(30), ..Resumed::default() };
+        let folder = Folder::on(Arc::new(LocalDisk::new(dir.path())) as Arc<dyn Disk>);
+        run(folder, resumed, 3_000, &all).unwrap();
+        prop_assert_eq!(read(Folder::new(dir.path())), expected(&all));
+        let folder = Folder::new(dir.path());
+        let manifest = folder.existing().unwrap();
+        prop_assert_eq!(folder.clean(Some(&manifest)).unwrap(), 0);
+    }
+}
+
+#[test]
+fn closed_epochs_share_their_records() {
+    let one = closed(7, 1);
+    let two = one.clone();
+    assert!(Arc::ptr_eq(&one.records, &two.records));
+}

@@ -1,0 +1,168 @@
+//! `freshet replay`: the store as it was at a past moment, made again from the archive.
+//!
+//! The archive has every epoch as the graph was handed it, so the same graph says the same: what it is told here is what `freshet run`
+//! told it, epoch by epoch, and a store that is committed up to an epoch holds the same bytes as then (whatever the number of workers). Rows
+//! that were forgotten since are not in the archive, and what they led to is not in the store.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use freshet_archive::{Folder, ReadError, Reader};
+use freshet_operators::pools::Change;
+use freshet_operators::runtime::{self, EpochInput, Output};
+use freshet_schema::{Epoch, Millis};
+use freshet_sinks::{Claim, Commit, Embedded, EmbeddedOptions, FeedStore};
+
+use crate::config::Config;
+
+/// Between two looks whether the graph has caught up.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// The moment that is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// The end of this epoch.
+    Epoch(Epoch),
+    /// The last epoch whose clock was no later.
+    Time(Millis),
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// The epoch that the store holds.
+    pub epoch: Epoch,
+    /// Its clock.
+    pub now: Millis,
+    /// Records that were gone through.
+    pub records: u64,
+    /// Deletes that were carried out in the archive, of epochs that come later: what they name was there then and is not here.
+    pub forgotten_since: usize,
+}
+
+/// Makes the store at `out` as it was; `out` must hold none.
+///
+/// # Errors
+/// Where the archive does not begin with the first epoch or does not reach so far, cannot be read, or `out` cannot be written.
+pub fn replay(
+    config: &Config,
+    archive: &Path,
+    until: Until,
+    out: &Path,
+    progress: &mut dyn FnMut(Epoch),
+) -> anyhow::Result<Replayed> {
+    let folder = Arc::new(Folder::new(archive));
+    let manifest = folder.existing()?;
+    if manifest.begins_behind > Epoch(0) {
+        bail!(
+            "{}: the archive was begun behind epoch {}: what led up to it is not in it",
+            archive.display(),
+            manifest.begins_behind
+        );
+    }
+    let last = match until {
+        Until::Epoch(epoch) if epoch > manifest.through.epoch => bail!(
+            "{}: the archive holds the epochs up to {}, and epoch {epoch} was asked for",
+            archive.display(),
+            manifest.through.epoch
+        ),
+        Until::Epoch(epoch) => epoch,
+        Until::Time(_) => manifest.through.epoch,
+    };
+    let kv = out.join("kv");
+    if kv.exists() {
+        bail!("{}: a store is there already; name a new folder", out.display());
+    }
+    std::fs::create_dir_all(out).with_context(|| out.display().to_string())?;
+    let store: Arc<dyn FeedStore> = Arc::new(Embedded::open(&kv, EmbeddedOptions::default())?);
+    store.claim(&Claim::default()).context("the store")?;
+    let workers = config.graph.workers;
+    let (graph, outputs) =
+        runtime::start(workers, &config.params, false).map_err(|e| anyhow!("the dataflow: {e}"))?;
+    let committed = Arc::new(AtomicU64::new(0));
+    let sink = {
+        let (store, committed) = (Arc::clone(&store), Arc::clone(&committed));
+        let run = move || commit(&*store, workers, &outputs, &committed);
+        std::thread::Builder::new().name("sink".to_owned()).spawn(run)?
+    };
+    let mut replayed = Replayed::default();
+    let mut reader = Reader::new(folder, &manifest, Some(last));
+    let fed = loop {
+        let epoch = match reader.next() {
+            Ok(Some(epoch)) => epoch,
+            Ok(None) => break Ok(()),
+            Err(ReadError::Changed) => {
+                break Err(anyhow!("{}: the archive was compacted meanwhile: try again", archive.display()));
+            }
+            Err(error) => break Err(error.into()),
+        };
+        if matches!(until, Until::Time(time) if epoch.now > time) {
+            break Ok(());
+        }
+        while epoch.epoch.0 > committed.load(Relaxed) + config.graph.in_flight as u64 && !sink.is_finished() {
+            std::thread::sleep(LOOK);
+        }
+        (replayed.epoch, replayed.now) = (epoch.epoch, epoch.now);
+        replayed.records += epoch.records.len() as u64;
+        progress(epoch.epoch);
+        let input = EpochInput {
+            epoch: epoch.epoch,
+            now: epoch.now,
+            records: epoch.records,
+            asks: Vec::new(),
+            probes: Vec::new(),
+            remake: Vec::new(),
+        };
+        if let Err(error) = graph.send(input) {
+            break Err(error.into());
+        }
+    };
+    let ended = graph.finish();
+    sink.join().map_err(|_| anyhow!("the sink panicked"))?.context("the store")?;
+    fed?;
+    ended?;
+    store.sync().context("the store")?;
+    if replayed.epoch == Epoch(0) {
+        bail!("{}: no epoch of the archive is so early", archive.display());
+    }
+    replayed.forgotten_since = manifest.forgotten.iter().filter(|f| f.epoch > replayed.epoch).count();
+    Ok(replayed)
+}
+
+/// Commits what is closed, in order.
+fn commit(
+    store: &dyn FeedStore,
+    workers: usize,
+    outputs: &Receiver<Output>,
+    committed: &AtomicU64,
+) -> anyhow::Result<()> {
+    let mut open = vec![0; workers];
+    let mut waiting: BTreeMap<u64, Vec<Change>> = BTreeMap::new();
+    for output in outputs {
+        match output {
+            Output::Changes(_, epoch, changes) => waiting.entry(epoch.0).or_default().extend(changes),
+            Output::Closed(worker, epoch) => {
+                open[worker] = epoch.0;
+                let closed = open.iter().copied().min().unwrap_or(0);
+                while let Some(entry) = waiting.first_entry() {
+                    if *entry.key() >= closed {
+                        break;
+                    }
+                    let (epoch, mut changes) = entry.remove_entry();
+                    changes.sort_by_cached_key(|(key, _)| key.to_string());
+                    store.commit(&Commit { epoch: Epoch(epoch), changes })?;
+                }
+                // At the end all times are closed.
+                committed.store(closed.saturating_sub(1), Relaxed);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,266 @@
+//! The archive holds each row of the log once, however often a run was killed; the state is what it says; and who is forgotten is in
+//! none of it.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use freshet_archive::{Folder, ReadEpoch, Reader};
+use freshet_schema::Event;
+use serde_json::{Value as Json, json};
+
+use crate::crash::{eventful, kill_at};
+use crate::harness::{dump, number, ok, ok_json, run, videos, wait_for};
+use crate::live::ranked_users;
+use crate::service::Service;
+use crate::world::world;
+
+/// Everything in an archive, in order.
+fn archived(dir: &Path, name: &str) -> Vec<ReadEpoch> {
+    let folder = Arc::new(Folder::new(&dir.join(name)));
+    let manifest = folder.existing().expect("an archive");
+    let mut reader = Reader::new(folder, &manifest, None);
+    let mut epochs = Vec::new();
+    while let Some(epoch) = reader.next().expect("readable") {
+        epochs.push(epoch);
+    }
+    epochs
+}
+
+/// Lines of the log that are records, or would be.
+pub fn lines(dir: &Path, log: &str) -> usize {
+    let mut lines = 0;
+    for stream in std::fs::read_dir(dir.join(log)).expect("a log").flatten() {
+        for part in std::fs::read_dir(stream.path()).expect("a stream").flatten() {
+            let text = std::fs::read_to_string(part.path()).expect("a part");
+            lines += text.lines().filter(|line| !line.trim().is_empty()).count();
+        }
+    }
+    lines
+}
+
+#[test]
+fn killed_runs_archive_each_row_once_and_are_what_it_says() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    eventful(dir, 61);
+    std::fs::write(
+        dir.join("often.toml"),
+        "[checkpoint]\nevery = \"150ms\"\n[archive]\nroll_every = \"100ms\"\nroll_bytes = \"64KiB\"\n",
+    )
+    .expect("written");
+    let args = |store: &'static str, archive: &'static str, workers: &'static str| {
+        let config = ["run", "--config", "often.toml", "--input", "log", "--once", "--quiet"];
+        [&config[..], &["--store", store, "--archive", archive, "--workers", workers]].concat()
+    };
+    ok(dir, &args("whole", "whole-archive", "1"));
+    let expected = archived(dir, "whole-archive");
+    let letters = std::fs::read_to_string(dir.join("whole/dead-letters.jsonl")).expect("a file");
+    let rows: usize = expected.iter().map(|epoch| epoch.records.len()).sum();
+    assert_eq!(rows + letters.lines().count(), lines(dir, "log"), "rows in, rows archived");
+    let last = expected.last().expect("epochs").epoch.0;
+
+    for (n, part) in [2, 5, 7].into_iter().enumerate() {
+        let workers = ["2", "1", "3"][n];
+        kill_at(dir, &args("killed", "archive", workers), "killed", last * part / 10);
+    }
+    ok(dir, &args("killed", "archive", "2"));
+    assert!(
+        archived(dir, "archive") == expected,
+        "the archive differs from that of a run that was never killed"
+    );
+    let whole = ok_json(dir, &["archive", "show", "archive", "--check", "--json"]);
+    assert_eq!((number(&whole["through"]), number(&whole["begins_behind"])), (last, 0), "{whole}");
+
+    for (store, archive) in [("whole", "whole-archive"), ("killed", "archive"), ("killed", "whole-archive")] {
+        let report = ok_json(
+            dir,
+            &["verify", "--config", "often.toml", "--store", store, "--archive", archive, "--json"],
+        );
+        assert_eq!((&report["holds"], number(&report["epoch"])), (&json!(true), last), "{report}");
+        assert_eq!(number(&report["records"]), rows as u64);
+    }
+    let said = ok(dir, &["archive", "compact", "archive"]);
+    assert!(said.contains("files before"), "{said}");
+    assert!(archived(dir, "archive") == expected, "compaction changed rows");
+
+    // An archive that was begun later cannot prove anything, and a wrong one not either.
+    let moved = std::fs::rename(dir.join("archive"), dir.join("kept"));
+    moved.expect("moved");
+    ok(dir, &args("killed", "archive", "1"));
+    let verify = |view: &'static str, archive: &'static str| {
+        run(dir, &["verify", "--store", "killed", "--archive", archive, "--view", view])
+    };
+    let (code, _, err) = verify("rows", "archive");
+    assert!(code == Some(2) && err.contains(&format!("begun behind epoch {last}")), "{code:?} {err}");
+    let (code, _, err) = verify("row", "kept");
+    assert!(code == Some(2) && err.contains("no such view") && err.contains("video_sums"), "{code:?} {err}");
+    let (code, out, _) = verify("rows", "kept");
+    assert!(code == Some(0) && out.contains("all 1 views"), "{code:?} {out}");
+    // A run that goes on elsewhere does not write into another's.
+    let (code, _, err) = run(dir, &args("third", "kept", "1"));
+    assert!(code == Some(1) && err.contains("belongs to another journal"), "{code:?} {err}");
+}
+
+#[test]
+fn the_store_of_a_past_epoch_can_be_had_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    eventful(dir, 63);
+    let args = |store: &'static str, workers: &'static str| {
+        [
+            "run",
+            "--input",
+            "log",
+            "--store",
+            store,
+            "--archive",
+            "archive",
+            "--workers",
+            workers,
+            "--once",
+            "--quiet",
+        ]
+    };
+    // What a killed run has committed is the store of some epoch in the middle.
+    kill_at(dir, &args("store", "1"), "store", 200);
+    std::fs::remove_file(dir.join("store/control.sock")).expect("left over");
+    let then = dump(dir, "store");
+    let epoch = number(&ok_json(dir, &["stats", "--json", "--store", "store"])["epoch"]);
+    ok(dir, &args("store", "2"));
+    assert!(dump(dir, "store") != then, "the run was at its end already");
+    let epochs = archived(dir, "archive");
+    let now = epochs.iter().find(|one| one.epoch.0 == epoch).expect("the epoch").now.0;
+    let replay = |out: &str, until: &str, workers: &str| {
+        ok(dir, &["replay", "--archive", "archive", "--until", until, "--out", out, "--workers", workers])
+    };
+    let said = replay("then", &epoch.to_string(), "2");
+    assert!(said.contains(&format!("epoch {epoch} ")), "{said}");
+    crate::harness::same(&then, &dump(dir, "then"), "the store then, and made again");
+    replay("end", &epochs.len().to_string(), "1");
+    crate::harness::same(&dump(dir, "store"), &dump(dir, "end"), "the store at the end, and made again");
+    // By the clock: an epoch of a replay has a time of its own.
+    let day = freshet_archive::day::name(freshet_archive::day::of(now));
+    let said = replay("day", &day, "1");
+    assert!(said.contains("the store of epoch "), "{said}");
+    let refused = |args: &[&str]| {
+        let (code, _, err) = run(dir, &[&["replay", "--archive", "archive"], args].concat());
+        assert_eq!(code, Some(1), "{err}");
+        err
+    };
+    assert!(refused(&["--until", "999999", "--out", "x"]).contains("was asked for"));
+    assert!(refused(&["--until", "soon", "--out", "x"]).contains("2024-03-01T12:00:00Z"));
+    assert!(refused(&["--until", "5", "--out", "then"]).contains("a store is there already"));
+    assert!(
+        refused(&["--until", "1990-01-01", "--out", "y"]).contains("no epoch of the archive is so early")
+    );
+}
+
+/// The rows of an archive and the lines of a log that have to do with a user.
+fn traces(dir: &Path, archive: &str, user: u64) -> usize {
+    let of = |event: &Event| match event {
+        Event::Interaction(view) => view.user_id.0 == user,
+        Event::User(profile) => profile.user_id.0 == user,
+        Event::Follow(follow) => follow.user_id.0 == user,
+        Event::Served(page) => page.user_id.0 == user,
+        Event::Upload(_) | Event::Delete(_) => false,
+    };
+    archived(dir, archive).iter().flat_map(|epoch| &epoch.records).filter(|(_, event)| of(event)).count()
+}
+
+/// Lines that Freshet itself wrote into the log: posted interactions, and pages that were served.
+fn live_lines(dir: &Path, user: u64) -> usize {
+    let part = |stream: &str| {
+        let path = dir.join("log").join(stream).join("part-live.jsonl");
+        std::fs::read_to_string(path).expect("a live part")
+    };
+    let text = part("interactions") + &part("served");
+    let own = |line: &&str| {
+        serde_json::from_str::<Json>(line).is_ok_and(|record| number(&record["user_id"]) == user)
+    };
+    text.lines().filter(own).count()
+}
+
+#[test]
+fn who_is_forgotten_is_a_stranger_and_nowhere() {
+    const STRANGER: u64 = 888_888_888_888;
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    world(dir, 62, 700);
+    let input = ["--input", "log", "--archive", "archive"];
+    let service = Service::launch(dir, &input, Stdio::inherit());
+    let users = ranked_users(dir);
+    let (user, other) = (users[0], users[1]);
+    let video = videos(&service.feed(user))[0];
+    for (id, who) in [(700_001, user), (700_002, other)] {
+        let click =
+            json!({"event_id": id, "user_id": who, "video_id": video, "watch_ms": 30_000, "like": true});
+        service.post_and_see(&click, who);
+    }
+    let bad = format!("{{\"event_id\":1,\"user_id\":\"{user}\"\n");
+    std::fs::create_dir_all(dir.join("log/follows")).expect("a folder");
+    std::fs::write(dir.join("log/follows/part-90000.jsonl"), bad).expect("written");
+    let letters = || std::fs::read_to_string(dir.join("store/dead-letters.jsonl")).unwrap_or_default();
+    wait_for("the dead letter", || letters().contains(&user.to_string()).then_some(()));
+    // A checkpoint is durable in the archive.
+    ok(dir, &["checkpoint", "now", "--store", "store"]);
+    assert!(traces(dir, "archive", user) > 3 && live_lines(dir, user) > 1);
+
+    let forget = |who: u64| {
+        let who = who.to_string();
+        ok_json(
+            dir,
+            &[
+                "forget",
+                "--user",
+                &who,
+                "--store",
+                "store",
+                "--input",
+                "log",
+                "--archive",
+                "archive",
+                "--json",
+            ],
+        )
+    };
+    let certificate = forget(user);
+    assert_eq!(certificate["verify"]["holds"], json!(true), "{certificate}");
+    assert!(number(&certificate["archive"]["rows"]) > 3, "{certificate}");
+    assert_eq!(number(&certificate["dead_letters"]), 1, "{certificate}");
+    assert_eq!(certificate["store"][format!("feed:{user}")], json!("gone"), "{certificate}");
+    assert_eq!(certificate["log"]["done"], json!(false), "the service runs: {certificate}");
+    assert!(!certificate["beyond_reach"].as_array().expect("a list").is_empty());
+    assert_eq!(traces(dir, "archive", user), 0);
+    assert!(!letters().contains(&user.to_string()), "{}", letters());
+    let epoch = number(&certificate["epoch"]);
+    let list = ok_json(dir, &["checkpoint", "list", "--json", "--store", "store"]);
+    assert!(list.as_array().expect("a list").iter().all(|one| number(&one["epoch"]) >= epoch), "{list}");
+    // The feed of somebody who was never here.
+    let (forgotten, stranger) = (service.feed(user), service.feed(STRANGER));
+    assert_eq!((&forgotten["list"], videos(&forgotten)), (&stranger["list"], videos(&stranger)));
+    assert!(!videos(&stranger).is_empty());
+    service.stop();
+
+    // With the service stopped the log's own lines go too, and the next start goes on as if nothing had been.
+    let certificate = forget(other);
+    assert_eq!(certificate["verify"]["holds"], json!(true), "{certificate}");
+    assert_eq!(certificate["log"]["done"], json!(true), "{certificate}");
+    assert!(number(&certificate["log"]["lines"]) > 1, "{certificate}");
+    assert_eq!((traces(dir, "archive", other), live_lines(dir, other)), (0, 0));
+    let left = live_lines(dir, user);
+    assert!(left > 1);
+    let certificate = forget(user);
+    assert_eq!(number(&certificate["log"]["lines"]), left as u64, "{certificate}");
+    assert_eq!((traces(dir, "archive", user), live_lines(dir, user)), (0, 0));
+    assert!(!dir.join("store/forget-plan.json").exists());
+    let before = dump(dir, "store");
+    let service = Service::launch(dir, &input, Stdio::inherit());
+    let click = json!({"event_id": 700_003, "user_id": users[2], "video_id": video, "watch_ms": 30_000});
+    service.post_and_see(&click, users[2]);
+    assert_eq!(videos(&service.feed(user)), videos(&service.feed(STRANGER)));
+    service.stop();
+    assert!(dump(dir, "store") != before);
+    let report = ok_json(dir, &["verify", "--store", "store", "--archive", "archive", "--json"]);
+    assert_eq!((&report["holds"], &report["forgotten"]), (&json!(true), &json!(3)), "{report}");
+}
