@@ -66,7 +66,12 @@ fn the_life_of_a_new_video_is_told_stage_by_stage() {
     assert_eq!((&first["exposed"], &first["slots"]), (&json!(300), &json!([5, 20])));
     assert!(life["explanation"].as_str().unwrap().starts_with("Stage 2 is under way: 300 of 1000"), "{life}");
     let none = server.get("/v1/cohorts/1");
-    assert_eq!((none.status, &none.json()["type"]), (404, &json!("/problems/no-cohort")), "{}", none.json());
+    assert_eq!(
+        (none.status, &none.json()["type"]),
+        (404, &json!("urn:freshet:problem:no-cohort")),
+        "{}",
+        none.json()
+    );
     assert_eq!(server.get("/v1/cohorts/1000").status, 404);
 }
 

@@ -183,7 +183,8 @@ pub fn score(scales: &Scales, replies: Vec<Reply>, scratch: &mut Scratch) -> Sco
     // Whoever is invited has a place to claim, however little is known of it.
     let invited = request.cohort_bit();
     if invited != 0 {
-        for at in best..order.len() {
+        let behind = best..order.len();
+        for at in behind {
             if asks[order[at].2 as usize] & invited != 0 {
                 order.swap(best, at);
                 best += 1;
