@@ -1,7 +1,7 @@
 # What one can do here. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-kafka test bench clean
+.PHONY: help demo demo-kafka test bench soak clean
 
 help:
 	@echo 'make demo    install what is missing, build, replay a stream, serve it on http://127.0.0.1:8080/'
@@ -10,6 +10,8 @@ help:
 	@echo 'make demo-kafka   the whole chain: a Kafka broker, a producer, the pipeline, the feed server'
 	@echo 'make test    install what is missing, check the format, lint, run all tests'
 	@echo 'make bench   measure, and print the conditions (some minutes); ARGS=--help says what can be measured'
+	@echo 'make soak    load, and kills of everything by a seeded schedule, then quiet; prints memory (SOAK_MINUTES=30 SOAK_SEED=1'
+	@echo '             SOAK_PROCESSES=1); fails where a byte differs from a run that nobody interrupted'
 	@echo 'make clean   remove target/ and data/demo*'
 
 demo:
@@ -23,6 +25,9 @@ test:
 
 bench:
 	@sh scripts/bench.sh $(ARGS)
+
+soak:
+	@sh scripts/soak.sh
 
 clean:
 	rm -rf target data/demo data/demo-*

@@ -157,8 +157,10 @@ pub struct Head {
     pub name: String,
     /// Sum of the features' contributions.
     pub sum: f32,
-    /// The sum within (0, 1], see [`Estimate::choice_floor`], or for other heads within [0, 1].
+    /// The value of `curve` at the sum within (0, 1], see [`Estimate::choice_floor`], or for other heads within [0, 1].
     pub estimate: f32,
+    /// What was seen by what was said: the corners of a rising curve of straight pieces from (0, 0) to (1, 1).
+    pub curve: Vec<[f32; 2]>,
     /// Weight of the examples that it has learned from, in examples; 0 where nothing was learned yet.
     pub examples: f32,
 }
@@ -251,7 +253,9 @@ fn estimate(place: &feed::Account, record: &HeadsRecord) -> Option<Estimate> {
     let fits = heads > 0
         && place.estimates.len() == heads
         && place.features.len() == 2 * record.features.len()
-        && record.weights.len() == heads * record.features.len();
+        && record.weights.len() == heads * record.features.len()
+        && record.curves.len() <= heads
+        && record.curves.iter().all(|curve| curve.said.len() == curve.seen.len());
     if !fits {
         return None;
     }
@@ -274,7 +278,7 @@ fn estimate(place: &feed::Account, record: &HeadsRecord) -> Option<Estimate> {
             None => return None,
         };
         if let Some(head) = head.filter(|head| (0.0..=1.0).contains(&sums[*head])) {
-            slopes[head] += objective.weight;
+            slopes[head] += objective.weight * slope(record.curves.get(head), sums[head]);
         }
         let contribution = estimate * objective.weight;
         objectives.push(Objective {
@@ -309,6 +313,7 @@ fn estimate(place: &feed::Account, record: &HeadsRecord) -> Option<Estimate> {
         name: name.clone(),
         sum: sums[n],
         estimate: place.estimates[n],
+        curve: record.curves.get(n).map(corners).unwrap_or_default(),
         examples: record.examples.get(n).copied().unwrap_or_default(),
     });
     Some(Estimate {
@@ -318,6 +323,22 @@ fn estimate(place: &feed::Account, record: &HeadsRecord) -> Option<Estimate> {
         objectives_sum,
         features: features.collect(),
     })
+}
+
+fn corners(curve: &feed::Curve) -> Vec<[f32; 2]> {
+    curve.said.iter().zip(&curve.seen).map(|(said, seen)| [*said, *seen]).collect()
+}
+
+/// The slope of a head's curve at what it said.
+fn slope(curve: Option<&feed::Curve>, said: f32) -> f32 {
+    let mut from = [0.0, 0.0];
+    for to in curve.map(corners).unwrap_or_default().into_iter().chain([[1.0, 1.0]]) {
+        if said < to[0] || to[0] == 1.0 {
+            return (to[1] - from[1]) / (to[0] - from[0]);
+        }
+        from = to;
+    }
+    1.0
 }
 
 /// The slope of the choice's estimate over its sum.
@@ -368,12 +389,13 @@ mod tests {
             examples: vec![12.0, 0.0],
             objectives: vec![objective("watch", 0.4), objective("fatigue", -0.05)],
             choice_floor: 0.002,
+            curves: vec![feed::Curve::default(), feed::Curve { said: vec![0.2, 0.5], seen: vec![0.1, 0.6] }],
         }
     }
 
     fn place() -> feed::Account {
         let features = [1024i16, -256].iter().flat_map(|x| x.to_le_bytes()).collect();
-        feed::Account { features, estimates: vec![0.05, 0.125], fatigue: 0.5, ..feed::Account::default() }
+        feed::Account { features, estimates: vec![0.05, 0.0625], fatigue: 0.5, ..feed::Account::default() }
     }
 
     #[test]
@@ -381,11 +403,11 @@ mod tests {
         let estimate = estimate(&place(), &record()).expect("it fits");
         let sums: Vec<f32> = estimate.heads.iter().map(|head| head.sum).collect();
         assert!((sums[0] - 0.05).abs() < 1e-6 && (sums[1] - 0.125).abs() < 1e-6, "{sums:?}");
-        assert!((estimate.objectives_sum - (0.4 * 0.125 - 0.05 * 0.5)).abs() < 1e-6);
+        assert!((estimate.objectives_sum - (0.4 * 0.0625 - 0.05 * 0.5)).abs() < 1e-6);
         let similarity = &estimate.features[1];
         assert_eq!((similarity.value, similarity.contributions.0[1].1), (-0.25, -0.125));
-        // 0.025 x -0.05 through the choice, 0.05 x 0.4 x -0.125 through the watched part.
-        assert!((similarity.influence + 0.00375).abs() < 1e-7, "{}", similarity.influence);
+        // 0 x -0.05 through the choice, 0.05 x 0.4 x 0.5 x -0.125 through the watched part.
+        assert!((similarity.influence + 0.00125).abs() < 1e-7, "{}", similarity.influence);
     }
 
     #[test]
@@ -393,6 +415,12 @@ mod tests {
         let steep = HeadsRecord { weights: vec![2.0, 2.0, 0.0, 0.0], ..record() };
         let estimate = estimate(&place(), &steep).expect("it fits");
         assert!(estimate.features.iter().all(|feature| feature.influence == 0.0));
+        let curve = record().curves.pop();
+        let slopes = [0.1, 0.2, 0.3, 0.5, 1.0].map(|said| slope(curve.as_ref(), said));
+        for (slope, expected) in slopes.into_iter().zip([0.5, 5.0 / 3.0, 5.0 / 3.0, 0.8, 0.8]) {
+            assert!((slope - expected).abs() < 1e-6, "{slopes:?}");
+        }
+        assert_eq!((slope(None, 0.3), slope(None, 1.0)), (1.0, 1.0));
         assert_eq!((bend(0.5, 0.002), bend(0.0, 0.002), bend(-1.0, 0.0)), (1.0, 0.25, 0.0));
     }
 

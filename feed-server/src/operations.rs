@@ -18,8 +18,8 @@ pub(crate) const OPENAPI: &str = include_str!("../openapi.json");
 const PAGE: &str = include_str!("page.html");
 
 /// Alive: the process answers.
-pub(crate) async fn healthz() -> Json<Value> {
-    Json(json!({ "status": "ok" }))
+pub(crate) async fn healthz(State(state): State<Arc<ServerState>>) -> Json<Value> {
+    Json((state.alive)())
 }
 
 /// Ready: lists can be served.

@@ -91,6 +91,8 @@ pub struct ServerState {
     pub options: Arc<Options>,
     /// Checks posted events beyond the server's own rules.
     pub validate: Validate,
+    /// Answers `/healthz`.
+    pub alive: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
     /// Answers `/readyz`.
     pub ready: Arc<dyn Fn() -> Readiness + Send + Sync>,
     /// Answers `/metrics`, in Prometheus' text format.
@@ -108,6 +110,7 @@ impl ServerState {
             clock,
             options: Arc::new(Options::default()),
             validate: Arc::new(|_| Ok(())),
+            alive: Arc::new(|| serde_json::json!({ "status": "ok" })),
             ready: Arc::new(|| Readiness::Ready),
             metrics_text: Arc::new(String::new),
             ids: Arc::new(IdGenerator::new(wall_ms())),

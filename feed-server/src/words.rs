@@ -316,7 +316,13 @@ mod tests {
     }
 
     fn estimate() -> Estimate {
-        let head = |name: &str, examples| Head { name: name.to_owned(), sum: 0.1, estimate: 0.1, examples };
+        let head = |name: &str, examples| Head {
+            name: name.to_owned(),
+            sum: 0.1,
+            estimate: 0.1,
+            curve: Vec::new(),
+            examples,
+        };
         Estimate {
             choice_floor: 0.002,
             heads: vec![head("choice", 40.0), head("watch", 0.0)],

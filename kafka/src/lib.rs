@@ -15,7 +15,7 @@ mod topics;
 pub use admin::{AdminError, create_topics};
 pub use connection::{ConnectError, Connection, is_secret};
 pub use ears::Ears;
-pub use payload::{Payload, UnknownPayload, key};
+pub use payload::{Payload, Payloads, UnknownPayload, key};
 pub use publish::{Deliveries, DeliveryError, Publisher, SendError, Ticket};
 pub use topics::{Topics, topic_fault};
 

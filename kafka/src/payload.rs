@@ -1,10 +1,11 @@
 //! What a record's value and key are.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use freshet_schema::event::Target;
-use freshet_schema::{Event, wire};
+use freshet_schema::{Event, EventKind, wire};
 
 /// How a record's value is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,6 +57,33 @@ impl FromStr for Payload {
     }
 }
 
+/// How the values of each stream are written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Payloads {
+    otherwise: Payload,
+    of: BTreeMap<EventKind, Payload>,
+}
+
+impl Payloads {
+    /// One way for all streams but those that have their own.
+    #[must_use]
+    pub fn new(otherwise: Payload, of: impl IntoIterator<Item = (EventKind, Payload)>) -> Self {
+        Self { otherwise, of: of.into_iter().collect() }
+    }
+
+    /// That of a stream.
+    #[must_use]
+    pub fn of(&self, kind: EventKind) -> Payload {
+        self.of.get(&kind).copied().unwrap_or(self.otherwise)
+    }
+}
+
+impl From<Payload> for Payloads {
+    fn from(all: Payload) -> Self {
+        Self::new(all, [])
+    }
+}
+
 /// The key of an event's record, as decimal text: the user, and the video for what is about a video. So a user's events
 /// are in one partition, in the order in which they were sent, and so are a video's.
 #[must_use]
@@ -78,6 +106,14 @@ pub fn key(event: &Event) -> String {
 mod tests {
     use super::*;
     use freshet_schema::Follow;
+
+    #[test]
+    fn a_stream_may_have_a_way_of_its_own() {
+        let payloads = Payloads::new(Payload::Json, [(EventKind::Uploads, Payload::Protobuf)]);
+        let of = [EventKind::Uploads, EventKind::Users].map(|kind| payloads.of(kind));
+        assert_eq!(of, [Payload::Protobuf, Payload::Json]);
+        assert_eq!(Payloads::from(Payload::Protobuf).of(EventKind::Users), Payload::Protobuf);
+    }
 
     #[test]
     fn names_and_values_go_round() {

@@ -177,6 +177,23 @@ impl Publisher {
         })
     }
 
+    /// Whether the brokers have a topic that this client may see; `None` where they cannot say so far.
+    #[must_use]
+    pub fn has_topic(&self, topic: &str, patience: Duration) -> Option<bool> {
+        let metadata = self.0.client().fetch_metadata(Some(topic), patience).ok()?;
+        let found = metadata.topics().iter().find(|known| known.name() == topic)?;
+        match found.error().map(RDKafkaErrorCode::from) {
+            None => Some(true),
+            Some(
+                RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::InvalidTopic,
+            ) => Some(false),
+            Some(_) => None,
+        }
+    }
+
     /// Waits until everything is acknowledged or given up; `false` where that took longer than `patience`.
     #[must_use]
     pub fn flush(&self, patience: Duration) -> bool {

@@ -6,6 +6,7 @@
 
 use freshet_schema::hash;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use simsimd::SpatialSimilarity;
 
 /// Dimensions of the short-term interest vector.
 pub const SHORT_DIMS: usize = 128;
@@ -87,21 +88,16 @@ impl Quantised {
     }
 }
 
-/// Dot product of whole numbers: at most 512 x 127 x 127 = 2^23, exact.
+/// Dot product of whole numbers: at most 512 x 127 x 127 = 2^23, exact and so the same on every processor. The library takes the widest
+/// instructions that there are: 13 ns for 512 entries and 6 for 128 with AVX-512, where plain Rust for any x86-64 took 65 and 17.
 ///
-/// Sixteen sums side by side: a third faster than one (55 against 78 ns for 512 entries).
+/// # Panics
+///
+/// If the vectors differ in length.
 #[must_use]
 pub fn dot(a: &[i8], b: &[i8]) -> i32 {
-    let product = |x: i8, y: i8| i32::from(i16::from(x) * i16::from(y));
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
-    let mut sums = [0i32; 16];
-    for (a, b) in a.iter().zip(b) {
-        for (sum, (x, y)) in sums.iter_mut().zip(a.iter().zip(b)) {
-            *sum += product(*x, *y);
-        }
-    }
-    let rest: i32 = a_rest.iter().zip(b_rest).map(|(x, y)| product(*x, *y)).sum();
-    sums.iter().sum::<i32>() + rest
+    let product = <i8 as SpatialSimilarity>::dot(a, b);
+    product.expect("vectors of one length have a dot product") as i32
 }
 
 /// The seeded projection from content vectors of one length.
@@ -168,11 +164,15 @@ mod tests {
 
     #[test]
     fn a_dot_product_of_any_length_is_the_sum_of_the_products() {
-        for length in [0, 1, 15, 16, 17, 100, 512] {
-            let a: Vec<i8> = (0..length).map(|n| (n * 37 % 255 - 127) as i8).collect();
-            let b: Vec<i8> = (0..length).map(|n| (n * 91 % 255 - 127) as i8).collect();
+        for length in [0, 1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 511, 512] {
+            let a: Vec<i8> = (0..length).map(|n| (n as i32 * 37 % 255 - 127) as i8).collect();
+            let b: Vec<i8> = (0..length).map(|n| (n as i32 * 91 % 255 - 127) as i8).collect();
             let plain: i32 = a.iter().zip(&b).map(|(x, y)| i32::from(*x) * i32::from(*y)).sum();
             assert_eq!(dot(&a, &b), plain, "{length}");
+            for [x, y] in [[127, 127], [-127, 127], [-127, -127], [-128, -128], [-128, 127]] {
+                let plain = length as i32 * i32::from(x) * i32::from(y);
+                assert_eq!(dot(&vec![x; length], &vec![y; length]), plain, "{length} of {x} and {y}");
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! How a list came about, for the store: what was estimated of each item, from what, and what re-ranking did to it.
 
 use freshet_schema::UserId;
-use freshet_schema::feed::{Account, AccountRecord, HeadsRecord, Objective};
+use freshet_schema::feed::{self, Account, AccountRecord, HeadsRecord, Objective};
 use freshet_schema::store::{Key, Value};
 
 use crate::params::Ranking;
@@ -9,6 +9,7 @@ use crate::pools::Change;
 use crate::publish::Published;
 use crate::rank::{List, Placed};
 use crate::rerank::Rules;
+use crate::scorer::calibrate::Curve;
 use crate::scorer::features::NAMES;
 use crate::scorer::heads::{FLOOR, HEAD_NAMES, HEADS, Heads, terms};
 
@@ -27,7 +28,7 @@ pub fn record(user: u64, epoch: u64, heads: &Heads, list: &List, count: usize) -
 fn account(placed: &Placed, heads: &Heads) -> Account {
     let (chosen, slot) = (&placed.chosen, &placed.slot);
     Account {
-        video_id: chosen.candidate.video(),
+        video_id: chosen.candidate.video,
         features: chosen.x.0.iter().flat_map(|x| x.to_le_bytes()).collect(),
         estimates: heads.estimates(&chosen.x).to_vec(),
         fatigue: chosen.fatigue,
@@ -48,6 +49,11 @@ pub fn names(rules: Rules) -> String {
     rules.iter().map(|rule| rule.as_str()).collect::<Vec<_>>().join(",")
 }
 
+fn curve(curve: &Curve) -> feed::Curve {
+    let (said, seen) = curve.corners.iter().copied().unzip();
+    feed::Curve { said, seen }
+}
+
 /// The record of some weights.
 #[must_use]
 pub fn weights(heads: &Heads, ranking: &Ranking) -> Change {
@@ -61,6 +67,7 @@ pub fn weights(heads: &Heads, ranking: &Ranking) -> Change {
             .map(|term| Objective { name: term.name.to_owned(), weight: term.weight })
             .to_vec(),
         choice_floor: FLOOR,
+        curves: heads.curves.iter().map(curve).collect(),
     };
     (Key::Heads(heads.version), Some(Value::Heads(record).encode()))
 }

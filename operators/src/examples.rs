@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::History;
 use crate::params::{Interest, Learning};
+use crate::scorer::calibrate::Expected;
 use crate::scorer::features::Features;
 use crate::scorer::learn::{Example, Hours, Labels, first};
 
@@ -27,6 +28,8 @@ pub struct Described {
     pub stands_for: i64,
     /// The features of the row's video, then those of the videos passed over.
     pub features: Vec<Features>,
+    /// What the heads say of the row's video.
+    pub expected: Expected,
 }
 
 /// See the module.
@@ -108,7 +111,7 @@ impl Examples {
         learning: &Learning,
         sums: &mut Hours,
     ) {
-        let Described { event: id, stands_for, features, .. } = row;
+        let Described { event: id, stands_for, features, expected, .. } = row;
         let (Some(at), [x, passed @ ..]) = (history.find(*id), &features[..]) else { return };
         let row = &history.rows()[at];
         if row.time < first(now, learning) {
@@ -118,6 +121,7 @@ impl Examples {
             time: row.time,
             id: *id,
             x: *x,
+            expected: *expected,
             passed: passed.to_vec(),
             stands_for: *stands_for,
             labels: Labels::of(row, goes_on(history, at, gap)),

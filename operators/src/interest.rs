@@ -12,6 +12,7 @@
 //! the decayed sum of the last N, normalised once. Its obsession test takes the mean over the whole similarity matrix, whose
 //! diagonal of ones lifts small samples; ours leaves the diagonal out.
 
+use freshet_learning::vector::dot;
 use freshet_learning::{LONG_DIMS, MID_DIMS, Quantised, SHORT_DIMS};
 use serde::{Deserialize, Serialize};
 
@@ -193,12 +194,19 @@ impl<'a> Likeness<'a> {
     /// video's vector over the same dimensions.
     #[must_use]
     pub fn of(&self, content: &Content, norm: f64) -> u32 {
+        self.within(content.space, &content.vector.0[..self.dims], norm)
+    }
+
+    /// The same of a vector's first dimensions, in an embedding space.
+    #[must_use]
+    pub fn within(&self, space: u64, vector: &[i8], norm: f64) -> u32 {
         let cosine = match self.query {
-            Some(query) if query.space == content.space && self.norm * norm > 0.0 => {
-                f64::from(query.vector.dot(&content.vector, self.dims)) / (self.norm * norm)
+            Some(query) if query.space == space && self.norm * norm > 0.0 => {
+                f64::from(dot(&query.vector.0[..self.dims], vector)) / (self.norm * norm)
             }
             _ => 0.0,
         };
-        ((1.0 + cosine) * 500_000.0).round() as u32
+        // To the nearest; a cosine is at least -1. (`f64::round` is a call into the mathematics library.)
+        ((1.0 + cosine) * 500_000.0 + 0.5) as u32
     }
 }

@@ -7,11 +7,13 @@
 //! In the order of the flow: [`enrich`] (interaction x video as of now), [`users`] and [`history`] (counting, forgetting,
 //! dirty users), [`windows`] and [`sums`] (statistics), [`publish`] (baselines, creator scores, skip thresholds), [`neighbours`]
 //! (the vector index), [`shelf`] (pools and candidates), [`rank`], [`rerank`] and [`lists`] (records), [`pools`] and [`groups`] (what strangers get), [`related`] and
-//! [`related_records`] (what goes with a video). [`checkpoint`] says how all of it is kept and begun again.
+//! [`related_records`] (what goes with a video). [`checkpoint`] says how all of it is kept and begun again,
+//! [`cluster`] how it runs in several processes.
 
 pub mod account;
 pub mod boundary;
 pub mod checkpoint;
+pub mod cluster;
 pub mod coengage;
 pub mod content;
 pub mod cut;
@@ -22,6 +24,7 @@ pub mod graph;
 pub mod groups;
 pub mod history;
 pub mod interest;
+mod intern;
 pub mod lists;
 pub mod neighbours;
 pub mod order;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use freshet_schema::UserId;
 use freshet_schema::feed::{Dropped, DroppedRecord, FeedItem, FeedRecord, ScoreParts, SlotPolicy};
 use freshet_schema::store::{Key, Value};
+use serde::{Deserialize, Serialize};
 
 use crate::account;
 use crate::epoch::{Arrivals, outputs};
@@ -19,10 +20,11 @@ use crate::examples::Described;
 use crate::params::Params;
 use crate::pools::Change;
 use crate::probe::{self, Probed};
-use crate::rank::{self, List, Placed, Scales, Scored};
+use crate::rank::{self, List, Placed, Scales, Scored, Scratch};
 use crate::request::{Candidate, Parts, Purpose, Reply, Request, Subject};
 use crate::rerank::Policy;
 use crate::row::Group;
+use crate::scorer::calibrate::Expected;
 use crate::scorer::features::Features;
 use crate::scorer::heads::Heads;
 use crate::yields::Yields;
@@ -53,7 +55,7 @@ outputs! {
 }
 
 /// A list that was asked for, for whoever measures lists.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// Whose list.
     pub user: u64,
@@ -73,13 +75,14 @@ pub struct Lists {
     peers: usize,
     /// Answers to requests that not all workers have answered yet. A dirty user may be asked about in the same epoch.
     waiting: BTreeMap<(u64, Subject, Purpose), Vec<Reply>>,
+    scratch: Scratch,
 }
 
 impl Lists {
     /// Lists from the answers of `peers` workers.
     #[must_use]
     pub fn new(params: Params, peers: usize) -> Self {
-        Self { params, peers, waiting: BTreeMap::new() }
+        Self { params, peers, waiting: BTreeMap::new(), scratch: Scratch::default() }
     }
 }
 
@@ -102,17 +105,24 @@ impl Arrivals for Lists {
             replies.push(reply);
             replies
         };
-        answered(epoch, &request, replies, &self.params, out);
+        answered(epoch, &request, replies, &self.params, &mut self.scratch, out);
     }
 }
 
 /// All workers have answered.
-fn answered(epoch: u64, request: &Request, replies: Vec<Reply>, params: &Params, out: &mut ListsOut) {
+fn answered(
+    epoch: u64,
+    request: &Request,
+    replies: Vec<Reply>,
+    params: &Params,
+    scratch: &mut Scratch,
+    out: &mut ListsOut,
+) {
     let Some(heads) = replies.first().map(|reply| Arc::clone(&reply.heads)) else { return };
     let scales = Scales::new(&heads, params, request, &replies);
     match (&request.subject, request.purpose) {
         (Subject::User(user), Purpose::Ask { offered }) => {
-            let scored = rank::score(&scales, replies);
+            let scored = rank::score(&scales, replies, scratch);
             let answer = answer(*user, scored, request, &scales);
             if offered {
                 out.users.push((*user, answer.listed.as_slice().into()));
@@ -120,8 +130,10 @@ fn answered(epoch: u64, request: &Request, replies: Vec<Reply>, params: &Params,
             out.answers.push(answer);
         }
         (Subject::User(user), Purpose::Learn(event, stands_for)) => {
-            let features = described(&scales, request, &replies).into_iter().map(|(_, x)| x).collect();
-            out.described.push(Described { user: *user, event, stands_for, features });
+            let features: Vec<Features> =
+                described(&scales, request, &replies).into_iter().map(|(_, x)| x).collect();
+            let expected = features.first().map_or_else(Expected::default, |x| heads.expected(x));
+            out.described.push(Described { user: *user, event, stands_for, features, expected });
         }
         (Subject::User(user), Purpose::Probe) => {
             let predicted = |(video, x)| (video, predicted(&heads, &x));
@@ -129,7 +141,7 @@ fn answered(epoch: u64, request: &Request, replies: Vec<Reply>, params: &Params,
             out.probed.push(Probed { user: *user, videos: videos.collect() });
         }
         (Subject::User(_), Purpose::List) | (Subject::Group(_), _) => {
-            let scored = rank::score(&scales, replies);
+            let scored = rank::score(&scales, replies, scratch);
             let mut yields = Yields::default();
             yields.candidates(request, scored.pool());
             let list = rank::place(scored, &scales);
@@ -143,7 +155,7 @@ fn answered(epoch: u64, request: &Request, replies: Vec<Reply>, params: &Params,
 /// Encodes the records of a list.
 fn write(epoch: u64, request: &Request, list: &List, scales: &Scales, out: &mut ListsOut) {
     let record = Value::Feed(feed(epoch, request, list, scales.heads)).encode();
-    let videos = list.items.iter().map(|p| p.chosen.candidate.video()).collect();
+    let videos = list.items.iter().map(|p| p.chosen.candidate.video).collect();
     match &request.subject {
         Subject::Group(group) => {
             out.changes.push((Key::NewUser(group.as_str().to_owned()), Some(record)));
@@ -162,7 +174,7 @@ fn write(epoch: u64, request: &Request, list: &List, scales: &Scales, out: &mut 
 
 /// The wanted videos with their features, in the order in which they are wanted.
 fn described(scales: &Scales, request: &Request, replies: &[Reply]) -> Vec<(u64, Features)> {
-    let known = |video: u64| replies.iter().flat_map(|r| &r.candidates).find(|c| c.video() == video);
+    let known = |video: u64| replies.iter().flat_map(|r| &r.candidates).find(|c| c.video == video);
     let candidates: Vec<Cow<'_, Candidate>> = request
         .wanted
         .iter()
@@ -181,7 +193,7 @@ fn predicted(heads: &Heads, x: &Features) -> probe::Heads {
 fn answer(user: u64, scored: Scored, request: &Request, scales: &Scales) -> Answer {
     let scores = scored.scores();
     let list = rank::place(scored, scales);
-    let listed = list.items.iter().map(|p| p.chosen.candidate.video()).collect();
+    let listed = list.items.iter().map(|p| p.chosen.candidate.video).collect();
     Answer { user, scored: scores, listed, new_user: request.new_user }
 }
 
@@ -216,7 +228,7 @@ fn item(placed: &Placed, request: &Request) -> FeedItem {
         Policy::Cohort => SlotPolicy::Cohort,
     };
     FeedItem {
-        video_id: placed.chosen.candidate.video(),
+        video_id: placed.chosen.candidate.video,
         score: placed.chosen.value,
         sources: placed.sources(request).map(|s| i32::from(s.0)).collect(),
         parts: Some(ScoreParts {

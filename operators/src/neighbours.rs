@@ -67,7 +67,7 @@ outputs! {
 }
 
 /// How the index is. It reaches no list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexReport {
     /// Embedding spaces, each with an index.
     pub spaces: u64,

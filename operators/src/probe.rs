@@ -3,8 +3,10 @@
 //! A list is judged by its order; a prediction has a value of its own. Whoever measures predictions names users and videos
 //! in [`crate::runtime::EpochInput::probes`] and gets [`Probed`] back with the epoch, as lists come back to those who ask.
 
+use serde::{Deserialize, Serialize};
+
 /// What is predicted for a user and a video, given that the video is shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Heads {
     /// Probability from 0 to 1 that the user chooses it.
     pub choice: f32,
@@ -27,7 +29,7 @@ pub struct Heads {
 }
 
 /// The answer to a probe.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Probed {
     /// Whom the probe named.
     pub user: u64,

@@ -4,6 +4,8 @@
 //! place by the rules. Each candidate's worth is its own: nothing here depends on which others are in the batch.
 
 use std::cmp::Reverse;
+use std::hint::black_box;
+use std::ops::BitXor;
 
 use freshet_learning::LONG_DIMS;
 use freshet_schema::feed::{Source, Stage as Dropped};
@@ -83,7 +85,7 @@ impl Scored {
     /// rank left behind all have 0.
     #[must_use]
     pub fn scores(&self) -> Vec<(u64, u64)> {
-        let scored = self.pool.iter().map(|c| (c.candidate.video(), ordered(c.value)));
+        let scored = self.pool.iter().map(|c| (c.candidate.video, ordered(c.value)));
         let rest = self.rest.iter().map(|video| (*video, 0));
         let mut scores: Vec<(u64, u64)> = scored.chain(rest).collect();
         scores[self.pool.len()..].sort_unstable();
@@ -96,6 +98,19 @@ fn ordered(value: f32) -> u64 {
     let bits = (value + 0.0).to_bits(); // + 0.0 makes one of both zeros
     u64::from(if bits >> 31 == 0 { bits | 1 << 31 } else { !bits })
 }
+
+/// What scoring a request works in, kept for its memory: the tables of a thousand candidates are larger than what an allocator
+/// has at hand.
+#[derive(Default)]
+pub struct Scratch {
+    lights: Vec<[f32; FEATURES]>,
+    order: Vec<(Reverse<u64>, u64, u32)>,
+    kept: Vec<bool>,
+    quotas: [Vec<Within>; MAX_ASKS],
+}
+
+/// A candidate within an ask: its rank value there, greatest first, the video, and its number.
+type Within = (Reverse<i64>, u64, u32);
 
 /// Weighs candidates for a request.
 pub struct Scales<'a> {
@@ -146,41 +161,45 @@ impl<'a> Scales<'a> {
 /// user's affinities out and compares the vectors' prefixes, and the best `ranking.light` of them by everything. (Somebody
 /// new has no affinities, and draws from all videos: theirs are all weighed.)
 #[must_use]
-pub fn score(scales: &Scales, replies: Vec<Reply>) -> Scored {
+pub fn score(scales: &Scales, replies: Vec<Reply>, scratch: &mut Scratch) -> Scored {
     let Scales { heads, params, request, fatigue, .. } = scales;
-    let Offered { candidates, asks, watched } = quotas(request, replies);
+    let Scratch { lights, order, kept, quotas } = scratch;
+    let Offered { candidates, asks, watched } = self::quotas(request, replies, quotas);
     let mut featuring = scales.featuring();
-    let mut order: Vec<(Reverse<u64>, u64, u32)> = Vec::with_capacity(candidates.len());
-    let mut lights: Vec<[f32; FEATURES]> = Vec::with_capacity(candidates.len());
+    lights.clear();
+    order.clear();
     for (n, candidate) in candidates.iter().enumerate() {
         let x = featuring.light(candidate);
         lights.push(x);
         if asks[n] != 0 {
             let value = heads::value(&heads.of(x), 0.0, &params.ranking);
-            order.push((Reverse(ordered(value)), candidate.video(), n as u32));
+            order.push((Reverse(ordered(value)), candidate.video, n as u32));
         }
     }
-    let kept = if request.new_user { order.len() } else { params.ranking.light.min(order.len()) };
-    if kept < order.len() {
-        order.select_nth_unstable(kept);
+    let best = if request.new_user { order.len() } else { params.ranking.light.min(order.len()) };
+    if best < order.len() {
+        order.select_nth_unstable(best);
     }
-    let mut rest: Vec<(Reverse<u64>, u64, u32)> = order.split_off(kept);
-    rest.sort_unstable();
+    order[best..].sort_unstable();
+    let rest = order[best..].iter().map(|(_, video, _)| *video).collect();
+    kept.clear();
+    kept.resize(candidates.len(), false);
+    order[..best].iter().for_each(|(.., n)| kept[*n as usize] = true);
     featuring.weigh_many();
     let likeness = Likeness::new(request.query.as_ref(), LONG_DIMS);
-    let mut pool: Vec<Weighed> = order
-        .into_iter()
-        .map(|(_, _, n)| {
-            let mut candidate = candidates[n as usize].clone();
-            candidate.parts.similarity = likeness.of(&candidate.content, candidate.norm);
-            let x = featuring.full(&candidate, lights[n as usize]);
-            let fatigue = fatigue.penalty(&candidate.content);
-            let value = heads.value(&x, fatigue, &params.ranking);
-            Weighed { candidate, asks: asks[n as usize], x, fatigue, value }
-        })
-        .collect();
-    pool.sort_by_cached_key(|c| (Reverse(ordered(c.value)), c.candidate.video()));
-    Scored { pool, rest: rest.into_iter().map(|(_, video, _)| video).collect(), watched }
+    // What is read of the vectors is fetched at once, as on the shelves.
+    let vectors = order[..best].iter().map(|(.., n)| &candidates[*n as usize].content.vector.0);
+    black_box(vectors.flat_map(|vector| vector.iter().step_by(64)).fold(0, BitXor::bitxor));
+    let mut pool: Vec<Weighed> = Vec::with_capacity(best);
+    for (n, mut candidate) in candidates.into_iter().enumerate().filter(|(n, _)| kept[*n]) {
+        candidate.parts.similarity = likeness.of(&candidate.content, candidate.norm);
+        let x = featuring.full(&candidate, lights[n]);
+        let fatigue = fatigue.penalty(&candidate.content);
+        let value = heads.value(&x, fatigue, &params.ranking);
+        pool.push(Weighed { candidate, asks: asks[n], x, fatigue, value });
+    }
+    pool.sort_by_cached_key(|c| (Reverse(ordered(c.value)), c.candidate.video));
+    Scored { pool, rest, watched }
 }
 
 /// Makes the list of what was scored, by the rules.
@@ -224,7 +243,7 @@ pub fn place(scored: Scored, scales: &Scales) -> List {
     let mut dropped: Vec<(u64, Dropped)> = left
         .into_iter()
         .take(room)
-        .map(|left| (pool[left.account.entry].candidate.video(), dropped_by(left.rule)))
+        .map(|left| (pool[left.account.entry].candidate.video, dropped_by(left.rule)))
         .collect();
     let room = room - dropped.len();
     dropped.extend(rest.into_iter().take(room).map(|video| (video, Dropped::LightRank)));
@@ -258,7 +277,7 @@ struct Offered {
 /// Which candidates are within the quota of at least one source, with only their rank values there. A source's quota goes to
 /// the best of all workers by rank value, then by number; what a worker offers beyond that leaves no trace. Nor does what was
 /// just watched.
-fn quotas(request: &Request, replies: Vec<Reply>) -> Offered {
+fn quotas(request: &Request, replies: Vec<Reply>, ranked: &mut [Vec<Within>; MAX_ASKS]) -> Offered {
     let mut offered_watched = Vec::new();
     let mut all: Vec<Candidate> = Vec::new();
     for mut reply in replies {
@@ -269,26 +288,28 @@ fn quotas(request: &Request, replies: Vec<Reply>) -> Offered {
         }
         offered_watched.extend(reply.watched);
     }
-    let mut asks: Vec<u8> = vec![0; all.len()];
-    let mut watched = Vec::new();
-    let mut ranked: Vec<(Reverse<i64>, u64, usize)> = Vec::with_capacity(all.len());
-    for (n, ask) in request.asks.iter().enumerate().take(MAX_ASKS) {
-        ranked.clear();
-        for (at, candidate) in all.iter_mut().enumerate() {
-            let rank = std::mem::replace(&mut candidate.ranks[n], ABSENT);
+    ranked.iter_mut().for_each(Vec::clear);
+    for (at, candidate) in all.iter_mut().enumerate() {
+        let video = candidate.video;
+        for (rank, ranked) in candidate.ranks.iter_mut().zip(&mut *ranked) {
+            let rank = std::mem::replace(rank, ABSENT);
             if rank != ABSENT {
-                ranked.push((Reverse(rank), candidate.video(), at));
+                ranked.push((Reverse(rank), video, at as u32));
             }
         }
+    }
+    let mut asks: Vec<u8> = vec![0; all.len()];
+    let mut watched = Vec::new();
+    for ((n, ask), ranked) in request.asks.iter().enumerate().zip(ranked) {
         let mut end = None;
         if ask.quota > 0 && ranked.len() >= ask.quota {
             ranked.select_nth_unstable(ask.quota - 1);
             end = Some(ranked[ask.quota - 1]);
         }
         ranked.truncate(ask.quota);
-        for (rank, _, at) in &ranked {
-            all[*at].ranks[n] = rank.0;
-            asks[*at] |= 1 << n;
+        for (rank, _, at) in ranked.iter() {
+            all[*at as usize].ranks[n] = rank.0;
+            asks[*at as usize] |= 1 << n;
         }
         let mut passed: Vec<(Reverse<i64>, u64)> = offered_watched
             .iter()
@@ -300,7 +321,7 @@ fn quotas(request: &Request, replies: Vec<Reply>) -> Offered {
         watched.extend(passed.into_iter().take(WATCHED_NAMED).map(|(_, video)| video));
     }
     for (candidate, asks) in all.iter().zip(&mut asks) {
-        if request.last_watched.contains(&candidate.video()) {
+        if request.last_watched.contains(&candidate.video) {
             *asks = 0;
         }
     }
@@ -365,9 +386,10 @@ mod tests {
             followed: Vec::new(),
             heads: Arc::default(),
         };
-        let offered = quotas(&request, vec![reply(&[(1, 10), (2, 30)]), reply(&[(3, 20), (4, 30)])]);
+        let replies = vec![reply(&[(1, 10), (2, 30)]), reply(&[(3, 20), (4, 30)])];
+        let offered = quotas(&request, replies, &mut Default::default());
         let within = offered.candidates.iter().zip(offered.asks).filter(|(_, asks)| *asks == 1);
-        let mut kept: Vec<u64> = within.map(|(c, _)| c.video()).collect();
+        let mut kept: Vec<u64> = within.map(|(c, _)| c.video).collect();
         kept.sort_unstable();
         assert_eq!(kept, [2, 4]);
     }

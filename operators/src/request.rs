@@ -126,6 +126,8 @@ pub const ABSENT: i64 = i64::MIN;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     /// The video.
+    pub video: u64,
+    /// Its version.
     pub content: Arc<Content>,
     /// For each ask of the request, the video's rank value in that source's pools; [`ABSENT`] where it is in none of them.
     pub ranks: [i64; MAX_ASKS],
@@ -156,18 +158,13 @@ impl Candidate {
     #[must_use]
     pub fn unknown(video: u64) -> Self {
         Self {
+            video,
             content: Arc::new(Content::unknown(video)),
             ranks: [ABSENT; MAX_ASKS],
             parts: Parts { similarity: ONE / 2, quality: ONE, creator: ONE, freshness: ONE },
             norm: 0.0,
             stats: Stats::default(),
         }
-    }
-
-    /// The video's number.
-    #[must_use]
-    pub fn video(&self) -> u64 {
-        self.content.video
     }
 }
 

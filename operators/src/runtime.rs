@@ -1,9 +1,11 @@
 //! The graph on worker threads, behind channels.
 //!
 //! Epochs go in whole ([`Job::send`]) and changes come out with word of which epochs are closed ([`Output`]). Timely has no
-//! back-pressure of its own; whoever sends must not run further ahead of what is closed than it can afford.
+//! back-pressure of its own; whoever sends must not run further ahead of what is closed than it can afford. The same workers may
+//! be spread over several processes: [`crate::cluster`].
 
 use std::collections::BTreeMap;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -12,6 +14,9 @@ use std::time::Duration;
 use freshet_schema::event::{Event, Origin};
 use freshet_schema::hash::Slice;
 use freshet_schema::{Epoch, Millis, UserId};
+use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
+use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
+use timely::communication::{Hooks, WorkerGuards};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
@@ -19,6 +24,7 @@ use timely::dataflow::operators::{Input, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle};
 
 use crate::checkpoint::{RestoreError, Restored, Restoring, Taken};
+use crate::cluster::{Members, Plan};
 use crate::cut::{Cuts, StateSize};
 use crate::enrich;
 use crate::graph::{self, Entering, Leaving, Tap};
@@ -111,10 +117,12 @@ enum Message {
     Hello,
 }
 
-/// A running graph.
+/// A running graph. The order of its fields is the order of its end: workers are waited for when all have been told.
 pub struct Job {
     inputs: Vec<Sender<Message>>,
-    workers: timely::communication::WorkerGuards<()>,
+    members: Members,
+    peers: usize,
+    workers: WorkerGuards<()>,
 }
 
 /// What a graph begins with, and where its checkpoints go.
@@ -144,25 +152,9 @@ pub fn start_durable(
     tapped: bool,
     durable: Durable,
 ) -> Result<(Job, Receiver<Output>), String> {
-    params.index.of(params.seed).check().map_err(|error| error.to_string())?;
-    let (to_outside, outputs) = channel();
-    let (inputs, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| channel()).unzip();
-    let (to_ready, ready) = channel();
-    // What each worker takes for itself: nothing of it must outlive the worker, least of all the checkpoint.
-    let own = receivers.into_iter().map(|input| {
-        let (outside, ready) = (to_outside.clone(), to_ready.clone());
-        Mutex::new(Some(Own { input, outside, ready, durable: durable.clone() }))
-    });
-    let own: Vec<_> = own.collect();
-    drop((to_outside, to_ready, durable));
-    let params = params.clone();
-    let guards = timely::execute(timely::Config::process(workers), move |worker| {
-        let own = own[worker.index()].lock().ok().and_then(|mut slot| slot.take());
-        if let Some(own) = own {
-            work(worker, own, &params, tapped);
-        }
-    })?;
-    let job = Job { inputs, workers: guards };
+    let part = Part { first: 0, workers, takers: workers, peers: workers, data: Vec::new() };
+    let Launched { job, outside, outputs, to_ready, ready } = launch(part, params, tapped, durable)?;
+    drop((outside, to_ready));
     // A worker that panicked says nothing; its end is seen with the first epoch.
     let error = ready.iter().find_map(Result::err);
     match error {
@@ -174,7 +166,98 @@ pub fn start_durable(
     }
 }
 
+/// The workers of one process.
+pub(crate) struct Part {
+    /// Number of the first one.
+    first: usize,
+    workers: usize,
+    /// How many workers, from the first of all on, take records in.
+    takers: usize,
+    /// Workers of all processes.
+    peers: usize,
+    /// Connections to the other processes.
+    data: Vec<Option<TcpStream>>,
+}
+
+impl Part {
+    /// Those of a process of a cluster. Records come in at the first process.
+    pub(crate) fn of(plan: &Plan, data: Vec<Option<TcpStream>>) -> Self {
+        let workers = plan.workers;
+        let peers = workers * plan.addresses.len();
+        Self { first: workers * plan.process, workers, takers: workers, peers, data }
+    }
+}
+
+/// Workers that restore their state.
+pub(crate) struct Launched {
+    pub(crate) job: Job,
+    /// Where more may be said.
+    pub(crate) outside: Sender<Output>,
+    pub(crate) outputs: Receiver<Output>,
+    /// Where more may say that they are ready.
+    pub(crate) to_ready: Sender<Result<(), RestoreError>>,
+    pub(crate) ready: Receiver<Result<(), RestoreError>>,
+}
+
+/// Starts the threads of one process.
+pub(crate) fn launch(
+    part: Part,
+    params: &Params,
+    tapped: bool,
+    durable: Durable,
+) -> Result<Launched, String> {
+    params.index.of(params.seed).check().map_err(|error| error.to_string())?;
+    let Part { first, workers, takers, peers, data } = part;
+    let (outside, outputs) = channel();
+    let (inputs, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| channel()).unzip();
+    let (to_ready, ready) = channel();
+    // What each worker takes for itself: nothing of it must outlive the worker, least of all the checkpoint.
+    let own = receivers.into_iter().map(|input| {
+        let (outside, ready) = (outside.clone(), to_ready.clone());
+        Mutex::new(Some(Own { input, outside, ready, durable: durable.clone(), takers }))
+    });
+    let own: Vec<_> = own.collect();
+    drop(durable);
+    let params = params.clone();
+    let main = move |worker: &mut timely::worker::Worker| {
+        let own = own[worker.index() - first].lock().ok().and_then(|mut slot| slot.take());
+        if let Some(own) = own {
+            work(worker, own, &params, tapped);
+        }
+    };
+    let guards = if data.is_empty() {
+        timely::execute(timely::Config::process(workers), main)?
+    } else {
+        let hooks = Hooks::default();
+        let inside = ProcessBuilder::new_typed_vector(workers, hooks.refill.clone(), hooks.spill.clone());
+        let (builders, network) =
+            initialize_networking_from_sockets(inside, data, first / workers, workers, hooks)
+                .map_err(|error| format!("the connections of the dataflow: {error}"))?;
+        let builders = builders.into_iter().map(AllocatorBuilder::Tcp).collect();
+        timely::execute::execute_from(builders, Box::new(network), timely::WorkerConfig::default(), main)?
+    };
+    let job = Job { inputs, members: Members::none(), peers, workers: guards };
+    Ok(Launched { job, outside, outputs, to_ready, ready })
+}
+
 impl Job {
+    /// The same with the other processes of its cluster.
+    pub(crate) fn with(self, members: Members) -> Self {
+        Self { members, ..self }
+    }
+
+    /// Processes of the job.
+    #[must_use]
+    pub fn processes(&self) -> usize {
+        self.members.len() + 1
+    }
+
+    /// Workers of all processes.
+    #[must_use]
+    pub fn peers(&self) -> usize {
+        self.peers
+    }
+
     /// Hands an epoch to all workers.
     ///
     /// # Errors
@@ -188,6 +271,7 @@ impl Job {
     /// # Errors
     /// Where a worker is gone.
     pub fn send_shared(&self, input: Arc<EpochInput>) -> Result<(), WorkerGone> {
+        self.members.epoch(&input)?;
         self.tell(|| Message::Epoch(Arc::clone(&input)))
     }
 
@@ -196,6 +280,7 @@ impl Job {
     /// # Errors
     /// Where a worker is gone.
     pub fn checkpoint(&self, epoch: Epoch) -> Result<(), WorkerGone> {
+        self.members.checkpoint(epoch)?;
         self.tell(|| Message::Checkpoint(epoch.0))
     }
 
@@ -216,8 +301,12 @@ impl Job {
     /// # Errors
     /// Where a worker panicked.
     pub fn finish(self) -> Result<(), WorkerGone> {
-        drop(self.inputs);
-        self.workers.join().into_iter().try_for_each(|result| result.map_err(|_| WorkerGone))
+        let Self { inputs, mut members, workers, .. } = self;
+        drop(inputs);
+        members.end();
+        let ended = workers.join().into_iter().try_for_each(|result| result.map_err(|_| WorkerGone));
+        members.wait();
+        ended
     }
 }
 
@@ -241,11 +330,13 @@ struct Own {
     /// Says whether the state is restored.
     ready: Sender<Result<(), RestoreError>>,
     durable: Durable,
+    /// How many workers take records in.
+    takers: usize,
 }
 
 fn work(worker: &mut timely::worker::Worker, own: Own, params: &Params, tapped: bool) {
     let (index, peers) = (worker.index(), worker.peers());
-    let Own { input, outside, ready, durable: Durable { restored, taken } } = own;
+    let Own { input, outside, ready, durable: Durable { restored, taken }, takers } = own;
     let from = restored.as_ref().map_or(0, |restored| restored.epoch.0 + 1);
     let restoring = restored.map(|restored| Restoring::new(restored, index, peers));
     let cuts = Cuts::new(restoring, taken.is_some());
@@ -301,14 +392,14 @@ fn work(worker: &mut timely::worker::Worker, own: Own, params: &Params, tapped: 
                 remake.advance_to(sent);
                 clock.send(batch.now.0);
                 batch.remake.iter().for_each(|slice| remake.send(*slice));
-                for (origin, event) in batch.records.iter().skip(index).step_by(peers) {
+                for (origin, event) in batch.records.iter().skip(index).step_by(takers) {
                     enrich::of_event(event, *origin).into_iter().for_each(|m| videos.send(m));
                     crate::users::of_event(event).into_iter().for_each(|m| users.send(m));
                 }
-                for ask in batch.asks.iter().skip(index).step_by(peers) {
+                for ask in batch.asks.iter().skip(index).step_by(takers) {
                     users.send(UserIn::Ask(ask.user.0, ask.offered));
                 }
-                for (user, videos) in batch.probes.iter().skip(index).step_by(peers) {
+                for (user, videos) in batch.probes.iter().skip(index).step_by(takers) {
                     users.send(UserIn::Probe(*user, videos.clone()));
                 }
                 clock.advance_to(sent + 1);

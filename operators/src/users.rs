@@ -51,7 +51,7 @@ pub enum UserIn {
     /// The epoch's `now`.
     Clock(u64),
     /// A view with the content of its video.
-    View(View, Arc<Content>),
+    View(View, #[serde(deserialize_with = "crate::intern::content")] Arc<Content>),
     /// A profile.
     Profile(Json<User>),
     /// `user` follows `creator` or stops, at (time, event, revision).

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::rank::{Placed, Weighed};
 use crate::request::{Request, SourceId};
 
@@ -10,7 +12,7 @@ use crate::request::{Request, SourceId};
 pub const TOP: usize = 50;
 
 /// Counts of one source over some lists.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Yield {
     /// Candidates within its quota.
     pub candidates: u64,
@@ -29,7 +31,7 @@ impl Yield {
 }
 
 /// Counts by source over some lists.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Yields {
     /// By source.
     pub sources: BTreeMap<SourceId, Yield>,

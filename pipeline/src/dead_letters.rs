@@ -24,15 +24,20 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// Opens the file and, where the configuration names one, the topic.
+    /// Opens the file and, where the configuration names one, the topic, which must be there. Brokers that are away are waited
+    /// for until `stop`.
     ///
     /// # Errors
-    /// Where the file is held or foreign, or the client's options are wrong.
-    pub fn open(config: &Config) -> anyhow::Result<Self> {
+    /// Where the file is held or foreign, the client's options are wrong, or the brokers do not have the topic.
+    pub fn open(config: &Config, stop: &AtomicBool) -> anyhow::Result<Self> {
         let path = config.store.dead_letters_file();
         let file = DeadLetterFile::open(&path).with_context(|| path.display().to_string())?;
         let topic = match (&config.kafka.dead_letters, config.kafka.connection()) {
-            (Some(topic), Some(connection)) => Some(DeadLetterTopic::open(&connection, topic)?),
+            (Some(topic), Some(connection)) => {
+                let topic = DeadLetterTopic::open(&connection, topic)?;
+                topic.check(stop)?;
+                Some(topic)
+            }
             _ => None,
         };
         Ok(Self { file: Arc::new(Mutex::new(file)), topic })

@@ -45,7 +45,7 @@ fn kafka_config(config: &Config, stop: &Arc<AtomicBool>) -> Option<KafkaConfig> 
     }
     let kafka = &config.kafka;
     Some(KafkaConfig {
-        payload: kafka.payload,
+        payloads: kafka.payloads(),
         group: kafka.group.clone(),
         fetch_ahead: kafka.fetch_ahead,
         stop: Arc::clone(stop),
@@ -80,9 +80,9 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
 pub fn event_sink(config: &Config) -> anyhow::Result<Arc<dyn EventSink>> {
     match (config.input.source, config.kafka.connection()) {
         (InputSource::Kafka, Some(connection)) => {
-            let (topics, payload) = (config.kafka.topics(), config.kafka.payload);
+            let (topics, payloads) = (config.kafka.topics(), config.kafka.payloads());
             let patience = Duration::from_millis(config.kafka.ack_timeout_ms);
-            Ok(Arc::new(KafkaEventLog::open(&connection, topics, payload, patience)?))
+            Ok(Arc::new(KafkaEventLog::open(&connection, topics, payloads, patience)?))
         }
         _ => {
             let log = EventLog::open(&config.input.dir).context("the log that posted events go to")?;

@@ -77,7 +77,15 @@ pub fn run(
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<Summary> {
     let progress = Arc::clone(&options.progress);
-    let dead_letters = DeadLetters::open(config)?;
+    // Before anything is taken over: while the others are awaited, an older run may go on.
+    let cluster = match options.seat.as_deref() {
+        Some(seat) if seat.processes() > 1 => match seat.coordinate(config, &stop)? {
+            Some(cluster) => Some(cluster),
+            None => return Ok(Summary::default()),
+        },
+        _ => None,
+    };
+    let dead_letters = DeadLetters::open(config, &stop)?;
     // A job is begun once with its progress.
     let _ = progress.dead_letter_file.set(dead_letters.share());
     let start = Start::look(config, &*store)?;
@@ -108,8 +116,15 @@ pub fn run(
     let generation = store.claim(&taken_over.store_claim()).context("the store")?;
     tracing::info!(%generation, "the store is claimed");
     let durable = std::mem::take(&mut taken_over.durable);
-    let (graph, outputs) = runtime::start_durable(config.graph.workers, &config.params, false, durable)
-        .map_err(|e| anyhow!("the dataflow: {e}"))?;
+    let started = match cluster {
+        None => runtime::start_durable(config.graph.workers, &config.params, false, durable),
+        Some(cluster) => cluster.start(&config.params, durable),
+    };
+    let (graph, outputs) = started.map_err(|e| anyhow!("the dataflow: {e}"))?;
+    let workers = graph.peers();
+    if let Some(seat) = &options.seat {
+        seat.up();
+    }
 
     let committed = Arc::new(AtomicU64::new(begun.0));
     progress.last_epoch.store(begun.0, Relaxed);
@@ -127,11 +142,11 @@ pub fn run(
             committed: Arc::clone(&committed),
             stop: Arc::clone(&stop),
             source: std::thread::current(),
-            workers: vec![0; config.graph.workers],
+            workers: vec![0; workers],
             closed: BTreeMap::new(),
             announced: BTreeMap::new(),
-            waiting: vec![0; config.graph.workers],
-            sizes: vec![Vec::new(); config.graph.workers],
+            waiting: vec![0; workers],
+            sizes: vec![Vec::new(); workers],
             synced: Instant::now(),
             remake: Arc::clone(&remake),
             taken: BTreeMap::new(),
@@ -149,7 +164,7 @@ pub fn run(
         committed: &committed,
         sink: &sink,
     };
-    let mut keeper = taken_over.start(config, status, &mut source, durables)?;
+    let mut keeper = taken_over.start(config, &graph, status, &mut source, durables)?;
     let mut feeding = Feeding {
         graph: &graph,
         ahead,
@@ -282,20 +297,27 @@ impl Feeding<'_> {
                 past = epoch;
             }
             note_deletes(&batch, progress);
+            let has_letters = !batch.dead_letters.is_empty();
             let (announced, input) = split(batch, bound_before, *archives);
             // A sink that is gone says itself why, below.
             if announce.send(announced).is_err() {
                 break;
             }
+            let news = announces_news(&input, has_letters);
             graph.send_shared(input)?;
             sent = epoch;
             if let Some(keeper) = keeper {
-                keeper.sent(epoch);
+                keeper.sent(epoch, news);
                 keeper.turn(source, graph)?;
             }
         }
         Ok(())
     }
+}
+
+/// Whether more than the clock is in an epoch.
+fn announces_news(input: &EpochInput, has_letters: bool) -> bool {
+    has_letters || !input.records.is_empty() || !input.remake.is_empty()
 }
 
 fn split(batch: Batch, bound_before: Epoch, archives: bool) -> (Announced, Arc<EpochInput>) {
@@ -449,15 +471,21 @@ impl Sink {
     /// `false`: told to end while an epoch waited for brokers; neither it nor a later one is committed.
     fn commit_closed(&mut self) -> anyhow::Result<bool> {
         let open = self.workers.iter().copied().min().unwrap_or(0);
+        let mut closed = Vec::new();
         while let Some(entry) = self.announced.first_entry() {
             if *entry.key() >= open {
                 break;
             }
-            let mut announced = entry.remove();
-            let changes = self.closed.remove(&announced.epoch.0).unwrap_or_default();
-            if !self.commit(&mut announced, changes)? {
+            let announced = entry.remove();
+            // Whether a shard is whole again is asked of the store as of that epoch: nothing later goes with it.
+            let last = !announced.remade.is_empty();
+            closed.push(announced);
+            if last && !self.commit(std::mem::take(&mut closed))? {
                 return Ok(false);
             }
+        }
+        if !self.commit(closed)? {
+            return Ok(false);
         }
         if self.synced.elapsed() > SYNC_EVERY {
             self.store.sync().context("the store")?;
@@ -487,29 +515,51 @@ impl Sink {
         Amount { rows: entries("users"), videos: entries("videos") }
     }
 
-    fn commit(&mut self, announced: &mut Announced, mut changes: Vec<Change>) -> anyhow::Result<bool> {
-        let epoch = announced.epoch;
+    /// Commits epochs that were closed, in order: what a remote store saves is a round trip for each but the first.
+    fn commit(&mut self, epochs: Vec<Announced>) -> anyhow::Result<bool> {
+        if epochs.is_empty() {
+            return Ok(true);
+        }
         if let Some(fence) = &mut self.fence {
             fence.check()?;
         }
-        let publication = self.publications.remove(&epoch.0);
-        if let (Some(archive), Some(closed)) = (&self.archive, announced.closed.take())
-            && !archive.append(Closed { publication, ..closed }, &self.stop).context("the archive")?
-        {
-            return Ok(false);
+        let mut commits = Vec::new();
+        let mut done = Vec::new();
+        let mut stopped = false;
+        for mut announced in epochs {
+            let publication = self.publications.remove(&announced.epoch.0);
+            if let (Some(archive), Some(closed)) = (&self.archive, announced.closed.take())
+                && !archive.append(Closed { publication, ..closed }, &self.stop).context("the archive")?
+            {
+                stopped = true;
+                break;
+            }
+            let (epoch, letters) = (announced.epoch, &announced.dead_letters);
+            if !self.dead_letters.write(epoch, letters, &self.stop).context("the dead letters")? {
+                stopped = true;
+                break;
+            }
+            let mut changes = self.closed.remove(&epoch.0).unwrap_or_default();
+            let is_list = |change: &&Change| matches!(change.0, Key::Feed(_)) && change.1.is_some();
+            done.push((announced, changes.iter().filter(is_list).count() as u64));
+            if !changes.is_empty() {
+                changes.sort_by_cached_key(|(key, _)| key.to_string());
+                commits.push(Commit { epoch, changes });
+            }
         }
-        let letters = &announced.dead_letters;
-        if !self.dead_letters.write(epoch, letters, &self.stop).context("the dead letters")? {
-            return Ok(false);
+        if !commits.is_empty() {
+            self.store.commit_all(&commits).context("the store")?;
         }
-        let lists =
-            changes.iter().filter(|(key, value)| matches!(key, Key::Feed(_)) && value.is_some()).count()
-                as u64;
-        if !changes.is_empty() {
-            changes.sort_by_cached_key(|(key, _)| key.to_string());
-            self.store.commit(&Commit { epoch, changes }).context("the store")?;
+        for (announced, lists) in &done {
+            crash_point("after-commit").context("the store")?;
+            self.committed(announced, *lists)?;
         }
-        crash_point("after-commit").context("the store")?;
+        Ok(!stopped)
+    }
+
+    /// The store has an epoch.
+    fn committed(&self, announced: &Announced, lists: u64) -> anyhow::Result<()> {
+        let epoch = announced.epoch;
         self.committed.store(epoch.0, Relaxed);
         if !announced.remade.is_empty() {
             let whole = self.remake.committed(epoch, &announced.remade);
@@ -528,6 +578,6 @@ impl Sink {
                 meters::Freshness { ms: now.since(*time) }.emit();
             }
         }
-        Ok(true)
+        Ok(())
     }
 }

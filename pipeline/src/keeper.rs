@@ -25,6 +25,9 @@ use crate::config::{Config, OnMismatch};
 
 /// Time between two looks whether a newer run has taken over.
 const LOOK: Duration = Duration::from_millis(500);
+/// Without any input since the last checkpoint so many intervals pass before the next: what a restart would replay is the clock
+/// alone, thousands of epochs a second.
+const IDLE_INTERVALS: u32 = 60;
 /// Time between two looks at a checkpoint that is waited for.
 const WAIT: Duration = Duration::from_millis(5);
 
@@ -229,13 +232,14 @@ impl TakenOver {
         Some(Fence { checkpoints: self.checkpoints.clone(), generation, looked_at: Instant::now() })
     }
 
-    /// Starts the writer. `None` where no checkpoints are made.
+    /// Starts the writer for a graph. `None` where no checkpoints are made.
     ///
     /// # Errors
     /// Where there is no thread.
     pub fn start(
         self,
         config: &Config,
+        graph: &Job,
         status: Arc<Status>,
         source: &mut EpochSource,
         durable: Receiver<(Epoch, Option<Epoch>)>,
@@ -249,7 +253,8 @@ impl TakenOver {
             checkpoints: self.checkpoints.clone(),
             generation,
             definitions: definitions(&config.params),
-            workers: config.graph.workers,
+            workers: graph.peers(),
+            processes: graph.processes(),
             taken: self.snapshots,
             durable,
             status: Arc::clone(&status),
@@ -269,6 +274,7 @@ impl TakenOver {
             ordered_at: Instant::now(),
             sent: self.epoch,
             kept: self.epoch,
+            news: false,
         }))
     }
 }
@@ -286,12 +292,15 @@ pub struct Keeper {
     sent: Epoch,
     /// The last one that has a checkpoint, or will have.
     kept: Epoch,
+    /// Whether more than the clock was sent since.
+    news: bool,
 }
 
 impl Keeper {
-    /// An epoch was sent.
-    pub fn sent(&mut self, epoch: Epoch) {
+    /// An epoch was sent; whether there was more in it than the clock.
+    pub fn sent(&mut self, epoch: Epoch, news: bool) {
         self.sent = epoch;
+        self.news |= news;
     }
 
     /// Orders one if it is time. To be called after each epoch, and now and then without one.
@@ -310,10 +319,12 @@ impl Keeper {
         }
         if self.status.error().is_some() {
             self.kept = self.status.last().map_or(Epoch(0), |last| last.epoch);
+            self.news = true;
         }
         let asked = self.status.is_asked();
+        let every = if self.news { self.every } else { self.every.saturating_mul(IDLE_INTERVALS) };
         if self.sent > self.kept {
-            if asked || self.ordered_at.elapsed() >= self.every {
+            if asked || self.ordered_at.elapsed() >= every {
                 self.order(source, graph)?;
             }
         } else if asked {
@@ -330,6 +341,7 @@ impl Keeper {
         self.status.begin();
         self.ordered_at = Instant::now();
         self.kept = self.sent;
+        self.news = false;
         let order = Begin { input: source.resume(), at: self.ordered_at };
         self.orders.send(order).map_err(|_| anyhow!("no checkpoints can be made any more"))?;
         Ok(graph.checkpoint(self.sent)?)

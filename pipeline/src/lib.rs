@@ -6,6 +6,7 @@
 //! with the graph and without a store.
 
 pub mod checkpoint;
+pub mod cluster;
 pub mod commands;
 pub mod config;
 pub mod control;
@@ -27,6 +28,7 @@ pub mod replay;
 pub mod serve;
 pub mod service;
 pub mod store_gate;
+pub mod supervisor;
 mod table;
 mod telemetry;
 mod top;

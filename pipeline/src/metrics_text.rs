@@ -89,6 +89,8 @@ pub fn describe() {
     );
     describe_gauge!("freshet_store_slices_to_remake", "Slices of the store that wait to be written again.");
     describe_gauge!("freshet_store_lost_shards", "Shards of the store, of 64, that are not whole.");
+    describe_gauge!("freshet_restarts", "How often the supervisor has begun the job again.");
+    describe_gauge!("freshet_processes", "Processes of the job.");
     describe_gauge!("freshet_phase", "1 for the phase that the job is in, 0 for the others.");
     describe_gauge!(
         "process_resident_memory_bytes",
@@ -102,11 +104,18 @@ pub fn describe() {
     }
     counter!("freshet_early_overflow_total").increment(0);
     gauge!("freshet_early_held").set(0.0);
+    supervised(0, 1);
     gauge!("freshet_store_slices_to_remake").set(0.0);
     gauge!("freshet_store_lost_shards").set(0.0);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     gauge!("process_start_time_seconds").set(now.as_secs_f64());
     process();
+}
+
+/// Says what the supervisor knows.
+pub fn supervised(restarts: u64, processes: usize) {
+    gauge!("freshet_restarts").set(restarts as f64);
+    gauge!("freshet_processes").set(processes as f64);
 }
 
 /// Says in which phase the job is.

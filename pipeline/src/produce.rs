@@ -85,6 +85,7 @@ pub fn produce(
     let mut taken = 0;
     let mut in_chunk = 0;
     let mut ticket = acknowledged.ticket();
+    let payloads = kafka.payloads();
     while let Some((kind, item)) = merge.next()? {
         taken += 1;
         if taken <= options.after {
@@ -106,7 +107,7 @@ pub fn produce(
                 let by = if options.live { wall() - time(event.event_time()) } else { by };
                 let key = key(&event);
                 // As it stands in the log, with the fields that we do not know.
-                let value = match (kafka.payload, by) {
+                let value = match (payloads.of(kind), by) {
                     (Payload::Json, 0) => item.raw,
                     (payload, by) => {
                         payload.encode(&moved(event, by)).context("a record has no JSON form")?

@@ -9,6 +9,7 @@ use freshet_archive::Forgetter;
 use freshet_schema::{Epoch, EventId, Millis};
 
 use crate::checkpoint::Status;
+use crate::cluster::Seat;
 
 /// So many deletes are remembered with their epochs, for those who wait for theirs.
 const DELETES_KEPT: usize = 4096;
@@ -20,6 +21,8 @@ pub struct RunOptions {
     pub once: bool,
     /// Where the job says how far it is.
     pub progress: Arc<Progress>,
+    /// Its place among the processes of a supervisor; `None` where there is none.
+    pub seat: Option<Arc<Seat>>,
 }
 
 /// Where a job is in its life.

@@ -37,7 +37,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
              server of its own needs kind = \"redis\" under [store]"
         );
     }
-    telemetry::start_logs(&config.log)?;
+    telemetry::start_logs(&config.log, None)?;
     let metrics = telemetry::start_metrics()?;
     let store = open_store(config)?;
     let listener = TcpListener::bind(config.server.listen).with_context(|| {

@@ -23,6 +23,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{oneshot, watch};
 
 use crate::checkpoint::Status;
+use crate::cluster::Seat;
 use crate::config::Config;
 use crate::control::{self, Task};
 use crate::forget;
@@ -45,15 +46,20 @@ pub struct Mode {
 /// Exit code of a process that a second signal ended: 128 + SIGINT.
 const INTERRUPTED_TWICE: i32 = 130;
 
-/// Runs the pipeline and, unless `once`, the feed server, until the input is drained or a signal comes.
+/// Runs the pipeline and, unless `once`, the feed server, until the input is drained or a signal comes. With a `seat` it is the
+/// first process of a supervisor's job.
 ///
 /// # Errors
 /// Where a part cannot be started or fails while running.
-pub fn run(config: &Config, mode: Mode) -> anyhow::Result<()> {
-    telemetry::start_logs(&config.log)?;
+pub fn run(config: &Config, mode: Mode, seat: Option<Arc<Seat>>) -> anyhow::Result<()> {
+    let process = seat.as_deref().filter(|seat| seat.processes() > 1).map(|seat| seat.process);
+    telemetry::start_logs(&config.log, process)?;
     input::check(config)?;
     forget::log::finish(config).context("a forget that was interrupted")?;
     let metrics = telemetry::start_metrics()?;
+    if let Some(seat) = &seat {
+        crate::metrics_text::supervised(seat.restarts, seat.processes());
+    }
     let progress = Arc::new(Progress::default());
     let store = open_store(config)?;
     let socket = control::socket_path(&config.store.dir).context("the store's folder")?;
@@ -70,7 +76,7 @@ pub fn run(config: &Config, mode: Mode) -> anyhow::Result<()> {
     // Signals, the announcement, upkeep. What works has a thread of its own: the feed server, the job, the control socket.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("the async runtime")?;
-    let outcome = runtime.block_on(run_parts(config, mode, &progress, &store, &events, metrics));
+    let outcome = runtime.block_on(run_parts(config, mode, seat, &progress, &store, &events, metrics));
     // The job is gone, whatever the outcome: what it committed is kept.
     let synced = if outcome.is_ok() { store.sync().context("the store's last sync") } else { Ok(()) };
     drop(control);
@@ -81,6 +87,7 @@ pub fn run(config: &Config, mode: Mode) -> anyhow::Result<()> {
 async fn run_parts(
     config: &Config,
     mode: Mode,
+    seat: Option<Arc<Seat>>,
     progress: &Arc<Progress>,
     store: &Arc<GatedStore>,
     posted: &forget::Events,
@@ -89,6 +96,15 @@ async fn run_parts(
     let stop = Arc::new(AtomicBool::new(false));
     let (stopping, stopped) = watch::channel(false);
     listen_to_signals(stopping.clone())?;
+    if let Some(seat) = &seat {
+        let stopping = stopping.clone();
+        seat.on_stop(Arc::new(move |at_once| {
+            if at_once {
+                std::process::exit(INTERRUPTED_TWICE);
+            }
+            stopping.send_replace(true);
+        }))?;
+    }
 
     let events = match config.input.follow && !mode.once {
         true => Some(input::event_sink(config)?),
@@ -108,7 +124,13 @@ async fn run_parts(
             )
         })?;
         let address = listener.local_addr()?;
-        let state = server_state(config, progress, store, events.clone(), metrics.clone());
+        let mut state = server_state(config, progress, store, events.clone(), metrics.clone());
+        if let Some(seat) = seat.clone() {
+            state.alive = Arc::new(move || {
+                let (restarts, processes) = (seat.restarts, seat.processes());
+                serde_json::json!({ "status": "ok", "restarts": restarts, "processes": processes })
+            });
+        }
         Some((address, crate::serve::spawn(listener, state, stopped.clone())?))
     };
     let shown = Arc::clone(progress);
@@ -125,7 +147,7 @@ async fn run_parts(
 
     let mut job = {
         let (config, store) = (config.clone(), Arc::clone(store) as Arc<dyn FeedStore>);
-        let options = RunOptions { once: mode.once, progress: Arc::clone(progress) };
+        let options = RunOptions { once: mode.once, progress: Arc::clone(progress), seat };
         let stop = Arc::clone(&stop);
         on_thread("job", move || job::run(&config, store, options, stop))?
     };

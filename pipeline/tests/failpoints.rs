@@ -54,7 +54,7 @@ fn run(dir: &Path, store: &str, workers: usize) -> Result<(), String> {
         std::thread::sleep(Duration::from_millis(5));
     }
     let opened = open(&config);
-    let options = RunOptions { once: true, progress: Arc::new(Progress::default()) };
+    let options = RunOptions { once: true, progress: Arc::new(Progress::default()), seat: None };
     let stop = Arc::new(AtomicBool::new(false));
     let ran = std::thread::spawn(move || job::run(&config, opened, options, stop)).join();
     match ran {

@@ -152,3 +152,38 @@ pub fn demographic_group(country: Option<&str>, age_band: Option<&str>, gender: 
     let part = |p: Option<&str>| p.unwrap_or("-").replace('/', "_");
     format!("{}/{}/{}", part(country), part(age_band), part(gender))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// What a store holds under a key of ours may be anything.
+        #[test]
+        fn no_bytes_make_it_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            text in ".{0,40}",
+            kind in prop::sample::select(vec![
+                "feed:1", "dropped:1", "account:1", "heads:1", "video:1", "related:1", "preferences:1", "trending:all",
+                "newuser:all",
+            ]),
+        ) {
+            let _ = Key::parse(&text);
+            let key = Key::parse(kind).expect("a key");
+            if let Ok(value) = Value::decode(&key, &bytes) {
+                // What can be read can be written.
+                prop_assert!(Value::decode(&key, &value.encode()).is_ok());
+            }
+        }
+
+        #[test]
+        fn keys_come_back(id: u64, group in "[ -~]{0,20}") {
+            let user = UserId(id);
+            for key in [Key::Feed(user), Key::Heads(id), Key::Related(VideoId(id)), Key::Trending(group.clone())] {
+                prop_assert_eq!(Key::parse(&key.to_string()), Some(key));
+            }
+        }
+    }
+}

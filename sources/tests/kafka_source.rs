@@ -36,7 +36,7 @@ impl Mock {
     fn config(&self, journal: &str, follow: bool) -> SourceConfig {
         let topics = [(EventKind::Users, "users".to_owned()), (EventKind::Interactions, "views".to_owned())];
         let kafka = KafkaConfig::new(self.connection(), Topics::new(topics));
-        let kafka = KafkaConfig { payload: Payload::Json, ..kafka };
+        let kafka = KafkaConfig { payloads: Payload::Json.into(), ..kafka };
         let config = SourceConfig::new("", self.dir.path().join(journal));
         SourceConfig { kafka: Some(kafka), follow, replay_epoch_ms: 1_000, ..config }
     }

@@ -48,7 +48,7 @@ fn the_number_of_workers_changes_no_byte() {
 }
 
 /// The epoch that a running service or job has committed last, asked over its control socket.
-fn epoch(dir: &Path, store: &str) -> Option<u64> {
+pub fn epoch(dir: &Path, store: &str) -> Option<u64> {
     let socket = UnixStream::connect(dir.join(store).join("control.sock")).ok()?;
     socket.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
     (&socket).write_all(b"\"stats\"\n").ok()?;

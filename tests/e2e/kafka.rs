@@ -65,6 +65,13 @@ fn a_world_through_topics_leaves_the_bytes_that_it_leaves_through_files() {
     same(&files, &drained(dir, "protobuf", "1"), "files and Protobuf topics");
     let reasons = letters(dir, "protobuf");
     assert_eq!(reasons, [(("decode".to_owned(), "not_protobuf".to_owned()), 2)].into());
+
+    broker.config(dir, "same-mixed", "formats = { uploads = \"protobuf\", users = \"protobuf\" }\n");
+    send(dir, "1");
+    let upload = &broker.read("same-mixed.uploads")[0];
+    assert!(!upload.value.as_deref().expect("a value").starts_with(b"{"));
+    same(&files, &drained(dir, "mixed", "1"), "files and topics of both formats");
+    assert_eq!(letters(dir, "files"), letters(dir, "mixed"));
 }
 
 /// A Kafka partition is to an epoch what a part file is: the records of each partition, written into a part file of their own,

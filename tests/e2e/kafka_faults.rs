@@ -230,6 +230,13 @@ fn topics_and_partitions_that_are_missing_are_named_and_new_ones_are_read() {
         broker.create(&format!("missing.{stream}"), 2);
     }
     users(broker, "missing.users", 1..30);
+    broker.config(dir, "missing", "dead_letters = \"missing.dead\"\n");
+    refused(
+        dir,
+        "store",
+        &["kafka.dead_letters = \"missing.dead\"", "do not have this topic", "remove the key"],
+    );
+    broker.config(dir, "missing", "");
     assert_eq!(drain(dir, "store").0, Some(0));
 
     // More partitions: read from the next start on, and said.

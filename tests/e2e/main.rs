@@ -5,6 +5,7 @@
 mod adds_up;
 mod archive;
 mod broker;
+mod cluster;
 mod commands;
 mod crash;
 mod eval;
@@ -23,5 +24,6 @@ mod redis_server;
 mod restart;
 mod service;
 mod shortvideo;
+mod soak;
 mod topics;
 mod world;

@@ -63,7 +63,8 @@ fn a_log_leaves_the_same_values_as_in_the_embedded_store() {
     assert!(err.contains(&server.url()) && err.contains("journal"), "{err}");
 }
 
-fn ranked_users_of(dump: &str) -> Vec<u64> {
+/// Users with a list of their own.
+pub fn ranked_users_of(dump: &str) -> Vec<u64> {
     let records = crate::harness::records(dump);
     let ranked = |(key, list): (&String, &Json)| {
         (key.starts_with("feed:") && list["algorithm"] == "heads-1").then(|| number(&list["user_id"]))

@@ -110,6 +110,23 @@ impl Service {
         assert_eq!(self.process.wait().code(), None, "it ended before it was killed");
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.0.id()
+    }
+
+    /// `GET PATH`: status and body, where somebody answers.
+    pub fn try_get(&self, path: &str) -> Option<(u16, Json)> {
+        let mut stream = TcpStream::connect(&self.address).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: e2e\r\nconnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let status = answer.split(' ').nth(1)?.parse().ok()?;
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        Some((status, serde_json::from_str(body).unwrap_or_else(|_| Json::String(body.to_owned()))))
+    }
+
     /// Sends it a signal such as `STOP`.
     pub fn signal(&self, name: &str) {
         self.process.signal(name);

@@ -39,6 +39,14 @@ fn scaled(value: f64, factor: f64) -> f64 {
     if value >= 0.0 { value * factor } else { value / factor.max(f64::from(f32::MIN_POSITIVE)) }
 }
 
+/// The ends of the piece of a curve that `said` lies on.
+fn piece(corners: &[Json], said: f64) -> [[f64; 2]; 2] {
+    let corner = |json: &Json| [0, 1].map(|n| json[n].as_f64().unwrap_or(f64::NAN));
+    let above = corners.iter().map(corner).find(|corner| corner[0] > said).unwrap_or([1.0, 1.0]);
+    let below = corners.iter().map(corner).rfind(|corner| corner[0] <= said).unwrap_or([0.0, 0.0]);
+    [below, above]
+}
+
 /// What the score was scaled by before the creator's earlier places.
 fn adjusted(account: &Json) -> f64 {
     scaled(number(account, "value"), number(account, "fatigue_factor") * number(account, "taste_factor"))
@@ -66,12 +74,15 @@ fn entry(at: usize, account: &Json, score: f64, check: &mut Check) {
         let told = number(head, "sum");
         check.near(&format!("{at}: the sum of {name}"), told, sum, SUM * size);
         let bent = n == 0 && told < floor;
-        let expected = if bent { floor * floor / (2.0 * floor - told) } else { told.clamp(0.0, 1.0) };
+        let said = if bent { floor * floor / (2.0 * floor - told) } else { told.clamp(0.0, 1.0) };
+        let [from, to] = piece(rows(head, "curve"), said);
+        let steep = (to[1] - from[1]) / (to[0] - from[0]);
+        let expected = from[1] + (said - from[0]) * steep;
         check.near(
             &format!("{at}: the estimate of {name}"),
             number(head, "estimate"),
             expected,
-            ONCE * expected,
+            ONCE * expected * steep.max(1.0),
         );
         let mut slope = 0.0;
         for objective in objectives.iter().filter(|objective| objective["name"] == head["name"]) {
@@ -79,10 +90,10 @@ fn entry(at: usize, account: &Json, score: f64, check: &mut Check) {
                 &format!("{at}: the objective {name}"),
                 number(objective, "estimate"),
                 expected,
-                ONCE * expected,
+                ONCE * expected * steep.max(1.0),
             );
             if (0.0..=1.0).contains(&told) {
-                slope += number(objective, "weight") * number(choice, "estimate");
+                slope += number(objective, "weight") * number(choice, "estimate") * steep;
             }
         }
         slopes.push((name, slope));
@@ -161,6 +172,7 @@ pub fn broken(list: &[(f64, Json)]) -> Vec<String> {
         };
         check.that(&format!("{at}: other weights"), same("features", "weights"));
         check.that(&format!("{at}: other examples"), same("heads", "examples"));
+        check.that(&format!("{at}: other curves"), same("heads", "curve"));
         check.that(&format!("{at}: other objectives"), same("objectives", "weight"));
     }
     type By = fn(&Json) -> f64;

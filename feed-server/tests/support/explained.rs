@@ -1,7 +1,7 @@
 //! A list with accounts, made as the pipeline makes them, by a few lines of its own.
 
 use freshet_schema::feed::{
-    Account, AccountRecord, FeedItem, FeedRecord, HeadsRecord, Objective, SlotPolicy, Source,
+    Account, AccountRecord, Curve, FeedItem, FeedRecord, HeadsRecord, Objective, SlotPolicy, Source,
 };
 
 /// The user with accounts.
@@ -25,6 +25,11 @@ pub fn heads() -> HeadsRecord {
         examples: vec![1_200.5, 800.25, 800.25, 0.0],
         objectives: vec![objective("watch", 0.4), objective("fast_skip", -0.05), objective("fatigue", -0.05)],
         choice_floor: FLOOR,
+        curves: vec![
+            Curve::default(),
+            Curve { said: vec![0.1, 0.4], seen: vec![0.05, 0.5] },
+            Curve { said: vec![0.3], seen: vec![0.35] },
+        ],
     }
 }
 
@@ -32,6 +37,17 @@ pub fn heads() -> HeadsRecord {
 fn features(place: usize) -> [i16; 5] {
     [[1024, 700, 120, 9, 100], [1024, 500, 240, 0, 100], [1024, 4000, -900, 30, 100], [1024, 0, 0, 0, 100]]
         [place]
+}
+
+/// What was seen where a head said so much.
+fn seen(head: usize, said: f32) -> f32 {
+    let pieces: &[[f32; 4]] = match head {
+        1 => &[[0.0, 0.0, 0.1, 0.05], [0.1, 0.05, 0.4, 0.5], [0.4, 0.5, 1.0, 1.0]],
+        2 => &[[0.0, 0.0, 0.3, 0.35], [0.3, 0.35, 1.0, 1.0]],
+        _ => return said,
+    };
+    let [x0, y0, x1, y1] = *pieces.iter().find(|piece| said < piece[2]).unwrap_or(&pieces[pieces.len() - 1]);
+    y0 + (y1 - y0) * ((said - x0) / (x1 - x0))
 }
 
 fn scaled(value: f32, factor: f32) -> f32 {
@@ -50,8 +66,9 @@ pub fn explained(epoch: u64, now_ms: u64) -> (FeedRecord, AccountRecord) {
             terms.map(|(x, weights)| f32::from(*x) * weights[head]).sum::<f32>() / 1024.0
         };
         let choice = if sum(0) >= FLOOR { sum(0).min(1.0) } else { FLOOR * FLOOR / (2.0 * FLOOR - sum(0)) };
-        let estimates: Vec<f32> =
-            (0..HEADS.len()).map(|head| if head == 0 { choice } else { sum(head).clamp(0.0, 1.0) }).collect();
+        let estimates: Vec<f32> = (0..HEADS.len())
+            .map(|head| if head == 0 { choice } else { seen(head, sum(head).clamp(0.0, 1.0)) })
+            .collect();
         let fatigue = 0.25 * place as f32;
         let r: f32 = [(estimates[1], 0.4f32), (estimates[2], -0.05), (fatigue, -0.05)]
             .map(|(e, w)| e * w)

@@ -10,7 +10,7 @@ use crate::{Error, Neighbour};
 const RESULTS: usize = 1 << 20;
 
 /// How much of the exact results a search found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Recall {
     /// Of the exact results, those found.
     pub found: u64,

@@ -42,6 +42,10 @@ pub struct Encoder {
     /// Where a version lies in memory, and its number. It is kept alive, so that no other can come to lie there.
     numbers: FxHashMap<usize, (u64, Arc<Content>)>,
     contents: BTreeMap<u64, Open>,
+    /// Numbers begin here ...
+    first: u64,
+    /// ... and are so far apart, less one.
+    others: u64,
 }
 
 #[derive(Default)]
@@ -55,6 +59,13 @@ impl Encoder {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same for one of several processes that write one checkpoint: no two use one number, as long as each knows which one
+    /// it is.
+    #[must_use]
+    pub fn of_process(process: usize, processes: usize) -> Self {
+        Self { first: process as u64, others: processes as u64 - 1, ..Self::default() }
     }
 
     /// Encodes a cut of a worker.
@@ -124,8 +135,8 @@ impl CutWriter<'_> {
 
     /// The number by which a row names a version of a video; it is written, if it was not yet.
     pub fn content(&mut self, content: &Arc<Content>) -> u64 {
-        let numbers = &mut self.encoder.numbers;
-        let next = numbers.len() as u64;
+        let Encoder { numbers, first, others, .. } = &mut *self.encoder;
+        let next = *first + numbers.len() as u64 * (*others + 1);
         let place = Arc::as_ptr(content) as usize;
         let (number, _) = numbers.entry(place).or_insert_with(|| (next, Arc::clone(content)));
         let number = *number;

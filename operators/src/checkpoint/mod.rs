@@ -57,6 +57,8 @@ impl std::fmt::Debug for Snapshot {
 pub enum Taken {
     /// A cut.
     Cut(Epoch, Snapshot),
+    /// A part of a cut that another process has encoded. All of them come before its workers say that theirs were sent.
+    Block(Epoch, Block),
     /// All cuts of a worker were sent; the time in microseconds that the worker stood still to take them.
     Worker(Epoch, usize, u64),
 }

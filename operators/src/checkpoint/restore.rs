@@ -71,6 +71,14 @@ pub enum RestoreError {
         /// The number.
         number: u64,
     },
+    /// In another process of the cluster.
+    #[error("in {place}: {what}")]
+    Elsewhere {
+        /// Which.
+        place: String,
+        /// Why.
+        what: String,
+    },
     /// What another part of the graph refuses.
     #[error("the cut {cut} cannot be restored: {what}")]
     Refused {
@@ -90,13 +98,29 @@ impl Restored {
         let mut restored = Self { epoch, now, blocks, contents: FxHashMap::default() };
         let mut contents = FxHashMap::default();
         for shard in 0..SHARDS {
+            // Workers of several processes may each have written a version; the graph is to share it.
+            let mut versions: FxHashMap<u64, Vec<Arc<Content>>> = FxHashMap::default();
             restored.rows(CONTENTS, shard, |(number, content): (u64, SavedContent)| {
-                contents.insert(number, Arc::new(content.content()));
+                let content = content.content();
+                let known = versions.entry(content.video).or_default();
+                let same = known.iter().find(|other| ***other == content).cloned();
+                contents.insert(
+                    number,
+                    same.unwrap_or_else(|| {
+                        known.push(Arc::new(content));
+                        Arc::clone(&known[known.len() - 1])
+                    }),
+                );
                 Ok(())
             })?;
         }
         restored.contents = contents;
         Ok(restored)
+    }
+
+    /// The encoded blocks of a cut in a logical shard.
+    pub(crate) fn blocks(&self, cut: &str, shard: u64) -> Result<Vec<(u64, Vec<u8>)>, String> {
+        self.blocks.blocks(cut, shard)
     }
 
     fn rows<R: DeserializeOwned>(

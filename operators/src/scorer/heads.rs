@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::calibrate::{BINS, Curve, Expected};
 use super::features::{FEATURES, Features, UNIT, at};
 use crate::params::Ranking;
 
@@ -50,11 +51,15 @@ pub struct Heads {
     pub watch_time: Box<[f32; FEATURES]>,
     /// Sum of the decayed weights of the examples that each head has learned from.
     pub examples: [f32; HEADS],
+    /// For each head, what was seen by what it said.
+    pub curves: Box<[Curve; HEADS]>,
 }
 
 impl Heads {
-    /// Bytes that one version takes.
-    pub const BYTES: usize = FEATURES * (HEADS + 1) * size_of::<f32>() + size_of::<Self>();
+    /// Bytes that one version takes, at most.
+    pub const BYTES: usize = FEATURES * (HEADS + 1) * size_of::<f32>()
+        + HEADS * BINS * size_of::<(f32, f32)>()
+        + size_of::<Self>();
 }
 
 impl Default for Heads {
@@ -66,7 +71,7 @@ impl Default for Heads {
             }
         }
         let watch_time = Box::new(watch_time_prior().map(|weight| weight as f32));
-        Self { version: 0, weights, watch_time, examples: [0.0; HEADS] }
+        Self { version: 0, weights, watch_time, examples: [0.0; HEADS], curves: Box::default() }
     }
 }
 
@@ -125,13 +130,24 @@ fn chance(estimate: f32) -> f32 {
 }
 
 impl Heads {
-    /// The heads' estimates: for choice a chance above zero, for the others within [0, 1].
+    /// The heads' estimates, by what was seen where they said the like: for choice a chance above zero, for the others within
+    /// [0, 1].
     #[must_use]
     pub fn estimates(&self, x: &Features) -> [f32; HEADS] {
-        self.of(x.0.map(|x| f32::from(x) / UNIT as f32))
+        let mut estimates = self.of(x.0.map(|x| f32::from(x) / UNIT as f32));
+        for (estimate, curve) in estimates.iter_mut().zip(self.curves.iter()) {
+            *estimate = curve.of(*estimate);
+        }
+        estimates
     }
 
-    /// The same of features before they were quantised.
+    /// What the heads say of a row, for the counts that the next curves are drawn from.
+    #[must_use]
+    pub fn expected(&self, x: &Features) -> Expected {
+        Expected::of(&self.of(x.0.map(|x| f32::from(x) / UNIT as f32)))
+    }
+
+    /// What the heads say of features that were not quantised, before the curves: what the light rank goes by.
     #[must_use]
     pub fn of(&self, x: [f32; FEATURES]) -> [f32; HEADS] {
         let mut sums = [0.0f32; HEADS];

@@ -6,6 +6,9 @@
 //! known with the next row), takes its old example out and puts the new one in. Examples are kept beside the rows for as long
 //! as their hour counts.
 //!
+//! With each example is kept what the heads of its day said of it: what was seen by what was said is counted beside the sums
+//! ([`super::calibrate`]).
+//!
 //! Passed-over videos are drawn by seeded hash from the offered ones and weighed so that they stand for all of them. What was
 //! offered is the page as it was served where that is known, and else the list as it was stored: then nothing corrects for how
 //! far down the user looked, and a report should say "not debiased".
@@ -15,6 +18,7 @@ use std::collections::BTreeMap;
 use freshet_learning::ridge::{Moments, Ridge, Units};
 use serde::{Deserialize, Serialize};
 
+use super::calibrate::{Counts, Expected, Weighed};
 use super::features::{FEATURES, Features, UNIT};
 use super::heads::{HEADS, Head, Heads, prior, watch_time_prior};
 use crate::params::{HOUR, Learning};
@@ -83,6 +87,8 @@ pub struct Example {
     pub id: u64,
     /// Its video's features.
     pub x: Features,
+    /// What the heads of the day said of it.
+    pub expected: Expected,
     /// Those of videos that were passed over.
     pub passed: Vec<Features>,
     /// What each of `passed` stands for, in 1/16; 0 where the video was not among those offered, so that the row says
@@ -106,11 +112,15 @@ const PROBLEMS: [&[usize]; 7] = [
 
 /// The sums of the examples of an hour; a problem that has none is absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Sums([Option<Box<Moments>>; PROBLEMS.len()]);
+pub struct Sums {
+    problems: [Option<Box<Moments>>; PROBLEMS.len()],
+    /// What was seen by what was said.
+    counts: Counts,
+}
 
 impl Sums {
     fn problem(&mut self, problem: usize, x: &Features, y: &[i64], weight: i64) {
-        let moments = self.0[problem].get_or_insert_with(|| Box::new(Moments::new(FEATURES, y.len())));
+        let moments = self.problems[problem].get_or_insert_with(|| Box::new(Moments::new(FEATURES, y.len())));
         moments.add(&x.0, y, weight);
     }
 
@@ -118,6 +128,7 @@ impl Sums {
     pub fn add(&mut self, example: &Example, sign: i64) {
         let known = |is: bool| if is { TARGET as i64 } else { 0 };
         let (x, labels, one) = (&example.x, &example.labels, WEIGHT * sign);
+        self.counts.add(example.expected, labels, sign);
         if example.stands_for != 0 {
             self.problem(0, x, &[known(true)], one);
             for passed in &example.passed {
@@ -144,7 +155,8 @@ impl Sums {
 
     /// Adds the sums of others.
     pub fn plus(&mut self, other: &Self) {
-        for (sum, other) in self.0.iter_mut().zip(&other.0) {
+        self.counts.plus(&other.counts);
+        for (sum, other) in self.problems.iter_mut().zip(&other.problems) {
             match (sum.as_mut(), other) {
                 (Some(sum), Some(other)) => sum.plus(other),
                 (None, Some(_)) => sum.clone_from(other),
@@ -156,7 +168,9 @@ impl Sums {
     /// Bytes held.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.0.iter().flatten().map(|moments| moments.bytes()).sum::<usize>()
+        size_of::<Self>()
+            + self.counts.bytes()
+            + self.problems.iter().flatten().map(|moments| moments.bytes()).sum::<usize>()
     }
 }
 
@@ -218,9 +232,8 @@ impl Hours {
         for (problem, targets) in PROBLEMS.iter().enumerate() {
             let mut ridge = Ridge::new(FEATURES, targets.len());
             for (hour, sums) in &self.0 {
-                let Some(moments) = &sums.0[problem] else { continue };
-                let age = now.saturating_sub((hour + 1) * HOUR) as f64 / learning.half_life as f64;
-                ridge.add(moments, freshet_schema::fixed::exp2(-age), units);
+                let Some(moments) = &sums.problems[problem] else { continue };
+                ridge.add(moments, weight(*hour, now, learning), units);
             }
             if ridge.weight() <= 0.0 {
                 continue;
@@ -243,8 +256,19 @@ impl Hours {
                 }
             }
         }
+        let mut seen = Weighed::default();
+        for (hour, sums) in &self.0 {
+            seen.add(&sums.counts, weight(*hour, now, learning));
+        }
+        *heads.curves = seen.curves();
         heads
     }
+}
+
+/// What an example of an hour counts as of `now`.
+fn weight(hour: u64, now: u64, learning: &Learning) -> f64 {
+    let age = now.saturating_sub((hour + 1) * HOUR) as f64 / learning.half_life as f64;
+    freshet_schema::fixed::exp2(-age)
 }
 
 /// The time from which on examples count.

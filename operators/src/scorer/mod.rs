@@ -1,9 +1,10 @@
 //! What a candidate is worth to a user.
 //!
-//! [`features`] makes whole numbers of what is known, [`heads`] estimates the objectives from them, and [`learn`] adds up what
-//! the heads are solved from when versions are published. A scorer sees one candidate at a time: no score depends on which
+//! [`features`] makes whole numbers of what is known, [`heads`] estimates the objectives from them, [`learn`] adds up what
+//! the heads are solved from when versions are published, and [`calibrate`] what came of their estimates. A scorer sees one candidate at a time: no score depends on which
 //! others are in the batch.
 
+pub mod calibrate;
 pub mod features;
 pub mod heads;
 pub mod learn;

@@ -2,6 +2,8 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::hint::black_box;
+use std::ops::BitXor;
 use std::sync::Arc;
 
 use freshet_learning::{LONG_DIMS, SHORT_DIMS};
@@ -9,7 +11,7 @@ use freshet_schema::hash;
 use freshet_schema::hash::shard as route;
 
 use super::Shelf;
-use super::slot::Slot;
+use super::face::Face;
 use crate::coengage::Relation;
 use crate::content::Facet;
 use crate::interest::Likeness;
@@ -18,20 +20,21 @@ use crate::rank::WATCHED_NAMED;
 use crate::request::{ABSENT, Ask, Candidate, MAX_ASKS, Parts, Reply, Request, Subject};
 use crate::score;
 use crate::scorer::features::Stats;
+use crate::sums::Sums;
+
+/// So many candidates are looked at before the first of them is taken.
+const TOGETHER: usize = 32;
 
 impl Shelf {
-    fn parts(&self, slot: &Slot, request: &Request, similarity: u32) -> Parts {
+    fn parts(&self, face: &Face, request: &Request, similarity: u32) -> Parts {
         Parts {
             similarity,
-            quality: slot.quality,
-            creator: slot.creator,
+            quality: face.quality,
+            creator: face.creator,
             // What nobody has announced yet is as new as can be.
-            freshness: if slot.content.known {
-                let half_life = self.params.score.freshness_half_life;
-                score::freshness(slot.content.created_at, request.now, half_life).max(1)
-            } else {
-                score::ONE
-            },
+            freshness: face.created_at.map_or(score::ONE, |created_at| {
+                score::freshness(created_at, request.now, self.params.score.freshness_half_life).max(1)
+            }),
         }
     }
 
@@ -40,16 +43,16 @@ impl Shelf {
         for facet in request.asks.iter().flat_map(|ask| &ask.pools) {
             self.settle(*facet);
         }
-        let quota: usize = request.asks.iter().map(|ask| ask.quota).sum();
-        let mut found: Vec<(u32, [i64; MAX_ASKS])> = Vec::with_capacity(quota.min(self.slots.len()));
+        let mut found = std::mem::take(&mut self.found);
         let mut watched = Vec::new();
-        let mut marks = std::mem::take(&mut self.marks);
+        let mut faces = std::mem::take(&mut self.faces);
         for (n, ask) in request.asks.iter().take(MAX_ASKS).enumerate() {
             let mut taken = 0;
             let mut named = 0;
             self.walk(ask, request, |rank, video, at| {
+                let face = &mut faces[at as usize];
                 // Co-engagement knows videos that cannot be shown.
-                if self.slots[at as usize].rank.is_none() {
+                if !face.shown {
                     return true;
                 }
                 if request.watched.binary_search(&video).is_ok() {
@@ -59,12 +62,11 @@ impl Shelf {
                     }
                     return true;
                 }
-                let mark = &mut marks[at as usize];
-                if mark.0 != self.requests {
-                    *mark = (self.requests, found.len() as u32);
+                if face.asked != self.requests {
+                    (face.asked, face.found) = (self.requests, found.len() as u32);
                     found.push((at, [ABSENT; MAX_ASKS]));
                 }
-                let ranks = &mut found[mark.1 as usize].1;
+                let ranks = &mut found[face.found as usize].1;
                 // A video in several of the source's pools is met several times and counts once.
                 if ranks[n] == ABSENT {
                     ranks[n] = rank;
@@ -73,16 +75,29 @@ impl Shelf {
                 taken < ask.quota
             });
         }
-        self.marks = marks;
+        self.faces = faces;
         for (at, _) in &found {
             self.judge(*at);
         }
         let likeness = Likeness::new(request.query.as_ref(), SHORT_DIMS);
-        let candidate = |(at, ranks): (u32, _)| {
-            let slot = &self.slots[at as usize];
-            self.candidate(slot, ranks, request, likeness.of(&slot.content, slot.short_norm))
-        };
-        let candidates = found.into_iter().map(candidate).collect();
+        let mut candidates = Vec::with_capacity(found.len());
+        for some in found.chunks(TOGETHER) {
+            // Taking a share of a content is atomic: it waits for its memory, and all that is behind it waits, too. Plain reads of
+            // the same places before that let the processor fetch many at once.
+            let touched = some.iter().map(|(at, _)| {
+                let face = &self.faces[*at as usize];
+                let prefix = face.prefix[0] ^ face.prefix[SHORT_DIMS / 2] ^ face.prefix[SHORT_DIMS - 1];
+                Arc::strong_count(&face.content) ^ prefix as usize
+            });
+            black_box(touched.fold(0, BitXor::bitxor));
+            for (at, ranks) in some {
+                let face = &self.faces[*at as usize];
+                let similarity = likeness.within(face.space, &face.prefix, face.short_norm);
+                candidates.push(self.candidate(face, *ranks, request, similarity));
+            }
+        }
+        found.clear();
+        self.found = found;
         self.reply(request, candidates, watched)
     }
 
@@ -109,10 +124,10 @@ impl Shelf {
             let Some(at) = self.index.get(video).copied() else {
                 // Nobody has met it: whose it would be says so.
                 if route(*video) % self.peers == self.worker {
-                    let mut slot = Slot::new(*video);
+                    let mut face = Face::new(*video);
                     let prior = self.params.score.shrinkage_views;
-                    slot.rates = score::video_rates(&slot.all, self.baseline(&slot.content), prior);
-                    candidates.push(self.candidate(&slot, [ABSENT; MAX_ASKS], request, score::ONE / 2));
+                    face.rates = score::video_rates(&Sums::default(), self.baseline(&face.content), prior);
+                    candidates.push(self.candidate(&face, [ABSENT; MAX_ASKS], request, score::ONE / 2));
                 }
                 continue;
             };
@@ -123,8 +138,8 @@ impl Shelf {
                 let best = ask.pools.iter().filter_map(|pool| self.rank_in(*pool, at)).max();
                 *rank = found.max(best).unwrap_or(ABSENT);
             }
-            let slot = &self.slots[at as usize];
-            candidates.push(self.candidate(slot, ranks, request, likeness.of(&slot.content, slot.norm)));
+            let face = &self.faces[at as usize];
+            candidates.push(self.candidate(face, ranks, request, likeness.of(&face.content, face.norm)));
         }
         self.reply(request, candidates, Vec::new())
     }
@@ -139,31 +154,34 @@ impl Shelf {
                 slot.ranks.iter().find(|(facet, _)| *facet == pool).map(|(_, rank)| *rank)
             }
             Facet::Everyone => slot.rank,
-            _ => slot.rank.filter(|_| slot.content.facets.iter().any(|(facet, _)| *facet == pool)),
+            _ => slot
+                .rank
+                .filter(|_| self.faces[at as usize].content.facets.iter().any(|(facet, _)| *facet == pool)),
         }
     }
 
     fn candidate(
         &self,
-        slot: &Slot,
+        face: &Face,
         ranks: [i64; MAX_ASKS],
         request: &Request,
         similarity: u32,
     ) -> Candidate {
         let share = |pace: usize| {
-            let log = slot.attention[pace]? - self.attention_log[pace]?;
+            let log = Some(face.attention[pace]).filter(|log| *log != ABSENT)? - self.attention_log[pace]?;
             Some(log.clamp(i64::from(i32::MIN), 0) as i32)
         };
         Candidate {
-            content: Arc::clone(&slot.content),
+            video: face.video,
+            content: Arc::clone(&face.content),
             ranks,
-            parts: self.parts(slot, request, similarity),
-            norm: slot.norm,
+            parts: self.parts(face, request, similarity),
+            norm: face.norm,
             stats: Stats {
                 attention: [share(0), share(1)],
-                rates: slot.rates,
-                unseen: slot.unseen,
-                length: slot.length,
+                rates: face.rates,
+                unseen: face.unseen,
+                length: face.length,
             },
         }
     }
@@ -172,7 +190,7 @@ impl Shelf {
     pub(super) fn related(&mut self, video: u64) -> Vec<(u64, i64)> {
         self.settle(Facet::With(video));
         let Some(pool) = self.order(Facet::With(video)) else { return Vec::new() };
-        let shown = pool.best().filter(|(_, _, at)| self.slots[*at as usize].rank.is_some());
+        let shown = pool.best().filter(|(_, _, at)| self.faces[*at as usize].shown);
         shown.take(self.params.related.length).map(|(rank, video, _)| (*video, rank.0)).collect()
     }
 

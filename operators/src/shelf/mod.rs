@@ -11,13 +11,13 @@
 //! lookups: they see the shelves at their epoch, and a shelf that changes tells no user.
 
 mod answer;
+mod face;
 pub(crate) mod saved;
 mod slot;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use freshet_learning::{LONG_DIMS, SHORT_DIMS};
 use freshet_schema::hash;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
@@ -32,13 +32,14 @@ use crate::order::Order;
 use crate::params::Params;
 use crate::popularity::{QUICK, STEP, add_term, contribution, first_kept, log_sum};
 use crate::publish::Published;
-use crate::request::{Purpose, Reply, Request};
+use crate::request::{MAX_ASKS, Purpose, Reply, Request};
 use crate::row::Group;
 use crate::score::{self, Rates};
 use crate::scorer::features::{length, unseen};
 use crate::scorer::heads::Heads;
 use crate::sums::WindowSums;
 use crate::windows::{Attention, Pace};
+use face::Face;
 use slot::Slot;
 
 /// What the shelves hear. Totals come as they change, zero where nothing is left.
@@ -110,6 +111,9 @@ pub struct Left {
     pub video: u64,
 }
 
+/// A video that a request found: its slot, and its rank value for each ask.
+type Found = (u32, [i64; MAX_ASKS]);
+
 #[derive(Default)]
 struct Pool {
     name: Arc<str>,
@@ -122,6 +126,8 @@ pub struct Shelf {
     params: Params,
     worker: u64,
     peers: u64,
+    /// The videos, by number of their slot: what requests read of them, and what else there is.
+    faces: Vec<Face>,
     slots: Vec<Slot>,
     index: FxHashMap<u64, u32>,
     pools: FxHashMap<Facet, Pool>,
@@ -143,9 +149,9 @@ pub struct Shelf {
     /// Number of publications heard, from 1.
     publications: u64,
     group_names: FxHashMap<Facet, Arc<str>>,
-    /// For each slot, the request that found it last and its candidate there.
-    marks: Vec<(u64, u32)>,
     requests: u64,
+    /// What a request found, kept for its memory.
+    found: Vec<Found>,
     /// Entries of all pools.
     places: usize,
     /// Pools that changed since their tops were sent.
@@ -164,6 +170,7 @@ impl Shelf {
             params,
             worker: worker as u64,
             peers: peers as u64,
+            faces: Vec::new(),
             slots: Vec::new(),
             index: FxHashMap::default(),
             pools: FxHashMap::default(),
@@ -179,8 +186,8 @@ impl Shelf {
             attention_log: [None; 2],
             publications: 1,
             group_names: FxHashMap::default(),
-            marks: Vec::new(),
             requests: 0,
+            found: Vec::new(),
             places: 0,
             changed: Vec::new(),
             left: Vec::new(),
@@ -194,8 +201,8 @@ impl Shelf {
             return *slot;
         }
         let slot = self.slots.len() as u32;
-        self.slots.push(Slot::new(video));
-        self.marks.push((0, 0));
+        self.faces.push(Face::new(video));
+        self.slots.push(Slot::default());
         self.index.insert(video, slot);
         slot
     }
@@ -204,26 +211,22 @@ impl Shelf {
     /// them, it is given back.
     fn version(&mut self, content: Arc<Content>) -> (u32, Option<Arc<Content>>) {
         let at = self.slot(content.video);
-        let slot = &self.slots[at as usize];
-        let old = slot.rank.is_some().then(|| Arc::clone(&slot.content));
+        let face = &self.faces[at as usize];
+        let old = face.shown.then(|| Arc::clone(&face.content));
         self.stand(at, None);
         let score = &self.params.score;
-        let slot = &mut self.slots[at as usize];
         let prior = (score.prior_popularity * 1000.0) as u64;
-        slot.prior = contribution(prior, content.created_at, score.popularity_half_life);
-        slot.norm = content.vector.norm(LONG_DIMS);
-        slot.short_norm = content.vector.norm(SHORT_DIMS);
-        slot.content = content;
-        slot.judged = 0;
+        let prior = contribution(prior, content.created_at, score.popularity_half_life);
+        self.slots[at as usize].prior = prior;
+        self.faces[at as usize].version(content);
         (at, old)
     }
 
     /// The pools in which a video was by its `old` version and is not by the present one.
     fn leaves(&self, at: u32, old: &Content, out: &mut Vec<Left>) {
-        let slot = &self.slots[at as usize];
+        let face = &self.faces[at as usize];
         let stays = |facet: Facet| {
-            slot.rank.is_some()
-                && (facet == Facet::Everyone || slot.content.facets.iter().any(|(f, _)| *f == facet))
+            face.shown && (facet == Facet::Everyone || face.content.facets.iter().any(|(f, _)| *f == facet))
         };
         let facets = old.facets.iter().map(|(facet, _)| *facet);
         let left = std::iter::once(Facet::Everyone).chain(facets).filter(|facet| !stays(*facet));
@@ -242,7 +245,8 @@ impl Shelf {
     fn place(&mut self, at: u32) {
         let slot = &self.slots[at as usize];
         let log = || log_sum(slot.popularity.iter().copied().chain([slot.prior]));
-        let rank = if slot.content.ready { log().map(|log| log.div_euclid(STEP)) } else { None };
+        let rank =
+            if self.faces[at as usize].content.ready { log().map(|log| log.div_euclid(STEP)) } else { None };
         if rank != slot.rank {
             self.stand(at, rank);
         }
@@ -250,11 +254,11 @@ impl Shelf {
 
     /// Moves a video to where it belongs in the pool of a demographic group.
     fn place_with(&mut self, at: u32, group: Facet) {
-        let slot = &mut self.slots[at as usize];
-        let video = slot.content.video;
+        let (slot, content) = (&mut self.slots[at as usize], &self.faces[at as usize].content);
+        let video = content.video;
         let periods = slot.audiences.iter().filter(|(facet, ..)| *facet == group);
         let log = || log_sum(periods.map(|(_, period, sum)| (*period, *sum)));
-        let rank = if slot.content.ready { log().map(|log| log.div_euclid(STEP)) } else { None };
+        let rank = if content.ready { log().map(|log| log.div_euclid(STEP)) } else { None };
         let known = slot.ranks.iter().position(|(facet, _)| *facet == group);
         let old = known.map(|n| slot.ranks[n].1);
         if rank == old {
@@ -276,9 +280,10 @@ impl Shelf {
 
     /// Gives a video this rank value in the global pool and its content's pools, or takes it off them.
     fn stand(&mut self, at: u32, rank: Option<i64>) {
-        let slot = &mut self.slots[at as usize];
-        let old = std::mem::replace(&mut slot.rank, rank);
-        let content = Arc::clone(&slot.content);
+        let old = std::mem::replace(&mut self.slots[at as usize].rank, rank);
+        let face = &mut self.faces[at as usize];
+        face.shown = rank.is_some();
+        let content = Arc::clone(&face.content);
         let video = content.video;
         let everyone = [(Facet::Everyone, Arc::default())];
         for (facet, name) in everyone.iter().chain(&content.facets) {
@@ -326,23 +331,24 @@ impl Shelf {
 
     /// Measures a video against its cohort's baseline, unless it was since its sums or the baselines changed.
     fn judge(&mut self, at: u32) {
-        let slot = &self.slots[at as usize];
-        if slot.judged == self.publications {
+        let face = &self.faces[at as usize];
+        if face.judged == self.publications {
             return;
         }
-        let baseline = self.baseline(&slot.content);
+        let slot = &self.slots[at as usize];
+        let baseline = self.baseline(&face.content);
         // The week tells how the video does now; a video without a week has only its past.
         let sums = if slot.week.views > 0 { &slot.week } else { &slot.all };
         let quality = score::quality(sums, baseline, &self.params.score);
         let rates = score::video_rates(&slot.all, baseline, self.params.score.shrinkage_views);
-        let creator = self.creators.get(&slot.content.creator).copied().unwrap_or(score::ONE);
-        let slot = &mut self.slots[at as usize];
-        slot.quality = quality;
-        slot.creator = creator;
-        slot.rates = rates;
-        slot.unseen = unseen(slot.all.views);
-        slot.length = length(slot.content.duration_ms);
-        slot.judged = self.publications;
+        let creator = self.creators.get(&face.content.creator).copied().unwrap_or(score::ONE);
+        let face = &mut self.faces[at as usize];
+        face.quality = quality;
+        face.creator = creator;
+        face.rates = rates;
+        face.unseen = unseen(slot.all.views);
+        face.length = length(face.content.duration_ms);
+        face.judged = self.publications;
     }
 
     fn published(&mut self, published: &Published) {
@@ -397,11 +403,12 @@ impl Stage for Shelf {
                     let at = self.slot(video);
                     let slot = &mut self.slots[at as usize];
                     WindowSums([slot.week, slot.all]) = *totals;
-                    slot.judged = 0;
+                    self.faces[at as usize].judged = 0;
                 }
                 ShelfIn::Popularity((video, facet, period), total) => {
                     let at = self.slot(video);
-                    self.slots[at as usize].popularity(facet, period, total);
+                    let face = &mut self.faces[at as usize];
+                    self.slots[at as usize].popularity(facet, period, total, face);
                     touched.insert((at, facet));
                 }
                 ShelfIn::Quick(term) => terms.push(term),
@@ -425,20 +432,20 @@ impl Stage for Shelf {
         let oldest = first_kept(self.now, quick);
         if oldest > self.oldest_quick {
             self.oldest_quick = oldest;
-            self.slots.iter_mut().for_each(|slot| slot.age(oldest));
+            self.slots.iter_mut().zip(&mut self.faces).for_each(|(slot, face)| slot.age(oldest, face));
             everybody = true;
         }
         for term in terms.into_iter().filter(|term: &Attention| term.period >= oldest) {
             let at = self.slot(term.video);
-            self.slots[at as usize].quick(term.period, term.amount);
+            self.slots[at as usize].quick(term.period, term.amount, &mut self.faces[at as usize]);
         }
         if everybody {
             self.attention[Pace::Quick as usize].retain(|(period, _)| *period >= oldest);
             self.attention_log = [0, 1].map(|pace| log_sum(self.attention[pace].iter().copied()));
         }
-        let slots = &self.slots;
+        let faces = &self.faces;
         let half_life = self.params.coengagement.half_life;
-        self.pairs.age(self.now, half_life, |at| slots[at as usize].content.video);
+        self.pairs.age(self.now, half_life, |at| faces[at as usize].video);
         for pair in pairs {
             let at = self.slot(pair.video);
             self.pairs.add(&pair, at);
@@ -481,7 +488,7 @@ impl Stage for Shelf {
 
     fn size(&self) -> StateSize {
         // Shared contents are counted where they are made. A place in a pool is a sorted set's entry, about half filled, or a noted move.
-        let slot = size_of::<Slot>() + size_of::<(u64, u32)>() * 2 + 16 + 48;
+        let slot = size_of::<Slot>() + size_of::<Face>() + size_of::<(u64, u32)>() + 16 + 48;
         let bytes =
             self.slots.len() * slot + self.places * 48 + self.pools.len() * 120 + self.ring.len() * 48;
         let entries = self.slots.len() + self.pairs.len();

@@ -34,8 +34,8 @@ enum Saved {
 
 pub(super) fn take(shelf: &Shelf) -> Rows {
     let slots: Vec<(u64, Vec<(u32, i64)>)> =
-        shelf.slots.iter().map(|slot| (slot.content.video, slot.quick.clone())).collect();
-    let pairs = shelf.pairs.terms(|slot| shelf.slots[slot as usize].content.video);
+        shelf.faces.iter().zip(&shelf.slots).map(|(face, slot)| (face.video, slot.quick.clone())).collect();
+    let pairs = shelf.pairs.terms(|slot| shelf.faces[slot as usize].video);
     // The same on every worker.
     let attention = (shelf.worker == 0).then(|| shelf.attention.clone());
     Box::new(move |to| {
@@ -71,8 +71,8 @@ pub(super) fn restore(shelf: &mut Shelf, from: &Restoring) -> Result<(), Restore
         match row {
             Saved::Slot(video, quick) => {
                 let at = shelf.slot(video);
-                let slot = &mut shelf.slots[at as usize];
-                quick.into_iter().for_each(|(period, amount)| slot.quick(period, amount));
+                let (slot, face) = (&mut shelf.slots[at as usize], &mut shelf.faces[at as usize]);
+                quick.into_iter().for_each(|(period, amount)| slot.quick(period, amount, face));
             }
             Saved::Pair(pair) => {
                 let at = shelf.slot(pair.video);
@@ -93,7 +93,8 @@ pub(super) fn restore(shelf: &mut Shelf, from: &Restoring) -> Result<(), Restore
     })?;
     from.own("popularity", |((video, facet, period), total): ((u64, Facet, u32), i64)| {
         let at = shelf.slot(video);
-        shelf.slots[at as usize].popularity(facet, period, total);
+        let face = &mut shelf.faces[at as usize];
+        shelf.slots[at as usize].popularity(facet, period, total, face);
         Ok(())
     })?;
     enrich::saved::versions(from, false, |content| {

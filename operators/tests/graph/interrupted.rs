@@ -14,6 +14,7 @@ use freshet_schema::hash::Slice;
 use freshet_schema::{EventId, Interaction, Millis, Served, User, UserId, VideoId, hash};
 use proptest::prelude::*;
 
+use crate::cluster::{Layout, launch};
 use crate::harness::decoded;
 use crate::neighbours;
 use crate::world::{self, VIDEOS, params};
@@ -44,14 +45,16 @@ impl Checkpoint {
 /// Runs `epochs`, which follow `from`, and takes a checkpoint behind those numbers in `at`.
 fn run(
     epochs: &[EpochInput],
-    workers: usize,
+    layout: impl Into<Layout>,
     params: &Params,
     from: Option<&Checkpoint>,
     at: &BTreeSet<u64>,
 ) -> (BTreeMap<u64, Said>, Vec<Checkpoint>) {
     let (taken, snapshots) = channel();
     let durable = Durable { restored: from.map(Checkpoint::restored), taken: Some(taken) };
-    let (job, outputs) = start_durable(workers, params, false, durable).expect("workers start");
+    let layout = layout.into();
+    let running = launch(layout, params, durable);
+    let (job, outputs, workers) = (running.job, running.outputs, running.workers);
     for epoch in epochs {
         job.send(epoch.clone()).expect("workers live");
         if at.contains(&epoch.epoch.0) {
@@ -59,6 +62,7 @@ fn run(
         }
     }
     job.finish().expect("workers end well");
+    running.others.into_iter().for_each(|other| other.join().expect("no panic").expect("it ends well"));
     let mut said: BTreeMap<u64, Said> = BTreeMap::new();
     for output in outputs {
         match output {
@@ -76,14 +80,19 @@ fn run(
     }
     // Encoded when all later epochs are over: what was taken must not have moved since.
     let mut encoders: BTreeMap<u64, (Encoder, Blocks, BTreeSet<String>, usize)> = BTreeMap::new();
+    let fresh = || (Encoder::of_process(0, layout.0), Blocks::new(), BTreeSet::new(), 0);
     for taken in snapshots {
         match taken {
             Taken::Cut(epoch, snapshot) => {
-                let (encoder, blocks, names, _) = encoders.entry(epoch.0).or_default();
+                let (encoder, blocks, names, _) = encoders.entry(epoch.0).or_insert_with(fresh);
                 names.insert(snapshot.cut.to_owned());
                 encoder.encode(snapshot, &mut |block| keep(blocks, block)).expect("memory takes it");
             }
-            Taken::Worker(epoch, ..) => encoders.entry(epoch.0).or_default().3 += 1,
+            Taken::Block(epoch, block) => {
+                let (_, blocks, ..) = encoders.entry(epoch.0).or_insert_with(fresh);
+                keep(blocks, block).expect("memory takes it");
+            }
+            Taken::Worker(epoch, ..) => encoders.entry(epoch.0).or_insert_with(fresh).3 += 1,
         }
     }
     let mut checkpoints = Vec::new();
@@ -167,7 +176,12 @@ fn with_pages(mut epochs: Vec<EpochInput>, seed: u64) -> Vec<EpochInput> {
 
 /// Crashes behind each of `at`, on workers in turn as `workers` says; each run goes on for a while behind its checkpoint, and what
 /// it says there is lost.
-fn interrupt(epochs: &[EpochInput], params: &Params, at: &[u64], workers: &[usize]) {
+fn interrupt<L: Into<Layout> + Copy + std::fmt::Debug>(
+    epochs: &[EpochInput],
+    params: &Params,
+    at: &[u64],
+    workers: &[L],
+) {
     let (expected, _) = run(epochs, 1, params, None, &BTreeSet::new());
     let mut from: Option<Checkpoint> = None;
     let mut begun = 0;
@@ -180,7 +194,7 @@ fn interrupt(epochs: &[EpochInput], params: &Params, at: &[u64], workers: &[usiz
             assert!(none.0.is_empty(), "a restored graph says something of its own");
         }
         let (said, mut checkpoints) = run(&rest, *workers, params, from.as_ref(), &end.into_iter().collect());
-        let how = format!("run {n} on {workers} workers from epoch {begun}");
+        let how = format!("run {n} on {workers:?} workers from epoch {begun}");
         compare(&expected, &said, begun, &how);
         if let Some(end) = end {
             from = checkpoints.pop();
@@ -257,6 +271,16 @@ fn crashed_again_and_again() {
     params.feed.pools_every = 3 * MINUTE;
     interrupt(&epochs, &params, &[4, 5, 11, 12, 20], &[1, 2, 3, 2, 1, 3]);
     interrupt(&epochs, &params, &[9, 18], &[2, 3, 1]);
+}
+
+/// Over processes and workers in all directions; a checkpoint in several processes, and the restart of others from it.
+#[test]
+fn on_other_processes() {
+    let epochs = with_pages(neighbours::world(4, 24), 4);
+    let mut params = neighbours::trained();
+    params.feed.pools_every = 3 * MINUTE;
+    interrupt(&epochs, &params, &[5, 11, 12, 18], &[(1, 2), (2, 1), (2, 2), (3, 1), (1, 1)]);
+    interrupt(&epochs, &params, &[8, 16], &[(2, 2), (1, 3), (2, 1)]);
 }
 
 /// The matrix can fail: without any one cut a restored graph goes wrong somewhere.

@@ -1,6 +1,8 @@
 //! The whole graph against batch computations, at every epoch and with several workers.
 
+mod any_bytes;
 mod asks;
+mod cluster;
 mod harness;
 mod interrupted;
 mod neighbours;

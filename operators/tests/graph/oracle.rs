@@ -368,6 +368,7 @@ impl Oracle<'_> {
                     time: row.time,
                     id: row.id,
                     x: said.features[0],
+                    expected: said.expected,
                     passed: said.features[1..].to_vec(),
                     stands_for: said.stands_for,
                     labels: Labels::of(row, continued),

@@ -239,4 +239,21 @@ pub(crate) mod tests {
         assert_eq!(found["other"], "its rows have form 1, and this release reads 2; a was 2 and is 1 now");
         assert!(found["new"].contains("no such cut"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_judged_without_a_panic(
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+            at in proptest::prelude::any::<proptest::sample::Index>(),
+            other in proptest::prelude::any::<u8>(),
+        ) {
+            proptest::prop_assert!(Manifest::decode(&bytes).is_err());
+            let whole = manifest(3, 17).encode();
+            let mut changed = whole.clone();
+            *at.get_mut(&mut changed) = other;
+            // A byte that is another one is noticed, wherever it stands.
+            proptest::prop_assert_eq!(Manifest::decode(&changed).is_ok(), changed == whole);
+            proptest::prop_assert!(Manifest::decode(&whole[..at.index(whole.len())]).is_err());
+        }
+    }
 }

@@ -231,6 +231,7 @@ fn make(disk: &MemoryDisk, epochs: &[u64]) -> Result<Vec<u64>, CheckpointError> 
         generation,
         definitions: Vec::new(),
         workers: 1,
+        processes: 1,
         taken,
         durable,
         status: Arc::clone(&status),

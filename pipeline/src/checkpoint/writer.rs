@@ -33,8 +33,10 @@ pub struct Writer {
     pub generation: Generation,
     /// The cuts as this release and configuration make them.
     pub definitions: Vec<Definition>,
-    /// Workers of the graph.
+    /// Workers of the graph, in all processes.
     pub workers: usize,
+    /// Its processes. The others encode what theirs have taken.
+    pub processes: usize,
     /// What the workers take.
     pub taken: Receiver<Taken>,
     /// Epochs up to which the store is durable, with its marker then; one for each order.
@@ -129,7 +131,7 @@ impl Writer {
 
     /// Takes in what all workers have of an epoch, whatever becomes of it; the longest time that one stood still.
     fn collect(&self, epoch: Epoch, files: &mut Files<'_>) -> Result<u64, CheckpointError> {
-        let mut encoder = Encoder::new();
+        let mut encoder = Encoder::of_process(0, self.processes);
         let mut stood = 0;
         let mut waiting = self.workers;
         while waiting > 0 {
@@ -139,6 +141,7 @@ impl Writer {
                     // What failed is kept in `files` and told at the end.
                     let _ = encoder.encode(snapshot, &mut |block| files.write(&block));
                 }
+                Ok(Taken::Block(of, block)) if of == epoch => drop(files.write(&block)),
                 Ok(Taken::Worker(of, _, us)) if of == epoch => {
                     waiting -= 1;
                     stood = stood.max(us);

@@ -114,6 +114,7 @@ mod tests {
                 Objective { name: "fatigue".to_owned(), weight: -0.05 },
             ],
             choice_floor: 0.002,
+            curves: Vec::new(),
         }
     }
 

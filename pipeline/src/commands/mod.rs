@@ -24,10 +24,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::checkpoint::CheckpointError;
 use crate::config::{Config, Mistakes, Override};
 
 /// Exit code of a mistake in the arguments or the configuration; clap uses the same.
 const USAGE: u8 = 2;
+/// Exit code of a run that a newer one has taken over from.
+const TAKEN_OVER: u8 = crate::supervisor::TAKEN_OVER as u8;
 
 /// Streaming For You feeds: raw interactions and uploads in, ranked short-video lists out.
 #[derive(Debug, Parser)]
@@ -51,7 +54,7 @@ Examples:
   While it runs, commands go through its control socket:
     freshet stats --config configs/demo.toml
 
-Exit codes: 0 done, 1 failed, 2 a mistake in the arguments or the configuration.";
+Exit codes: 0 done, 1 failed, 2 a mistake in the arguments or the configuration, 3 a newer run has taken the job over.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -118,11 +121,19 @@ impl Cli {
                 }
                 None => {
                     eprintln!("error: {error:#}");
-                    ExitCode::FAILURE
+                    if taken_over(&error) { ExitCode::from(TAKEN_OVER) } else { ExitCode::FAILURE }
                 }
             },
         }
     }
+}
+
+/// Whether a newer run has taken the job: to begin this one again would take it back.
+fn taken_over(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        matches!(cause.downcast_ref(), Some(CheckpointError::Superseded { .. }))
+            || matches!(cause.downcast_ref(), Some(freshet_sinks::StoreError::Superseded { .. }))
+    })
 }
 
 fn broken_pipe(error: &anyhow::Error) -> bool {

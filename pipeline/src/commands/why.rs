@@ -263,6 +263,7 @@ mod tests {
     #[test]
     fn the_tables_fit_a_terminal() {
         let head = |name: &str, examples| Head {
+            curve: Vec::new(),
             name: name.to_owned(),
             sum: -0.123_456,
             estimate: 0.123_456,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use freshet_kafka::{Connection, Payload, Topics};
+use freshet_kafka::{Connection, Payload, Payloads, Topics};
 use freshet_schema::EventKind;
 
 /// `[kafka]`
@@ -14,6 +14,8 @@ pub struct Kafka {
     pub topics: [Option<String>; 6],
     /// How values are written.
     pub payload: Payload,
+    /// Streams whose values are written in another way: stream to format.
+    pub formats: BTreeMap<String, String>,
     /// The group that consumed offsets are committed to, for monitoring.
     pub group: Option<String>,
     /// Bytes fetched ahead of the dataflow, for each partition.
@@ -36,6 +38,7 @@ impl Default for Kafka {
             brokers: None,
             topics: EventKind::ALL.map(|kind| Some(format!("freshet.{}", kind.folder()))),
             payload: Payload::Json,
+            formats: BTreeMap::new(),
             group: None,
             fetch_ahead: 16 << 20,
             dead_letters: None,
@@ -61,6 +64,16 @@ impl Kafka {
     pub fn topics(&self) -> Topics {
         let named = EventKind::ALL.into_iter().zip(&self.topics);
         Topics::new(named.filter_map(|(kind, topic)| Some((kind, topic.clone()?))))
+    }
+
+    /// How the values of each stream are written. What is no stream or no format was refused when the configuration was read.
+    #[must_use]
+    pub fn payloads(&self) -> Payloads {
+        let own = EventKind::ALL.into_iter().filter_map(|kind| {
+            let format = self.formats.get(kind.folder())?;
+            Some((kind, format.parse().ok()?))
+        });
+        Payloads::new(self.payload, own)
     }
 
     /// The topic of a stream, to be set.

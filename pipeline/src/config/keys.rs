@@ -107,6 +107,7 @@ keys! {
     "kafka.served", "topic of pages handed out; the feed server writes it", |c| Topic(c.kafka.topic(EventKind::Served));
     "kafka.dead_letters", "topic of records that cannot be processed, beside the file in store.dir", |c| Topic(&mut c.kafka.dead_letters);
     "kafka.format", "how values are written: JSON as in docs/events.md, or schema/proto/events.proto", |c| Word(&mut c.kafka.payload);
+    "kafka.formats", "streams that are written in another way, for example { uploads = \"protobuf\" }", |c| Options(&mut c.kafka.formats);
     "kafka.group", "group that consumed offsets are committed to, for monitoring alone; unset: none", |c| MaybeText(&mut c.kafka.group);
     "kafka.fetch_ahead", "bytes fetched ahead of the dataflow, for each partition", |c| Size(&mut c.kafka.fetch_ahead, MIB / 16, 1 << 30);
     "kafka.ack_timeout", "POST /v1/events waits this long for the brokers", |c| Duration(&mut c.kafka.ack_timeout_ms, 100, 10 * MINUTE);
@@ -164,6 +165,14 @@ keys! {
     "graph.in_flight", "epochs in the dataflow at once", |c| Count(&mut c.graph.in_flight, 1, 1_000);
     "graph.in_flight_bytes", "bytes of input in the dataflow at once, about; one epoch always may", |c| Size(&mut c.graph.in_flight_bytes, MIB, 1 << 40);
     "graph.seed", "seed of all that is drawn by hash", |c| Number(&mut c.params.seed, 0, i64::MAX as u64);
+
+    "cluster.wait", "how long the processes of a job wait for each other when they begin", |c| Duration(&mut c.cluster.wait_ms, SECOND, HOUR);
+    "cluster.lost_after", "a process that says nothing for so long is lost, and the job with it", |c| Duration(&mut c.cluster.lost_after_ms, 3 * SECOND, HOUR);
+
+    "supervisor.restarts", "restarts in a row before it gives up (freshet run --processes, --hosts)", |c| Count(&mut c.supervisor.restarts, 0, 1_000_000);
+    "supervisor.backoff", "pause before the first restart of a row; each further one doubles it", |c| Duration(&mut c.supervisor.backoff_ms, 10, HOUR);
+    "supervisor.max_backoff", "the longest pause", |c| Duration(&mut c.supervisor.max_backoff_ms, 10, DAY);
+    "supervisor.steady", "a job that ran for so long ends the row", |c| Duration(&mut c.supervisor.steady_ms, SECOND, 7 * DAY);
 
     "log.format", "text or json, on standard error", |c| LogFormat(&mut c.log.format);
     "log.filter", "least level (error, warn, info, debug, trace), or a filter such as info,freshet_sources=debug", |c| Filter(&mut c.log.filter);

@@ -51,6 +51,10 @@ pub struct Config {
     pub server: Server,
     /// `[graph]`
     pub graph: Graph,
+    /// `[cluster]`
+    pub cluster: Cluster,
+    /// `[supervisor]`
+    pub supervisor: Supervisor,
     /// `[log]`
     pub log: Log,
     /// `[early]`, `[interest]`, `[score]`, `[candidates]`, `[coengagement]`, `[ranking]`, `[learning]`, `[index]`,
@@ -303,6 +307,28 @@ pub struct Graph {
     pub in_flight_bytes: u64,
 }
 
+/// Several processes that are one job. Milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// How long processes wait for each other when they begin.
+    pub wait_ms: u64,
+    /// A process that is silent for so long is lost.
+    pub lost_after_ms: u64,
+}
+
+/// When a job that failed is begun again. Milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Supervisor {
+    /// Restarts in a row.
+    pub restarts: usize,
+    /// Pause before the first restart of a row; each further one doubles it.
+    pub backoff_ms: u64,
+    /// The longest pause.
+    pub max_backoff_ms: u64,
+    /// A job that ran for so long ends the row.
+    pub steady_ms: u64,
+}
+
 /// The program's own log, on standard error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -383,6 +409,13 @@ impl Default for Config {
                 token_env: None,
             },
             graph: Graph { workers: 1, in_flight: 8, in_flight_bytes: 256 << 20 },
+            cluster: Cluster { wait_ms: 60_000, lost_after_ms: 30_000 },
+            supervisor: Supervisor {
+                restarts: 10,
+                backoff_ms: 1_000,
+                max_backoff_ms: 60_000,
+                steady_ms: 600_000,
+            },
             log: Log { format: LogFormat::Text, filter: DEFAULT_FILTER.to_owned() },
             params: Params::default(),
             topics_file: None,

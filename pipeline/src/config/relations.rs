@@ -1,5 +1,6 @@
 //! What one key alone cannot tell: values that must fit each other.
 
+use freshet_kafka::Payload;
 use freshet_schema::EventKind;
 use freshet_sinks::RedisOptions;
 
@@ -54,6 +55,16 @@ pub fn check(
             format!("\"{listen}\""),
             "beyond loopback anybody could post events".to_owned(),
             "set server.token_env (or server.token), or listen on 127.0.0.1",
+        );
+    }
+
+    let (least, most) = (config.supervisor.backoff_ms, config.supervisor.max_backoff_ms);
+    if most < least {
+        wrong(
+            "supervisor.max_backoff",
+            format!("\"{}\"", format_duration(most)),
+            format!("supervisor.backoff = \"{}\" is longer", format_duration(least)),
+            "let the longest pause be at least as long as the first",
         );
     }
 
@@ -295,6 +306,25 @@ fn kafka(
             "kafka.brokers is not set".to_owned(),
             "name the brokers, or remove the key: dead letters are always in the file in store.dir",
         );
+    }
+    for (stream, format) in &kafka.formats {
+        if !EventKind::ALL.iter().any(|kind| kind.folder() == stream) {
+            let streams = EventKind::ALL.map(EventKind::folder).join(", ");
+            wrong(
+                "kafka.formats",
+                format!("{stream:?}"),
+                format!("no stream; they are {streams}"),
+                "name one of them",
+            );
+        }
+        if let Err(error) = format.parse::<Payload>() {
+            wrong(
+                "kafka.formats",
+                format!("{format:?}"),
+                error.to_string(),
+                "write \"json\" or \"protobuf\"",
+            );
+        }
     }
     let streams = EventKind::ALL.into_iter().zip(&kafka.topics);
     let mut named: Vec<(&str, &str)> =

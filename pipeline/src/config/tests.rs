@@ -1,3 +1,5 @@
+use freshet_schema::EventKind;
+
 use super::*;
 
 fn resolve(text: &str) -> Result<Config, Mistakes> {
@@ -121,6 +123,17 @@ fn the_command_line_wins_and_is_checked_alike() {
 }
 
 #[test]
+fn a_stream_may_have_a_format_of_its_own() {
+    let config = resolve("[kafka]\nformats = { uploads = \"protobuf\" }\n").expect("valid");
+    let formats =
+        [EventKind::Uploads, EventKind::Users].map(|kind| config.kafka.payloads().of(kind).to_string());
+    assert_eq!(formats, ["protobuf", "json"]);
+    let found = mistakes("[kafka]\nformats = { upload = \"json\", users = \"avro\" }\n");
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[0].what.contains("interactions") && found[1].what.contains("`avro`"), "{found:#?}");
+}
+
+#[test]
 fn kafka_must_be_reachable_and_its_topics_told_apart() {
     let found =
         mistakes("[input]\nsource = \"kafka\"\n[kafka]\ndead_letters = \"freshet.users\"\nusers = \"a b\"\n");
@@ -160,4 +173,16 @@ fn options_are_passed_on_and_secrets_are_not_printed() {
     assert!(unset[0].what.contains("not set") && unset[0].value.contains("UNSET"), "{unset:#?}");
     let wrong = mistakes("[kafka]\noptions = { \"sasl.password\" = [\"hush\"] }\n");
     assert!(wrong.iter().all(|m| !m.to_string().contains("hush")), "{wrong:#?}");
+}
+
+proptest::proptest! {
+    /// Whatever stands in the file, in text or bytes, is a configuration or some mistakes.
+    #[test]
+    fn no_text_makes_it_panic(text in ".{0,120}", key in 0usize..400, value in "[-+0-9a-zA-Z\"'{}\\[\\]., ]{0,24}") {
+        let _ = resolve(&text);
+        let key = &keys::KEYS[key % keys::KEYS.len()];
+        let (section, name) = key.name.split_once('.').expect("section.key");
+        let _ = resolve(&format!("[{section}]\n{name} = {value}\n"));
+        let _ = Config::resolve("f.toml", "", &[(key.name, value, "--flag")], &|_| None);
+    }
 }

@@ -114,7 +114,7 @@ pub fn stopped(config: &Config, target: Target) -> anyhow::Result<Json> {
 
     let progress = Arc::new(Progress::default());
     let store: Arc<dyn FeedStore> = crate::open_store::open_store(&config)?;
-    let options = RunOptions { once: true, progress: Arc::clone(&progress) };
+    let options = RunOptions { once: true, progress: Arc::clone(&progress), seat: None };
     job::run(&config, Arc::clone(&store), options, Arc::new(AtomicBool::new(false))).context("the job")?;
     store.sync().context("the store")?;
     let Some(epoch) = progress.epoch_of_delete(delete.event_id) else {

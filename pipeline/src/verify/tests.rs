@@ -86,7 +86,7 @@ fn world(dir: &Path) -> (Config, Kept, Past) {
     std::fs::create_dir_all(&config.store.dir).expect("a folder");
     let store =
         Arc::new(Embedded::open(&config.store.kv_dir(), EmbeddedOptions::default()).expect("a store"));
-    let options = RunOptions { once: true, progress: Arc::new(Progress::default()) };
+    let options = RunOptions { once: true, progress: Arc::new(Progress::default()), seat: None };
     job::run(&config, store, options, Arc::new(AtomicBool::new(false))).expect("a run");
     let (kept, past) = state(&config);
     (config, kept, past)

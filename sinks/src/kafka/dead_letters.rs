@@ -15,6 +15,8 @@ use freshet_schema::dead_letter::DeadLetter;
 
 /// Longest value: with its headers it must stay below what brokers take by default, 1 MB.
 const LONGEST: usize = 512 << 10;
+/// How long brokers may take to say what topics they have.
+const ANSWER: Duration = Duration::from_secs(5);
 /// How often one who waits looks whether it is to stop.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -37,6 +39,15 @@ pub enum DeadLetterTopicError {
     /// Not even taken.
     #[error("kafka.dead_letters: {0}; remove the key, or see what the client says")]
     Send(#[from] SendError),
+    /// The brokers know no such topic.
+    #[error(
+        "kafka.dead_letters = {topic:?}: the brokers do not have this topic, or not for this user; make it, correct the name, or remove the key (the \
+         file in store.dir has every dead letter)"
+    )]
+    Missing {
+        /// Its name.
+        topic: String,
+    },
 }
 
 impl DeadLetterTopic {
@@ -46,6 +57,22 @@ impl DeadLetterTopic {
     /// [`ConnectError`].
     pub fn open(connection: &Connection, topic: &str) -> Result<Self, ConnectError> {
         Ok(Self { publisher: Publisher::new("dead letters", connection, None)?, topic: topic.to_owned() })
+    }
+
+    /// Asks the brokers whether the topic is there: better now than at the first bad record. Brokers that are away are asked
+    /// again until `stop`.
+    ///
+    /// # Errors
+    /// Where they do not have it.
+    pub fn check(&self, stop: &AtomicBool) -> Result<(), DeadLetterTopicError> {
+        while !stop.load(Ordering::Relaxed) {
+            match self.publisher.has_topic(&self.topic, ANSWER) {
+                Some(true) => return Ok(()),
+                Some(false) => return Err(DeadLetterTopicError::Missing { topic: self.topic.clone() }),
+                None => std::thread::sleep(LOOK),
+            }
+        }
+        Ok(())
     }
 
     /// Writes an epoch's dead letters and waits until all in-sync replicas have them, however long the brokers are away.

@@ -4,7 +4,7 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use freshet_kafka::{
-    ConnectError, Connection, DeliveryError, Payload, Publisher, SendError, Ticket, Topics, key,
+    ConnectError, Connection, DeliveryError, Payloads, Publisher, SendError, Ticket, Topics, key,
 };
 use freshet_schema::Event;
 
@@ -16,7 +16,7 @@ pub struct KafkaEventLog {
     /// `None` once closed.
     publisher: RwLock<Option<Publisher>>,
     topics: Topics,
-    payload: Payload,
+    payloads: Payloads,
     patience: Duration,
 }
 
@@ -29,11 +29,11 @@ impl KafkaEventLog {
     pub fn open(
         connection: &Connection,
         topics: Topics,
-        payload: Payload,
+        payloads: Payloads,
         patience: Duration,
     ) -> Result<Self, ConnectError> {
         let publisher = RwLock::new(Some(Publisher::new("posted events", connection, Some(patience))?));
-        Ok(Self { publisher, topics, payload, patience })
+        Ok(Self { publisher, topics, payloads, patience })
     }
 
     fn send(
@@ -46,9 +46,8 @@ impl KafkaEventLog {
         for event in events {
             let stream = event.kind().folder();
             let topic = self.topics.of(event.kind()).ok_or(EventLogError::NoTopic { stream })?;
-            let value = self.payload.encode(event).map_err(|error| EventLogError::Encode {
-                event_id: event.event_id().0,
-                detail: error.to_string(),
+            let value = self.payloads.of(event.kind()).encode(event).map_err(|error| {
+                EventLogError::Encode { event_id: event.event_id().0, detail: error.to_string() }
             })?;
             records.push((topic, key(event), value));
         }

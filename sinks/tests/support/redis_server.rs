@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -27,13 +28,32 @@ impl RedisServer {
         Self::with(&["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"])
     }
 
+    /// As [`RedisServer::durable`], with what another one has left in a folder.
+    pub fn over(folder: &Path) -> Self {
+        Self::begin(&["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"], || {
+            let copy = tempfile::tempdir().unwrap();
+            let from = folder.join(".");
+            assert!(Command::new("cp").arg("-a").arg(from).arg(copy.path()).status().unwrap().success());
+            copy
+        })
+    }
+
+    /// Where it keeps what it has.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Starts one with more arguments.
     pub fn with(arguments: &[&str]) -> Self {
+        Self::begin(arguments, || tempfile::tempdir().unwrap())
+    }
+
+    fn begin(arguments: &[&str], folder: impl Fn() -> TempDir) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
         // Another process may take the port between the look and the start.
         for _ in 0..5 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let folder = tempfile::tempdir().unwrap();
+            let folder = folder();
             let mut server = Self { folder, port, arguments: arguments.clone(), child: None };
             if server.spawn() {
                 return server;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use freshet_kafka::{Connection, Payload, Topics};
+use freshet_kafka::{Connection, Payloads, Topics};
 
 /// Where to read, and how.
 #[derive(Clone, Debug)]
@@ -12,8 +12,8 @@ pub struct KafkaConfig {
     pub connection: Connection,
     /// The topic of each stream.
     pub topics: Topics,
-    /// How the records' values are written.
-    pub payload: Payload,
+    /// How the values of each stream's records are written.
+    pub payloads: Payloads,
     /// The group that consumed offsets are committed to, for monitoring alone.
     pub group: Option<String>,
     /// Bytes that are fetched ahead of the dataflow, for each partition.
@@ -29,7 +29,7 @@ impl KafkaConfig {
         Self {
             connection,
             topics,
-            payload: Payload::Json,
+            payloads: Payloads::default(),
             group: None,
             fetch_ahead: 16 << 20,
             stop: Arc::default(),
@@ -39,8 +39,9 @@ impl KafkaConfig {
 
 impl PartialEq for KafkaConfig {
     fn eq(&self, other: &Self) -> bool {
-        let of =
-            |c: &Self| (c.connection.clone(), c.topics.clone(), c.payload, c.group.clone(), c.fetch_ahead);
+        let of = |c: &Self| {
+            (c.connection.clone(), c.topics.clone(), c.payloads.clone(), c.group.clone(), c.fetch_ahead)
+        };
         of(self) == of(other)
     }
 }

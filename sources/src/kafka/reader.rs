@@ -73,7 +73,7 @@ impl KafkaReader {
         Ok(Self {
             queue: cluster.queue(&partition)?,
             consumer: cluster.consumer(),
-            payload: cluster.config().payload,
+            payload: cluster.config().payloads.of(partition.kind),
             judge: Judge { name: partition.name.clone(), number, kind: partition.kind, limits },
             position,
             checksum,

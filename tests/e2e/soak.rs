@@ -1,0 +1,338 @@
+//! The whole chain under load while its processes, Redis and the broker are killed by a seeded schedule: in the end the store
+//! holds, byte for byte, what a run leaves that nobody interrupted. The short form is a test like any other; `make soak` runs the
+//! long one, whose second half is quiet and shows whether memory grows.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use freshet_kafka::{Connection, Publisher, Ticket};
+
+use crate::broker::{Broker, STREAMS};
+use crate::cluster::{children, free_port, kill};
+use crate::harness::{number, ok, ok_json, same, wait_for};
+use crate::redis_server::RedisServer;
+use crate::service::Service;
+use crate::world::{read, world};
+
+struct Plan {
+    /// How long something is killed now and then.
+    hurt: Duration,
+    /// How long nothing is afterwards.
+    quiet: Duration,
+    /// The longest pause between two kills.
+    pause: Duration,
+    seed: u64,
+    /// Batches of interactions a second, of ten each.
+    batches: u64,
+    processes: usize,
+}
+
+/// A few numbers from a seed: which is killed next, and when.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, bound: u64) -> u64 {
+        // Knuth's constants; the upper half of the bits.
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+#[test]
+fn a_minute_of_kills_changes_no_byte() {
+    soak(&Plan {
+        hurt: Duration::from_secs(40),
+        quiet: Duration::from_secs(4),
+        pause: Duration::from_secs(4),
+        seed: 80,
+        batches: 5,
+        processes: 2,
+    });
+}
+
+/// `SOAK_MINUTES` (30), `SOAK_SEED` (1), `SOAK_PROCESSES` (1).
+#[test]
+#[ignore = "takes half an hour: make soak"]
+fn a_long_soak() {
+    let number = |name: &str, otherwise: u64| match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} = {text:?} is no whole number")),
+        Err(_) => otherwise,
+    };
+    let half = Duration::from_secs(number("SOAK_MINUTES", 30) * 30);
+    soak(&Plan {
+        hurt: half,
+        quiet: half,
+        pause: Duration::from_secs(15),
+        seed: number("SOAK_SEED", 1),
+        batches: 20,
+        processes: usize::try_from(number("SOAK_PROCESSES", 1)).expect("a small number"),
+    });
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    let done = Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp runs");
+    assert!(done.success(), "{} cannot be copied", from.display());
+}
+
+fn configure(dir: &Path, name: &str, store: &str, broker: &Broker, server: &RedisServer) {
+    let topics: String = STREAMS.iter().map(|stream| format!("{stream} = \"soak.{stream}\"\n")).collect();
+    let text = format!(
+        "[input]\nsource = \"kafka\"\n[kafka]\nbrokers = \"{}\"\n{topics}[store]\ndir = \"{store}\"\nkind = \"redis\"\n\
+         [redis]\nurl = \"{}\"\n[checkpoint]\nevery = \"2s\"\nkeep = 1000\n[clock]\nreplay_epoch_ms = \"20m\"\nlive = \"shifted\"\n\
+         [supervisor]\nrestarts = 100000\nbackoff = \"20ms\"\nmax_backoff = \"1s\"\n",
+        broker.address(),
+        server.url()
+    );
+    std::fs::write(dir.join(name), text).expect("written");
+}
+
+fn soak(plan: &Plan) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    let mut broker = Broker::start();
+    let mut server = RedisServer::durable();
+    configure(dir, "soak.toml", "store", &broker, &server);
+    world(dir, plan.seed, 400);
+    ok(dir, &["produce", "log", "--config", "soak.toml", "--create-topics", "2"]);
+    ok(dir, &["run", "--config", "soak.toml", "--once", "--quiet"]);
+    // Everything as it is before the first kill: what the uninterrupted run begins with.
+    server.kill();
+    copy_folder(server.folder(), &dir.join("redis-before"));
+    copy_folder(&dir.join("store"), &dir.join("whole"));
+    server.restart();
+
+    let place = format!("127.0.0.1:{}", free_port());
+    let processes = plan.processes.to_string();
+    let args = ["run", "--config", "soak.toml", "--quiet", "--listen", &place, "--processes", &processes];
+    let service = Service::run(dir, &args);
+    let load = Load::start(dir, &broker.connection(), plan);
+    let watch = Watch::start(service.id());
+    let kills = hurt(plan, &service, &mut server, &mut broker);
+    let quiet_from = watch.samples();
+    std::thread::sleep(plan.quiet);
+    let curve = watch.end();
+    let sent = load.end();
+    wait_for("all that was sent", || {
+        std::thread::sleep(Duration::from_millis(200));
+        (lag(&service)? == 0.0).then_some(())
+    });
+    let restarts = number(&service.found("/healthz")["restarts"]);
+    service.stop();
+    let killed = ok(dir, &["dump", "--config", "soak.toml"]);
+
+    println!("{sent} interactions, {restarts} restarts, killed: {kills:?}");
+    show(&curve, quiet_from);
+    for victim in ["process", "redis", "broker"] {
+        assert!(kills.get(victim).is_some_and(|count| *count > 0), "no {victim} was killed: {kills:?}");
+    }
+    assert!(restarts >= kills["process"], "{restarts} restarts and {kills:?}");
+    let consumed = ok_json(dir, &["checkpoint", "list", "--config", "soak.toml", "--json"]);
+    assert!(consumed.as_array().is_some_and(|made| made.len() > 3), "{consumed}");
+
+    // The same epochs once more, in one process that nobody hurts.
+    std::fs::remove_dir_all(dir.join("whole/journal")).expect("removed");
+    copy_folder(&dir.join("store/journal"), &dir.join("whole/journal"));
+    let whole = RedisServer::over(&dir.join("redis-before"));
+    configure(dir, "whole.toml", "whole", &broker, &whole);
+    ok(dir, &["run", "--config", "whole.toml", "--once", "--quiet"]);
+    same(&ok(dir, &["dump", "--config", "whole.toml"]), &killed, "uninterrupted and killed");
+}
+
+/// Kills something now and then; how often what was killed. After each the chain has to come back.
+fn hurt(
+    plan: &Plan,
+    service: &Service,
+    server: &mut RedisServer,
+    broker: &mut Broker,
+) -> BTreeMap<&'static str, u64> {
+    let mut draw = Draw(plan.seed);
+    let mut kills = BTreeMap::new();
+    let began = Instant::now();
+    let mut slowest = Duration::ZERO;
+    for turn in 0.. {
+        let ready = Instant::now();
+        wait_for("the service after a kill", || {
+            std::thread::sleep(Duration::from_millis(20));
+            service.try_get("/readyz").is_some_and(|(status, _)| status == 200).then_some(())
+        });
+        slowest = slowest.max(ready.elapsed());
+        if began.elapsed() > plan.hurt {
+            break;
+        }
+        let pause = plan.pause.as_millis() as u64;
+        std::thread::sleep(Duration::from_millis(pause / 4 + draw.below(pause * 3 / 4)));
+        // Each kind early on, then as it comes.
+        let victim = match turn {
+            0 => "process",
+            1 => "redis",
+            2 => "broker",
+            3 => "emptied redis",
+            _ => ["process", "process", "process", "process", "process", "redis", "emptied redis", "broker"]
+                [draw.below(8) as usize],
+        };
+        match victim {
+            "process" => {
+                let children = children(service.id());
+                let pids: Vec<u32> = children.into_values().collect();
+                kill(pids[draw.below(pids.len() as u64) as usize]);
+            }
+            "broker" => {
+                broker.kill();
+                broker.start_again();
+            }
+            "redis" => server.restart(),
+            _ => {
+                server.kill();
+                std::fs::remove_dir_all(server.folder().join("appendonlydir")).expect("what it had");
+                server.restart();
+            }
+        }
+        *kills.entry(victim).or_default() += 1;
+    }
+    println!("ready again after at most {slowest:?}");
+    kills
+}
+
+/// Records that are not read yet, and epochs that are not committed; `None` where nobody can say.
+fn lag(service: &Service) -> Option<f64> {
+    let (status, text) = service.try_get("/metrics")?;
+    let text = text.as_str().filter(|_| status == 200)?.to_owned();
+    let sum = |name: &str| -> f64 {
+        let of = text.lines().filter(|line| line.starts_with(name));
+        of.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    };
+    text.contains("freshet_input_lag_records").then(|| {
+        sum("freshet_input_lag_records")
+            + sum("freshet_in_flight_epochs")
+            + sum("freshet_store_slices_to_remake")
+    })
+}
+
+/// Interactions that are sent all the while, whatever is down.
+struct Load {
+    over: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Load {
+    fn start(dir: &Path, connection: &Connection, plan: &Plan) -> Self {
+        let ids = |stream: &str, field: &str| -> Vec<u64> {
+            read(dir, "log", stream).iter().map(|record| number(&record[field])).collect()
+        };
+        let (users, videos) = (ids("users", "user_id"), ids("uploads", "video_id"));
+        assert!(users.len() > 50 && videos.len() > 50);
+        // The world's time goes on from where its log ends.
+        let last = ids("interactions", "event_time").into_iter().max().expect("interactions");
+        let began = Instant::now();
+        let (over, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (ends, counts) = (Arc::clone(&over), Arc::clone(&sent));
+        let connection = connection.clone();
+        let (mut draw, pause) = (Draw(plan.seed + 1), Duration::from_millis(1_000 / plan.batches));
+        let thread = std::thread::spawn(move || {
+            let publisher = Publisher::new("load", &connection, None).expect("a client");
+            while !ends.load(Relaxed) {
+                let (sender, answer) = std::sync::mpsc::channel();
+                let ticket = Ticket::new(10, move |result| drop(sender.send(result)));
+                for _ in 0..10 {
+                    let number = counts.fetch_add(1, Relaxed);
+                    let now = last + began.elapsed().as_millis() as u64;
+                    let (user, video) = (
+                        users[draw.below(users.len() as u64) as usize],
+                        videos[draw.below(videos.len() as u64) as usize],
+                    );
+                    let (watch, like) = (draw.below(30_000), draw.below(4) == 0);
+                    let record = format!(
+                        "{{\"event_id\":{},\"event_time\":{now},\"user_id\":{user},\"video_id\":{video},\"watch_ms\":{watch},\
+                         \"like\":{like}}}",
+                        7_000_000_000 + number
+                    );
+                    let key = user.to_string();
+                    publisher.send("soak.interactions", &key, record.as_bytes(), &[], &ticket).expect("room");
+                }
+                answer.recv().expect("an answer").expect("acknowledged");
+                std::thread::sleep(pause);
+            }
+        });
+        Self { over, sent, thread }
+    }
+
+    fn end(self) -> u64 {
+        self.over.store(true, Relaxed);
+        self.thread.join().expect("everything was acknowledged");
+        self.sent.load(Relaxed)
+    }
+}
+
+/// Memory of the job's processes, by time.
+struct Watch {
+    over: Arc<AtomicBool>,
+    samples: Arc<Mutex<Vec<(Duration, u64)>>>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Watch {
+    fn start(supervisor: u32) -> Self {
+        let (over, samples) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+        let (ends, into) = (Arc::clone(&over), Arc::clone(&samples));
+        let began = Instant::now();
+        let thread = std::thread::spawn(move || {
+            while !ends.load(Relaxed) {
+                let resident: u64 = children(supervisor).into_values().filter_map(resident).sum();
+                into.lock().expect("no panic").push((began.elapsed(), resident));
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        });
+        Self { over, samples, thread }
+    }
+
+    fn samples(&self) -> usize {
+        self.samples.lock().expect("no panic").len()
+    }
+
+    fn end(self) -> Vec<(Duration, u64)> {
+        self.over.store(true, Relaxed);
+        self.thread.join().expect("no panic");
+        self.samples.lock().expect("no panic").clone()
+    }
+}
+
+fn resident(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(PathBuf::from(format!("/proc/{pid}/status"))).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
+}
+
+/// Prints some twenty points of the curve, and what came to it in the quiet part behind its first quarter.
+fn show(curve: &[(Duration, u64)], quiet_from: usize) {
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    for (at, bytes) in curve.iter().step_by((curve.len() / 20).max(1)) {
+        println!("{:>6} s {:>8.1} MiB resident", at.as_secs(), mib(*bytes));
+    }
+    let quiet = &curve[quiet_from.min(curve.len())..];
+    let quiet = &quiet[quiet.len() / 4..];
+    if let (Some(first), Some(last)) = (quiet.first(), quiet.last()) {
+        let seconds = (last.0 - first.0).as_secs();
+        println!(
+            "quiet, after its warm-up: {:.1} MiB, {seconds} s later {:.1} MiB",
+            mib(first.1),
+            mib(last.1)
+        );
+    }
+}
+
+/// What a schedule is drawn from gives the same again.
+#[test]
+fn a_schedule_is_repeatable() {
+    let drawn = |seed| {
+        let mut draw = Draw(seed);
+        (0..100).map(|_| draw.below(8)).collect::<Vec<u64>>()
+    };
+    assert_eq!(drawn(3), drawn(3));
+    assert_ne!(drawn(3), drawn(4));
+    assert!((0..8).all(|n| drawn(3).contains(&n)));
+}
