@@ -1,7 +1,7 @@
 # What one can do here. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-kafka test bench soak clean
+.PHONY: help demo demo-kafka test bench soak fuzz clean
 
 help:
 	@echo 'make demo    install what is missing, build, replay a stream, serve it on http://127.0.0.1:8080/'
@@ -12,6 +12,7 @@ help:
 	@echo 'make bench   measure, and print the conditions (some minutes); ARGS=--help says what can be measured'
 	@echo 'make soak    load, and kills of everything by a seeded schedule, then quiet; prints memory (SOAK_MINUTES=30 SOAK_SEED=1'
 	@echo '             SOAK_PROCESSES=1); fails where a byte differs from a run that nobody interrupted'
+	@echo 'make fuzz    fuzz what comes from outside, with nightly Rust (FUZZ_SECONDS=60 for each target)'
 	@echo 'make clean   remove target/ and data/demo*'
 
 demo:
@@ -28,6 +29,9 @@ bench:
 
 soak:
 	@sh scripts/soak.sh
+
+fuzz:
+	@sh scripts/fuzz.sh
 
 clean:
 	rm -rf target data/demo data/demo-*

@@ -9,6 +9,7 @@
 //! both shorter than a hand-over to a pool of blocking threads would be worth.
 
 pub mod account;
+pub mod cohorts;
 pub mod cursor;
 mod events;
 mod feed;

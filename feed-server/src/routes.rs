@@ -13,15 +13,16 @@ use axum::routing::{MethodRouter, any, get, post};
 use crate::problem::Problem;
 use crate::state::ServerState;
 use crate::telemetry::{RequestAnswered, RouteMeters};
-use crate::{events, feed, operations, related, trending, video, why};
+use crate::{cohorts, events, feed, operations, related, trending, video, why};
 
 /// Every route with its method, as `/openapi.json` documents them (a test compares the two).
-pub const ROUTES: [(&str, &str); 11] = [
+pub const ROUTES: [(&str, &str); 12] = [
     ("GET", "/"),
     ("GET", "/healthz"),
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),
     ("GET", "/readyz"),
+    ("GET", "/v1/cohorts/{video}"),
     ("POST", "/v1/events"),
     ("GET", "/v1/feed/{user}"),
     ("GET", "/v1/related/{video}"),
@@ -50,6 +51,7 @@ fn handler(path: &'static str, state: &ServerState) -> MethodRouter<Arc<ServerSt
         "/metrics" => get(operations::metrics),
         "/openapi.json" => get(operations::openapi),
         "/readyz" => get(operations::readyz),
+        "/v1/cohorts/{video}" => get(cohorts::get),
         "/v1/events" => post(events::post).layer(DefaultBodyLimit::max(state.options.max_body_bytes)),
         "/v1/feed/{user}" => get(feed::get),
         "/v1/related/{video}" => get(related::get),

@@ -49,6 +49,7 @@ fn source(source: Source) -> &'static str {
         Source::Next => "others watched it next after what the user watched last",
         Source::CoEngaged => "others liked it together with what the user watched last",
         Source::Similar => "it is like what the user watches",
+        Source::Cohort => "it is new and the user is among those whom it is shown to first",
     }
 }
 
@@ -254,7 +255,10 @@ fn chance(item: &FeedItem) -> String {
         SlotPolicy::Rank => {
             return "The place goes to the best that the rules allow; no chance was in it.".to_owned();
         }
-        SlotPolicy::Cohort => "A group of similar users had a claim to the place for it",
+        SlotPolicy::Cohort => {
+            "The video is new and the user was chosen for its cohort, which may claim a place: it had the invitation and the first \
+             place drawn for it"
+        }
         SlotPolicy::Novelty => {
             "The place is kept for something new: it was drawn from the best that are unlike what the user watched last"
         }

@@ -56,6 +56,21 @@ fn a_page_shows_the_list_with_cards_and_reasons() {
 }
 
 #[test]
+fn the_life_of_a_new_video_is_told_stage_by_stage() {
+    let server = Server::start(world(), |_| {});
+    let life = server.get("/v1/cohorts/7").json();
+    assert_eq!((&life["state"], &life["video_id"]), (&json!("shown"), &json!("7")));
+    let [first, second] = &life["stages"].as_array().unwrap()[..] else { panic!("two stages: {life}") };
+    assert_eq!((&first["audience"], &second["audience"]), (&json!("sample"), &json!("similar")));
+    assert_eq!((&first["judged"]["verdict"], &second["judged"]), (&json!("promoted"), &json!(null)));
+    assert_eq!((&first["exposed"], &first["slots"]), (&json!(300), &json!([5, 20])));
+    assert!(life["explanation"].as_str().unwrap().starts_with("Stage 2 is under way: 300 of 1000"), "{life}");
+    let none = server.get("/v1/cohorts/1");
+    assert_eq!((none.status, &none.json()["type"]), (404, &json!("/problems/no-cohort")), "{}", none.json());
+    assert_eq!(server.get("/v1/cohorts/1000").status, 404);
+}
+
+#[test]
 fn related_videos_can_be_shown_and_match_preferences_first() {
     let server = Server::start(world(), |_| {});
     let plain = server.get("/v1/related/7").json();

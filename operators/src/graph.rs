@@ -3,7 +3,8 @@
 //! Everything about a video lives with the video's worker and everything about a user with the user's. An event visits the
 //! video (to be enriched), the user (to be counted), and the video again (as a contribution); a list visits the user (what
 //! is wanted), all videos (what there is) and the user again (what is best). Edges lead back into the next epoch: which videos
-//! a list holds, so that it is remade when one of them goes; and the published skip thresholds.
+//! a list holds, so that it is remade when one of them goes; the published skip thresholds; and what the cohorts of new
+//! videos ask of the users.
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use timely::dataflow::{Scope, StreamVec};
 use crate::account;
 use crate::checkpoint::loops::{remember, restored};
 use crate::coengage::Pair;
+use crate::cohorts::{self, Call, CohortIn, Lives};
 use crate::content::Facet;
 use crate::cut::Cuts;
 use crate::enrich::{Enrich, VideoIn};
@@ -71,6 +73,8 @@ pub enum Leaving {
     Waiting(u64, u64),
     /// The number of a publication, and its skip thresholds: rows that are counted from the next epoch on are judged by them.
     Published(u64, SkipThresholds),
+    /// What happened to the lives of new videos, of those on this worker.
+    Cohorts(cohorts::Report),
 }
 
 /// A change of an inner view, for those who check the graph against a batch computation.
@@ -92,6 +96,8 @@ pub enum Tap {
     Published(Arc<Published>),
     /// A list was asked for: the request as the shelves hear it.
     Request(Arc<Request>),
+    /// What the cohorts ask of the users, for the next epoch.
+    Cohort(Call),
 }
 
 /// A stream of plain records.
@@ -112,6 +118,15 @@ pub fn build<'s>(
     let (published_loop, published_before) = scope.feedback::<Vec<UserIn>>(1);
     let (written_loop, written) = scope.feedback::<Vec<RelatedIn>>(1);
 
+    // Where there are no cohorts there is no edge for them.
+    let invites = params.invites();
+    let (calls_loop, calls) = match invites.then(|| scope.feedback::<Vec<Call>>(1)) {
+        Some((back, calls)) => (Some(back), merge(scope, [calls, restored(scope, "cohort_calls", cuts)])),
+        None => (None, empty(scope)),
+    };
+    let [calls_to_all, calls_to_one] =
+        split(calls.map(UserIn::Cohort), |call| matches!(call, UserIn::Cohort(Call::Invited(_))));
+
     // Events meet their video as of now ...
     let to_videos = entering.videos.exchange(video_route);
     let videos = per_epoch(
@@ -128,8 +143,8 @@ pub fn build<'s>(
         merge(
             scope,
             [
-                merge(scope, [views, to_one]).exchange(user_route),
-                merge(scope, [to_everyone, videos.gone.clone().map(UserIn::Gone)]).broadcast(),
+                merge(scope, [views, to_one, calls_to_one]).exchange(user_route),
+                merge(scope, [to_everyone, videos.gone.clone().map(UserIn::Gone), calls_to_all]).broadcast(),
                 listed,
                 restored(scope, "listed", cuts),
                 published_before,
@@ -208,6 +223,22 @@ pub fn build<'s>(
 
     let said =
         published.clone().flat_map(move |p| publisher.then(|| Leaving::Published(p.version, p.skip_below)));
+    // New videos find their users: whom they ask for is heard in the next epoch, and what came of it here.
+    let lives = calls_loop.map(|back| {
+        let heard = [
+            users.cohorts.exchange(cohort_route),
+            videos.versions.clone().map(CohortIn::Version),
+            published.clone().map(CohortIn::Published),
+            clock.clone().map(CohortIn::Clock),
+            remake.clone().map(CohortIn::Remake),
+        ];
+        let said = per_epoch(merge(scope, heard), "cohorts", cuts, Lives::new(params));
+        let taps = if tapped { said.calls.clone().map(Tap::Cohort) } else { empty(scope) };
+        remember(said.calls, "cohort_calls", cuts, call_route).connect_loop(back);
+        (said.changes, said.reports, taps)
+    });
+    let (life_records, life_reports, life_taps) =
+        lives.unwrap_or_else(|| (empty(scope), empty(scope), empty(scope)));
 
     // Dirty users and strangers ask; every worker answers from its shelves.
     let everyone = Arc::new(EVERYONE.to_owned());
@@ -276,6 +307,7 @@ pub fn build<'s>(
             popularity.clone().map(|(key, sum)| Tap::Popularity(key, sum)),
             published.clone().flat_map(move |p| publisher.then_some(Tap::Published(p))),
             requests.clone().map(Tap::Request),
+            life_taps,
         ];
         merge(scope, taps).map(Leaving::Tap)
     } else {
@@ -360,15 +392,25 @@ pub fn build<'s>(
     let removed = removed.flat_map(|user| [Key::Feed(user), Key::Dropped(user), Key::Account(user)]);
     let removed = removed.map(|key| (key, None));
     let heads = merge(scope, [heads, heads_again]);
-    let changes =
-        [lists.changes, heads, pools, videos.cards, removed, users.preferences, records.changes, unrelated];
+    let changes = [
+        lists.changes,
+        heads,
+        pools,
+        videos.cards,
+        removed,
+        users.preferences,
+        records.changes,
+        unrelated,
+        life_records,
+    ];
     let changes = merge(scope, changes).map(Leaving::Change);
     let answers = lists.answers.map(Leaving::Answer);
     let yields = lists.yields.map(Leaving::Yields);
     let probed = lists.probed.map(Leaving::Probed);
     let waiting = videos.waiting.map(|(held, gave_way)| Leaving::Waiting(held, gave_way));
     let index = index_reports.map(Leaving::Index);
-    merge(scope, [changes, answers, probed, yields, index, waiting, said, taps])
+    let life_reports = life_reports.map(Leaving::Cohorts);
+    merge(scope, [changes, answers, probed, yields, index, waiting, life_reports, said, taps])
 }
 
 /// The records of which `second` is not true, and those of which it is.
@@ -408,11 +450,32 @@ fn user_route(message: &UserIn) -> u64 {
         | UserIn::Probe(user, ..)
         | UserIn::Served(user, ..)
         | UserIn::Listed(user, _) => route(*user),
+        UserIn::Cohort(call) => match call {
+            Call::Invited(invitation) => route(invitation.user),
+            Call::Wanted(_) | Call::Judged(..) | Call::Over(_) => 0,
+        },
         UserIn::Clock(_)
         | UserIn::ForgetVideo(..)
         | UserIn::Gone(_)
         | UserIn::Published(..)
         | UserIn::Remake(_) => 0,
+    }
+}
+
+fn cohort_route(message: &CohortIn) -> u64 {
+    match message {
+        CohortIn::Offers(video, _) | CohortIn::Did(video, ..) => route(*video),
+        CohortIn::Version(content) => route(content.video),
+        CohortIn::Clock(_) | CohortIn::Published(_) | CohortIn::Remake(_) => 0,
+    }
+}
+
+/// Where a call is kept while it is on its way; it goes on from there as any other.
+fn call_route(call: &Call) -> u64 {
+    match call {
+        Call::Invited(invitation) => route(invitation.user),
+        Call::Wanted(wanted) => route(wanted.video),
+        Call::Judged(video, _) | Call::Over(video) => route(*video),
     }
 }
 

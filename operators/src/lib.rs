@@ -7,14 +7,15 @@
 //! In the order of the flow: [`enrich`] (interaction x video as of now), [`users`] and [`history`] (counting, forgetting,
 //! dirty users), [`windows`] and [`sums`] (statistics), [`publish`] (baselines, creator scores, skip thresholds), [`neighbours`]
 //! (the vector index), [`shelf`] (pools and candidates), [`rank`], [`rerank`] and [`lists`] (records), [`pools`] and [`groups`] (what strangers get), [`related`] and
-//! [`related_records`] (what goes with a video). [`checkpoint`] says how all of it is kept and begun again,
-//! [`cluster`] how it runs in several processes.
+//! [`related_records`] (what goes with a video), [`cohorts`] (how new videos find their users). [`checkpoint`] says how all of it
+//! is kept and begun again, [`cluster`] how it runs in several processes.
 
 pub mod account;
 pub mod boundary;
 pub mod checkpoint;
 pub mod cluster;
 pub mod coengage;
+pub mod cohorts;
 pub mod content;
 pub mod cut;
 pub mod enrich;

@@ -43,6 +43,8 @@ pub struct Params {
     pub feed: Feed,
     /// Re-ranking.
     pub rerank: Rerank,
+    /// Cohorts of new videos.
+    pub cohorts: Cohorts,
 }
 
 /// Interactions that come before their upload.
@@ -314,7 +316,64 @@ impl Default for Rerank {
     }
 }
 
+/// Cold-start cohorts: how new videos are shown, measured, and shown to more or to fewer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cohorts {
+    /// Whether there are any.
+    pub enabled: bool,
+    /// Users of a first cohort (seed 004, 6.1: 100 to 1,000).
+    pub size: usize,
+    /// Share of a sample that goes to those whom the video should suit, in [0, 1]; the rest is drawn.
+    pub predicted_share: f64,
+    /// A stage is judged after this.
+    pub stage_time: u64,
+    /// Or once this share of its users has watched, in (0, 1].
+    pub enough_share: f64,
+    /// A stage is topped up where a smaller share than this was reached in time, in [0, 1].
+    pub reached_share: f64,
+    /// So often at most.
+    pub top_ups: usize,
+    /// A performance above this promotes; a video at its baseline has 0.6.
+    pub threshold: f64,
+    /// The next cohort after a promotion is so many times as large.
+    pub factor: f64,
+    /// The next cohort after a stage that was not promoted is so many times as large, in [0, 1).
+    pub decay: f64,
+    /// A life ends where its next cohort would be smaller than this.
+    pub floor: usize,
+    /// It ends well with the so many-th promotion.
+    pub graduate_after: usize,
+    /// Places of a list that a sample may claim, the first and the last, counted from 1.
+    pub first_slot: usize,
+    /// See `first_slot`.
+    pub last_slot: usize,
+    /// The same of a cohort that is like those who engaged.
+    pub expanded_first_slot: usize,
+    /// See `expanded_first_slot`.
+    pub expanded_last_slot: usize,
+    /// A list holds at most so many places that were claimed.
+    pub per_list: usize,
+    /// A user is invited so many times a day at the most.
+    pub per_day: usize,
+    /// Users who have interacted within this may be invited.
+    pub active_within: u64,
+    /// A video's life begins within this after its publication, or not at all.
+    pub max_age: u64,
+    /// So many lives are under way at most, the same share of each logical shard; the others wait.
+    pub max_open: usize,
+    /// So many users of each of the 64 logical shards are looked at for a cohort.
+    pub window: usize,
+    /// The record of a life stays for this after its end.
+    pub keep: u64,
+}
+
 impl Params {
+    /// Whether users are invited to cohorts: by their lists.
+    #[must_use]
+    pub fn invites(&self) -> bool {
+        self.feed.enabled && self.cohorts.enabled
+    }
+
     /// Whether there are records of related videos: they are made with the lists.
     #[must_use]
     pub fn relates(&self) -> bool {
@@ -394,6 +453,38 @@ impl Default for Params {
                 explained: 100,
             },
             rerank: Rerank::default(),
+            cohorts: Cohorts::default(),
+        }
+    }
+}
+
+impl Default for Cohorts {
+    fn default() -> Self {
+        Self {
+            // A log that is replayed has users who cannot answer: what is put into their lists is never met.
+            enabled: false,
+            size: 500,
+            predicted_share: 0.5,
+            stage_time: HOUR,
+            enough_share: 0.5,
+            reached_share: 0.5,
+            top_ups: 2,
+            threshold: 1.2,
+            factor: 2.0,
+            decay: 0.5,
+            floor: 100,
+            graduate_after: 3,
+            first_slot: 5,
+            last_slot: 20,
+            expanded_first_slot: 1,
+            expanded_last_slot: 10,
+            per_list: 2,
+            per_day: 10,
+            active_within: DAY,
+            max_age: DAY,
+            max_open: 6_400,
+            window: 1_024,
+            keep: 30 * DAY,
         }
     }
 }

@@ -119,6 +119,7 @@ pub fn request(
         group,
         drift: reading.drift,
         obsession: reading.obsession,
+        invited: Vec::new(),
     }
 }
 
@@ -144,6 +145,7 @@ pub fn group_request(group: &Group, now: u64, params: &Params) -> Request {
         group: Arc::clone(group),
         drift: false,
         obsession: false,
+        invited: Vec::new(),
     }
 }
 

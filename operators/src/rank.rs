@@ -14,8 +14,8 @@ use freshet_schema::hash;
 use crate::interest::Likeness;
 use crate::params::Params;
 use crate::popularity::{STEP, add_term, decayed, log_sum};
-use crate::request::{ABSENT, Candidate, MAX_ASKS, Reply, Request, SourceId, Subject};
-use crate::rerank::{self, Context, Entry, Fatigue, Kind, Reranked, Rule, Slot, Taste};
+use crate::request::{ABSENT, Candidate, Invited, MAX_ASKS, Reply, Request, SourceId, Subject};
+use crate::rerank::{self, Claim, Context, Entry, Fatigue, Kind, Policy, Reranked, Rule, Slot, Taste};
 use crate::scorer::Scorer;
 use crate::scorer::features::{Counts, FEATURES, Features, Featuring};
 use crate::scorer::heads::{self, Heads};
@@ -176,9 +176,19 @@ pub fn score(scales: &Scales, replies: Vec<Reply>, scratch: &mut Scratch) -> Sco
             order.push((Reverse(ordered(value)), candidate.video, n as u32));
         }
     }
-    let best = if request.new_user { order.len() } else { params.ranking.light.min(order.len()) };
+    let mut best = if request.new_user { order.len() } else { params.ranking.light.min(order.len()) };
     if best < order.len() {
         order.select_nth_unstable(best);
+    }
+    // Whoever is invited has a place to claim, however little is known of it.
+    let invited = request.cohort_bit();
+    if invited != 0 {
+        for at in best..order.len() {
+            if asks[order[at].2 as usize] & invited != 0 {
+                order.swap(best, at);
+                best += 1;
+            }
+        }
     }
     order[best..].sort_unstable();
     let rest = order[best..].iter().map(|(_, video, _)| *video).collect();
@@ -214,10 +224,22 @@ pub fn place(scored: Scored, scales: &Scales) -> List {
     };
     let drawn = request.asks.iter().position(|ask| ask.source == SourceId::new(Source::Exploration));
     let drawn = drawn.map(|ask| 1u8 << ask);
+    let invited = request.cohort_bit();
     let entries: Vec<Entry> = pool
         .iter()
-        .map(|c| Entry { score: c.value, content: &c.candidate.content, drawn: Some(c.asks) == drawn })
+        .map(|c| Entry {
+            score: c.value,
+            content: &c.candidate.content,
+            drawn: Some(c.asks) == drawn,
+            claimed: c.asks == invited,
+        })
         .collect();
+    let claim = |invited: &Invited| {
+        let entry = pool.iter().position(|weighed| weighed.candidate.video == invited.video)?;
+        let Invited { from, to, propensity, .. } = *invited;
+        Some(Claim { entry, policy: Policy::Cohort, from: from.into(), to: to.into(), propensity })
+    };
+    let claims: Vec<Claim> = request.invited.iter().filter_map(claim).collect();
     let taste = Taste::of(&request.recent, params);
     let context = Context {
         kind,
@@ -226,7 +248,7 @@ pub fn place(scored: Scored, scales: &Scales) -> List {
         rows: &request.recent,
         fatigue: fatigue.is_strong().then_some(fatigue),
         taste: taste.is_known().then_some(&taste),
-        claims: &[],
+        claims: &claims,
     };
     let Reranked { slots, left } = rerank::rerank(&entries, &context, params);
     let items =
@@ -365,7 +387,67 @@ mod tests {
             group: Arc::new("all".to_owned()),
             drift: false,
             obsession: false,
+            invited: Vec::new(),
         }
+    }
+
+    fn invited(video: u64, from: u16, propensity: f32) -> Invited {
+        Invited { video, from, to: 20, propensity }
+    }
+
+    #[test]
+    fn an_invited_video_has_the_place_that_it_claims_or_one_of_its_own() {
+        let mut request = request(false, &[(Source::Trending, 40)]);
+        request.invite(vec![invited(100, 7, 0.125), invited(101, 9, 0.25), invited(102, 3, 0.5)]);
+        let (trending, cohort) = (1, request.cohort_bit());
+        assert_eq!(cohort, 2);
+        let mut pool = vec![
+            Weighed { asks: cohort, ..candidate(100, 90, 0) },
+            Weighed { asks: trending | cohort, ..candidate(101, 80, 0) },
+            Weighed { asks: cohort, ..candidate(102, 0, 0) },
+        ];
+        pool.extend((1..30).map(|n| candidate(n, 70 - n as u32, n)));
+        pool.sort_by_key(|c| Reverse(ordered(c.value)));
+        let params = Params::default();
+        let heads = Heads::default();
+        let scales = Scales::new(&heads, &params, &request, &[]);
+        let list = place(Scored { pool, rest: Vec::new(), watched: Vec::new() }, &scales);
+        let at = |video: u64| {
+            let at = list.items.iter().position(|placed| placed.chosen.candidate.video == video);
+            let at = at.unwrap_or_else(|| panic!("{video} has no place"));
+            (at + 1, list.items[at].slot.policy, list.items[at].slot.propensity)
+        };
+        assert_eq!(at(100), (7, Policy::Cohort, 0.125), "not the first, however good it is");
+        assert_eq!(at(101), (1, Policy::Rank, 1.0), "a trending video needs no claim");
+        assert_eq!(at(102), (3, Policy::Cohort, 0.5), "not the last, however poor it is");
+        assert_eq!(list.items.len(), 32);
+    }
+
+    #[test]
+    fn the_light_rank_keeps_who_is_invited() {
+        let mut request = request(false, &[(Source::Trending, 3)]);
+        request.invite(vec![invited(100, 7, 1.0)]);
+        let mut params = Params::default();
+        params.ranking.light = 1;
+        let mut candidates: Vec<Candidate> = (1..=3).map(|n| candidate(n, n as u32, 0).candidate).collect();
+        let mut poor = Candidate { norm: 0.0, ..Candidate::unknown(100) };
+        poor.parts.quality = 0;
+        poor.parts.freshness = 0;
+        poor.ranks[1] = 0;
+        candidates.push(poor);
+        let reply = Reply {
+            request: Arc::new(request.clone()),
+            candidates,
+            watched: Vec::new(),
+            followed: Vec::new(),
+            heads: Arc::default(),
+        };
+        let heads = Heads::default();
+        let replies = vec![reply];
+        let scales = Scales::new(&heads, &params, &request, &replies);
+        let scored = score(&scales, replies, &mut Scratch::default());
+        let pool: Vec<u64> = scored.pool().map(|weighed| weighed.candidate.video).collect();
+        assert!(pool.contains(&100) && pool.len() <= 2, "{pool:?}");
     }
 
     #[test]

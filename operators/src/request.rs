@@ -114,6 +114,40 @@ pub struct Request {
     pub drift: bool,
     /// See `drift`.
     pub obsession: bool,
+    /// Videos in whose cohort the user is, and that claim a place: the ask of [`Source::Cohort`] brings them.
+    pub invited: Vec<Invited>,
+}
+
+/// A video that claims a place in a list.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Invited {
+    /// The video.
+    pub video: u64,
+    /// The first place that it may have, counted from 1: drawn for the list.
+    pub from: u16,
+    /// The last.
+    pub to: u16,
+    /// The chance, in (0, 1], with which it got this invitation and this first place.
+    pub propensity: f32,
+}
+
+impl Request {
+    /// Lets videos claim places.
+    pub fn invite(&mut self, invited: Vec<Invited>) {
+        if invited.is_empty() {
+            return;
+        }
+        let found = invited.iter().map(|invited| (invited.video, 0)).collect();
+        self.asks.push(Ask { found, ..Ask::new(Source::Cohort, invited.len(), Vec::new()) });
+        self.invited = invited;
+    }
+
+    /// The bit of the ask that brings the invited videos; 0 where there is none.
+    #[must_use]
+    pub fn cohort_bit(&self) -> u8 {
+        let of = SourceId::new(Source::Cohort);
+        self.asks.iter().take(MAX_ASKS).position(|ask| ask.source == of).map_or(0, |n| 1 << n)
+    }
 }
 
 /// Asks of a request are at most this many.

@@ -25,6 +25,7 @@ use timely::dataflow::{InputHandle, ProbeHandle};
 
 use crate::checkpoint::{RestoreError, Restored, Restoring, Taken};
 use crate::cluster::{Members, Plan};
+use crate::cohorts::Report;
 use crate::cut::{Cuts, StateSize};
 use crate::enrich;
 use crate::graph::{self, Entering, Leaving, Tap};
@@ -100,6 +101,8 @@ pub enum Output {
     Waiting(usize, u64, u64),
     /// How the vector index is; it lies on one worker.
     Index(IndexReport),
+    /// What happened to the lives of new videos, of those on a worker, in an epoch.
+    Cohorts(usize, Epoch, Report),
     /// A worker has taken its state as of an epoch ([`Job::checkpoint`]), of which it has said all.
     Taken(usize, Epoch),
     /// A publication of an epoch: its number and its skip thresholds. Comes before the epoch is closed.
@@ -458,6 +461,9 @@ fn leave<'s>(
                             Leaving::Published(version, skip_below) => {
                                 let _ =
                                     outside.send(Output::Published(Epoch(*time.time()), version, skip_below));
+                            }
+                            Leaving::Cohorts(report) => {
+                                let _ = outside.send(Output::Cohorts(index, Epoch(*time.time()), report));
                             }
                             Leaving::Waiting(held, gave_way) => {
                                 let _ = outside.send(Output::Waiting(index, held, gave_way));

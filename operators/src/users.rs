@@ -9,6 +9,8 @@
 //! grows with events, not with users. An ask makes a request as well, but changes nothing here: whoever measures lists must
 //! not move them.
 
+mod audience;
+mod guests;
 pub(crate) mod saved;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::boundary::Boundary;
 use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::coengage::{self, Pair, positive};
+use crate::cohorts::{Call, CohortIn};
 use crate::content::{Content, DURATION_CLASSES, duration_class};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
@@ -38,6 +41,7 @@ use crate::row::{Group, Row, View};
 use crate::scorer::learn::{self, Hours};
 use crate::topics::TopicTable;
 use crate::wire::Json;
+use guests::{Guests, Heard};
 
 /// Watched parts, in per mille, under which the fastest fifth of each duration class lies.
 pub type SkipThresholds = [u64; DURATION_CLASSES];
@@ -78,6 +82,8 @@ pub enum UserIn {
     Published(SkipThresholds, Arc<TopicTable>),
     /// Lists and preferences of these users are to be written again.
     Remake(Slice),
+    /// Of cohorts, from the epoch before. Invitations are heard by their user's worker, the others by every one.
+    Cohort(Call),
 }
 
 /// Which of two follows is the later one: (time, event, revision).
@@ -100,6 +106,8 @@ outputs! {
         preferences: Change,
         /// A demographic group has got its first member on this worker.
         groups: Group,
+        /// Users for the cohorts of new videos, and what those who were invited did.
+        cohorts: CohortIn,
     }
 }
 
@@ -147,6 +155,7 @@ pub struct Users {
     publication: Boundary,
     /// The epoch's preferences: one record a user, however often the profile changed.
     preferred: BTreeMap<u64, Option<Vec<u8>>>,
+    guests: Guests,
     now: u64,
     rows: u64,
     bytes: u64,
@@ -158,6 +167,7 @@ impl Users {
     pub fn new(params: Params) -> Self {
         Self {
             topics: Arc::new(params.interest.trained()),
+            guests: Guests::new(&params),
             params,
             people: FxHashMap::default(),
             groups: BTreeMap::new(),
@@ -457,9 +467,10 @@ impl Users {
             // Nothing is known of them any more: to the store they are a stranger, who gets the new-user list.
             person.listed = Arc::default();
             out.removed.push(user);
+            self.guests.leave(user);
             return;
         }
-        let request = profile::request(
+        let mut request = profile::request(
             user,
             &person.history,
             person.profile.as_ref().map(|(_, profile)| profile),
@@ -470,6 +481,8 @@ impl Users {
         let due = self.now.saturating_add(self.params.feed.refresh_after);
         person.refresh_at = due;
         self.refreshes.entry(due).or_default().push(user);
+        self.guests.meet(user, &person.history, request.query.as_ref());
+        request.invite(self.guests.claims(user, self.now));
         out.requests.push(Arc::new(request));
     }
 
@@ -482,7 +495,10 @@ impl Users {
         let profile = person.profile.as_ref().map(|(_, profile)| profile);
         let (history, follows) = (&person.history, &person.follows);
         let shared = Shared { everyone: &everyone, topics: &self.topics, params: &self.params };
-        let request = profile::request(user, history, profile, follows, self.now, &shared);
+        let mut request = profile::request(user, history, profile, follows, self.now, &shared);
+        if wanted.is_empty() {
+            request.invite(self.guests.claims(user, self.now));
+        }
         Request { purpose, wanted, ..request }
     }
 }
@@ -498,9 +514,10 @@ impl Stage for Users {
         let mut served = Vec::new();
         let mut slices = Vec::new();
         let (mut probes, mut described) = (BTreeMap::new(), Vec::new());
+        let (mut heard, mut ticked) = (Heard::default(), false);
         for message in batch {
             match message {
-                UserIn::Clock(now) => self.now = self.now.max(now),
+                UserIn::Clock(now) => (self.now, ticked) = (self.now.max(now), true),
                 UserIn::View(view, content) => views.push((view, content)),
                 UserIn::Profile(user) => profiles.push(user.0),
                 UserIn::Follow(user, creator, order, on) => follows.push((user, creator, order, on)),
@@ -522,15 +539,20 @@ impl Stage for Users {
                 UserIn::Ask(user, offered) => *asks.entry(user).or_insert(false) |= offered,
                 UserIn::Probe(user, videos) => drop(probes.insert(user, videos)),
                 UserIn::Served(user, time, videos) => {
-                    if self.params.learning.enabled
-                        && self.forgotten_users.get(&user).is_none_or(|until| time > *until)
-                    {
+                    if self.forgotten_users.get(&user).is_some_and(|until| time <= *until) {
+                        continue;
+                    }
+                    if self.params.learning.enabled {
                         Arc::make_mut(self.people.entry(user).or_default()).examples.served(time, &videos);
                         served.push(user);
+                    }
+                    if self.guests.enabled() {
+                        heard.pages.push((user, time, videos));
                     }
                 }
                 UserIn::Described(row) => described.push(row),
                 UserIn::Remake(slice) => slices.push(slice),
+                UserIn::Cohort(call) => heard.calls.push(call),
             }
         }
         let mut dirty = Vec::new();
@@ -550,6 +572,7 @@ impl Stage for Users {
             }
         }
         for (user, until) in &users {
+            heard.forgotten.push((*user, *until));
             if self.forget_user(*user, *until, out) {
                 dirty.push(*user);
             }
@@ -599,6 +622,16 @@ impl Stage for Users {
                 dirty.push(view.user);
             }
         }
+        if ticked {
+            self.guests.take_up(&mut heard);
+        } else {
+            self.guests.put_off(&mut heard);
+        }
+        if self.guests.enabled() {
+            let people = &self.people;
+            let history = |user: u64| people.get(&user).map(|person| &person.history);
+            out.cohorts = self.guests.step(heard, &out.rows, self.now, history, &mut dirty);
+        }
         dirty.sort_unstable();
         dirty.dedup();
         for user in dirty.iter().chain(&served) {
@@ -623,6 +656,7 @@ impl Stage for Users {
         }
         if self.publication.pass(self.now, self.params.score.publish_every).is_some() {
             out.learned.extend(self.unpublished.take().map(|(hour, sums)| (hour, Box::new(sums))));
+            self.guests.age(self.now);
         }
         let preferred = std::mem::take(&mut self.preferred);
         out.preferences
@@ -635,7 +669,8 @@ impl Stage for Users {
         let seen = self.seen.capacity() * 9;
         // A viewer is named once a row, in vectors that are three quarters full on average.
         let viewers = self.viewers.capacity() * 33 + self.rows as usize * 11;
-        StateSize { entries: self.rows, bytes: self.bytes + (tombstones + seen + viewers) as u64 }
+        let guests = self.guests.bytes();
+        StateSize { entries: self.rows, bytes: self.bytes + (tombstones + seen + viewers + guests) as u64 }
     }
 
     fn take(&self) -> Rows {

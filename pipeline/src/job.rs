@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use freshet_archive::{Closed, Folder, Records, Resumed, Writer};
+use freshet_operators::cohorts::Standing;
 use freshet_operators::pools::Change;
 use freshet_operators::runtime::{self, EpochInput, Output};
 use freshet_schema::dead_letter::DeadLetter;
@@ -146,6 +147,7 @@ pub fn run(
             closed: BTreeMap::new(),
             announced: BTreeMap::new(),
             waiting: vec![0; workers],
+            lives: vec![Standing::default(); workers],
             sizes: vec![Vec::new(); workers],
             synced: Instant::now(),
             remake: Arc::clone(&remake),
@@ -384,6 +386,8 @@ struct Sink {
     announced: BTreeMap<u64, Announced>,
     /// For each worker, the early interactions that wait there.
     waiting: Vec<u64>,
+    /// How many lives of new videos each worker has.
+    lives: Vec<Standing>,
     sizes: Vec<Vec<meters::Size>>,
     synced: Instant,
     remake: Arc<Remake>,
@@ -423,6 +427,10 @@ impl Sink {
                 }
                 Output::Yields(yields) => meters::Sources(&yields).emit(),
                 Output::Index(report) => meters::Index(report).emit(),
+                Output::Cohorts(worker, epoch, report) => {
+                    self.lives[worker] = report.standing;
+                    meters::Lives { epoch, report: &report, standing: &self.lives }.emit();
+                }
                 Output::Sizes(worker, sizes) => {
                     self.sizes[worker] = sizes;
                     meters::State { workers: &self.sizes }.emit();
@@ -527,14 +535,15 @@ impl Sink {
         let mut done = Vec::new();
         let mut stopped = false;
         for mut announced in epochs {
-            let publication = self.publications.remove(&announced.epoch.0);
+            let epoch = announced.epoch;
+            let publication = self.publications.remove(&epoch.0);
             if let (Some(archive), Some(closed)) = (&self.archive, announced.closed.take())
                 && !archive.append(Closed { publication, ..closed }, &self.stop).context("the archive")?
             {
                 stopped = true;
                 break;
             }
-            let (epoch, letters) = (announced.epoch, &announced.dead_letters);
+            let letters = &announced.dead_letters;
             if !self.dead_letters.write(epoch, letters, &self.stop).context("the dead letters")? {
                 stopped = true;
                 break;

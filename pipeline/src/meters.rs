@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use freshet_operators::cohorts::{Report, Standing};
 use freshet_operators::cut::StateSize;
 use freshet_operators::neighbours::IndexReport;
 use freshet_operators::yields::Yields;
@@ -209,6 +210,59 @@ impl Index {
         if report.lists == 0 || report.recall.wanted > 0 {
             gauge!("freshet_index_recall").set(report.recall.share());
         }
+    }
+}
+
+/// What happened to the lives of new videos, on one worker.
+pub struct Lives<'a> {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// It.
+    pub report: &'a Report,
+    /// How many lives there are, by worker.
+    pub standing: &'a [Standing],
+}
+
+impl Lives<'_> {
+    /// Counts it, and logs each stage that was judged.
+    pub fn emit(self) {
+        let report = self.report;
+        counter!("freshet_cohort_lives_begun_total").increment(report.begun);
+        counter!("freshet_cohort_lives_removed_total").increment(report.removed);
+        counter!("freshet_cohort_top_ups_total").increment(report.top_ups);
+        // What was taken back was given before: counters only grow, and count what was given.
+        counter!("freshet_cohort_invitations_total").increment(u64::try_from(report.invited).unwrap_or(0));
+        counter!("freshet_cohort_exposures_total").increment(u64::try_from(report.exposed).unwrap_or(0));
+        for moved in &report.moves {
+            let judged = &moved.judged;
+            let verdict = judged.verdict.as_str();
+            counter!("freshet_cohort_stages_judged_total", "verdict" => verdict).increment(1);
+            let part = |per_mille: i64| per_mille as f64 / 1e3;
+            let ratio = |millionths: i64| millionths as f64 / 1e6;
+            tracing::debug!(
+                target: "cohorts",
+                epoch = self.epoch.0,
+                video = moved.video,
+                stage = judged.number,
+                verdict,
+                performance = ratio(judged.measured.performance),
+                threshold = ratio(judged.threshold),
+                wanted = judged.wanted,
+                invited = judged.part.invited,
+                exposed = judged.part.exposed,
+                watched = judged.part.watched,
+                watched_part = part(judged.measured.own[0]),
+                completion = part(judged.measured.own[1]),
+                skips = part(judged.measured.own[2]),
+                next = moved.next.unwrap_or(0),
+                "a stage of a cohort was judged"
+            );
+        }
+        let sum = |of: fn(&Standing) -> u64| self.standing.iter().map(of).sum::<u64>() as f64;
+        gauge!("freshet_cohort_lives", "stage" => "waiting").set(sum(|standing| standing.waiting));
+        gauge!("freshet_cohort_lives", "stage" => "first").set(sum(|standing| standing.first));
+        gauge!("freshet_cohort_lives", "stage" => "fading").set(sum(|standing| standing.fading));
+        gauge!("freshet_cohort_lives", "stage" => "expanding").set(sum(|standing| standing.expanding));
     }
 }
 

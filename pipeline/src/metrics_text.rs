@@ -81,6 +81,16 @@ pub fn describe() {
         "freshet_index_recall",
         "Share of the true nearest that the index found, sampled at publications."
     );
+    describe_counter!("freshet_cohort_lives_begun_total", "New videos whose first cohort was asked for.");
+    describe_counter!("freshet_cohort_lives_removed_total", "Lives that ended with their video.");
+    describe_counter!(
+        "freshet_cohort_invitations_total",
+        "Users who were invited to the cohort of a new video."
+    );
+    describe_counter!("freshet_cohort_exposures_total", "Invited users who were shown the video.");
+    describe_counter!("freshet_cohort_top_ups_total", "Stages for which more users were invited.");
+    describe_counter!("freshet_cohort_stages_judged_total", "Stages that were judged, by verdict.");
+    describe_gauge!("freshet_cohort_lives", "Lives of new videos under way, by stage, and those that wait.");
     describe_gauge!("freshet_state_entries", "Entries of each piece of state.");
     describe_gauge!(
         "freshet_state_bytes",

@@ -17,6 +17,7 @@ impl Source {
             Self::Next => "next",
             Self::CoEngaged => "co_engaged",
             Self::Similar => "similar",
+            Self::Cohort => "cohort",
         }
     }
 }

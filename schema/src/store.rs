@@ -5,8 +5,8 @@ use std::fmt;
 use prost::Message;
 
 use crate::feed::{
-    AccountRecord, DroppedRecord, FeedRecord, HeadsRecord, PreferencesRecord, RelatedRecord, TrendingRecord,
-    VideoCard,
+    AccountRecord, CohortRecord, DroppedRecord, FeedRecord, HeadsRecord, PreferencesRecord, RelatedRecord,
+    TrendingRecord, VideoCard,
 };
 use crate::hash;
 use crate::ids::{UserId, VideoId};
@@ -29,6 +29,8 @@ pub enum Key {
     Video(VideoId),
     /// `related:{video}` -> [`RelatedRecord`]
     Related(VideoId),
+    /// `cohort:{video}` -> [`CohortRecord`]
+    Cohort(VideoId),
     /// `preferences:{user}` -> [`PreferencesRecord`]
     Preferences(UserId),
     /// `trending:{group}` -> [`TrendingRecord`]. A group is `all`, `category:NAME`, `hashtag:NAME`, `sound:ID`,
@@ -47,6 +49,7 @@ impl fmt::Display for Key {
             Self::Heads(version) => write!(f, "heads:{version}"),
             Self::Video(video) => write!(f, "video:{video}"),
             Self::Related(video) => write!(f, "related:{video}"),
+            Self::Cohort(video) => write!(f, "cohort:{video}"),
             Self::Preferences(user) => write!(f, "preferences:{user}"),
             Self::Trending(group) => write!(f, "trending:{group}"),
             Self::NewUser(group) => write!(f, "newuser:{group}"),
@@ -62,7 +65,7 @@ impl Key {
             Self::Feed(user) | Self::Dropped(user) | Self::Account(user) | Self::Preferences(user) => {
                 hash::shard(user.0)
             }
-            Self::Video(video) | Self::Related(video) => hash::shard(video.0),
+            Self::Video(video) | Self::Related(video) | Self::Cohort(video) => hash::shard(video.0),
             Self::Heads(version) => hash::shard(*version),
             Self::Trending(group) | Self::NewUser(group) => hash::text_shard(group),
         }
@@ -79,6 +82,7 @@ impl Key {
             "heads" => rest.parse().ok().map(Self::Heads),
             "video" => rest.parse().ok().map(Self::Video),
             "related" => rest.parse().ok().map(Self::Related),
+            "cohort" => rest.parse().ok().map(Self::Cohort),
             "preferences" => rest.parse().ok().map(Self::Preferences),
             "trending" => Some(Self::Trending(rest.to_owned())),
             "newuser" => Some(Self::NewUser(rest.to_owned())),
@@ -103,6 +107,8 @@ pub enum Value {
     Video(VideoCard),
     /// What goes with a video.
     Related(RelatedRecord),
+    /// A new video's life.
+    Cohort(CohortRecord),
     /// What a user asked for.
     Preferences(PreferencesRecord),
     /// A pool.
@@ -122,6 +128,7 @@ impl Value {
             Key::Heads(_) => Self::Heads(HeadsRecord::decode(bytes)?),
             Key::Video(_) => Self::Video(VideoCard::decode(bytes)?),
             Key::Related(_) => Self::Related(RelatedRecord::decode(bytes)?),
+            Key::Cohort(_) => Self::Cohort(CohortRecord::decode(bytes)?),
             Key::Preferences(_) => Self::Preferences(PreferencesRecord::decode(bytes)?),
             Key::Trending(_) => Self::Trending(TrendingRecord::decode(bytes)?),
         })
@@ -137,6 +144,7 @@ impl Value {
             Self::Heads(m) => m.encode_to_vec(),
             Self::Video(m) => m.encode_to_vec(),
             Self::Related(m) => m.encode_to_vec(),
+            Self::Cohort(m) => m.encode_to_vec(),
             Self::Preferences(m) => m.encode_to_vec(),
             Self::Trending(m) => m.encode_to_vec(),
         }

@@ -464,3 +464,41 @@ fn mistakes_of_predictions_and_worlds_are_named_with_their_remedy() {
         &["nothing was asked", "--events"],
     );
 }
+
+#[test]
+fn new_videos_are_followed_through_a_world_that_answers() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    let measure = |workers: &str| {
+        let size =
+            ["--users", "40", "--videos", "150", "--events", "500", "--days", "4", "--workers", workers];
+        let mut report = ok_json(dir, &[&["eval", "cohorts", "--json", "--quiet"], &size[..]].concat());
+        report.as_object_mut().expect("an object").remove("workers").expect("their number");
+        for arm in report["arms"].as_array_mut().expect("arms") {
+            arm.as_object_mut().expect("an object").remove("cost").expect("the cost");
+        }
+        report
+    };
+    let report = measure("1");
+    let [none, cohorts, boosting] = &report["arms"].as_array().expect("arms")[..] else {
+        panic!("three arms: {report}")
+    };
+    assert_eq!((&none["arm"], &none["lives"], &none["claimed"]), (&json!("none"), &json!(0), &json!(0)));
+    for arm in [cohorts, boosting] {
+        let figure = |name: &str| arm[name].as_u64().unwrap_or_else(|| panic!("{name}: {arm}"));
+        assert!(figure("lives") > 5 && figure("invited") >= figure("exposed"), "{arm}");
+        assert!(figure("exposed") > 0 && figure("claimed") > 0, "{arm}");
+    }
+    assert_eq!(boosting["verdicts"]["demoted"], 0, "it stops with its first stage: {boosting}");
+    for arm in [none, cohorts, boosting] {
+        assert_eq!(arm["impressions"], none["impressions"], "the same users come at the same times");
+        let reach = arm["good"]["mean_reach"].as_f64().expect("a share");
+        assert!((0.0..=1.0).contains(&reach), "{arm}");
+    }
+    assert_eq!(measure("2"), report, "two workers");
+    let (code, _, err) = run(dir, &["eval", "cohorts", "--videos", "1", "--events", "10", "--quiet"]);
+    assert!(
+        code == Some(1) && err.contains("no new video could be looked at") && err.contains("--videos"),
+        "{err}"
+    );
+}

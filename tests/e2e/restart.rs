@@ -5,10 +5,12 @@ use std::process::Stdio;
 
 use serde_json::Value as Json;
 
-use crate::harness::{dump, freshet, number, ok, ok_json, replay, run, same, wait_for};
+use crate::harness::{dump, freshet, number, ok, ok_json, records, run, same, wait_for};
 use crate::service::{Guard, Service};
-use crate::world::{add_deletes, add_records, in_order, read, world};
+use crate::world::{add_deletes, add_pages, add_records, in_order, read, world};
 
+/// New videos are shown to cohorts.
+const COHORTS: &str = "[cohorts]\nenabled = true\nsize = 20\nfloor = 4\nthreshold = 0.5\n";
 /// Checkpoints as often as can be.
 const OFTEN: &str = "[checkpoint]\nevery = \"1ms\"\n";
 
@@ -34,14 +36,55 @@ fn epochs(said: &str) -> u64 {
     count.parse().expect("a number")
 }
 
+/// There are lives of new videos in every state, and one can be drawn.
+fn lives(dir: &Path, dump: &str) {
+    let records = records(dump);
+    let lives: Vec<&Json> =
+        records.iter().filter(|(key, _)| key.starts_with("cohort:")).map(|(_, life)| life).collect();
+    let stages = || lives.iter().filter_map(|life| life["stages"].as_array()).flatten();
+    let verdicts: std::collections::BTreeSet<u64> = stages().map(|stage| number(&stage["verdict"])).collect();
+    let exposed = stages().map(|stage| number(&stage["exposed"])).max();
+    assert!(
+        lives.len() > 10 && verdicts.len() > 2 && exposed > Some(1),
+        "{} {verdicts:?} {exposed:?}",
+        lives.len()
+    );
+    let claimed = records.iter().filter(|(key, _)| key.starts_with("feed:"));
+    let claimed = claimed.filter_map(|(_, list)| list["items"].as_array()).flatten();
+    assert!(
+        claimed.filter(|item| number(&item["policy"]) == 5).count() > 0,
+        "no list has a place for a cohort"
+    );
+    let video = lives[0]["video_id"].as_str().expect("an identifier");
+    let drawn = ok(dir, &["cohort", video, "--store", "whole"]);
+    assert!(drawn.contains("stage 1  sampled, places 5 to 20") && drawn.contains('|'), "{drawn}");
+    let told = ok_json(dir, &["cohort", video, "--store", "whole", "--json"]);
+    assert_eq!(
+        (&told["video_id"], told["stages"].as_array().map(Vec::len)),
+        (&lives[0]["video_id"], lives[0]["stages"].as_array().map(Vec::len))
+    );
+    let (code, _, err) = run(dir, &["cohort", "1", "--store", "whole"]);
+    assert!(code == Some(1) && err.contains("no upload of it"), "{err}");
+}
+
 #[test]
 fn a_killed_run_goes_on_from_its_checkpoint() {
     let dir = tempfile::tempdir().expect("a folder");
     let dir = dir.path();
     world(dir, 31, 900);
     add_deletes(dir, "log");
-    std::fs::write(dir.join("often.toml"), OFTEN).expect("written");
-    let expected = replay(dir, "log", "whole", "1");
+    add_pages(dir, "log");
+    std::fs::write(dir.join("often.toml"), format!("{OFTEN}{COHORTS}")).expect("written");
+    std::fs::write(dir.join("seldom.toml"), COHORTS).expect("written");
+    let seldom = |store: &str, workers: &str| {
+        let args =
+            ["run", "--config", "seldom.toml", "--input", "log", "--store", store, "--workers", workers];
+        ok(dir, &[&args[..], &["--once", "--quiet"]].concat());
+        dump(dir, store)
+    };
+    let expected = seldom("whole", "1");
+    same(&expected, &seldom("four", "4"), "one worker and four");
+    lives(dir, &expected);
     let last = number(&ok_json(dir, &["stats", "--json", "--store", "whole"])["epoch"]);
 
     for (store, workers) in [("a", ["1", "2", "1"]), ("b", ["2", "1", "3"]), ("c", ["3", "1", "2"])] {

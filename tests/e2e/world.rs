@@ -34,6 +34,31 @@ pub fn add_records(dir: &Path, log: &str, stream: &str, part: &str, records: &[J
     add_part(dir, log, stream, part, text.as_bytes());
 }
 
+/// Adds pages that were served: before each interaction one to its user, of the videos that had become ready last.
+pub fn add_pages(dir: &Path, log: &str) {
+    let uploads = in_order(&read(dir, log, "uploads"));
+    let ready: Vec<&Json> = uploads.iter().filter(|upload| upload["status"] == "ready").collect();
+    let pages: Vec<Json> = in_order(&read(dir, log, "interactions"))
+        .iter()
+        .zip(1..)
+        .map(|(view, n): (&Json, u64)| {
+            let at = number(&view["event_time"]);
+            let before = ready.partition_point(|upload| number(&upload["event_time"]) <= at);
+            let items: Vec<Json> = ready[before.saturating_sub(12)..before]
+                .iter()
+                .rev()
+                .zip(0..)
+                .map(|(upload, place): (&&Json, u32)| {
+                    json!({"video_id": upload["video_id"], "position": place, "propensity": 1.0, "slot_policy": "rank"})
+                })
+                .collect();
+            json!({"event_id": n, "event_time": at, "request_id": n, "user_id": view["user_id"], "list_epoch": 0,
+                   "items": items})
+        })
+        .collect();
+    add_records(dir, log, "served", "part-00000.jsonl", &pages);
+}
+
 /// Copies a log of plain files.
 pub fn copy_log(dir: &Path, from: &str, to: &str) {
     for stream in std::fs::read_dir(dir.join(from)).expect("a log").flatten() {

@@ -15,8 +15,9 @@ use std::time::Duration;
 use freshet_feed_server::{Clock, ServerState, serve};
 use freshet_schema::event::{Interaction, Status};
 use freshet_schema::feed::{
-    Dropped, DroppedRecord, FeedItem, FeedRecord, PreferencesRecord, RelatedItem, RelatedRecord, ScoreParts,
-    Source, Stage, TrendingItem, TrendingRecord, VideoCard,
+    CohortAudience, CohortRecord, CohortStage, CohortState, CohortVerdict, Dropped, DroppedRecord, FeedItem,
+    FeedRecord, PreferencesRecord, RelatedItem, RelatedRecord, ScoreParts, Source, Stage, TrendingItem,
+    TrendingRecord, VideoCard,
 };
 use freshet_schema::store::{EVERYONE, Key, Value};
 use freshet_schema::{Epoch, Millis, UserId, VideoId};
@@ -257,7 +258,42 @@ pub fn world() -> Memory {
         Some(Value::Related(RelatedRecord { video_id: 7, epoch: 5, now_ms: NOW, items }))
     };
     let preferences = PreferencesRecord { user_id: 1, hashtags: vec!["tag3".to_owned(), "food".to_owned()] };
+    let stage = CohortStage {
+        number: 1,
+        audience: CohortAudience::Sample.into(),
+        began_ms: NOW - 7_200_000,
+        judged_ms: NOW - 3_600_000,
+        wanted: 500,
+        invited: 480,
+        exposed: 300,
+        watched: 250,
+        performance: 1.424,
+        threshold: 1.2,
+        first_slot: 5,
+        last_slot: 20,
+        verdict: CohortVerdict::Promoted.into(),
+        ..CohortStage::default()
+    };
+    let next = CohortStage {
+        number: 2,
+        audience: CohortAudience::Similar.into(),
+        began_ms: NOW - 3_600_000,
+        judged_ms: 0,
+        verdict: 0,
+        wanted: 1000,
+        ..stage
+    };
+    let life = CohortRecord {
+        video_id: 7,
+        epoch: 5,
+        now_ms: NOW,
+        state: CohortState::Shown.into(),
+        began_ms: NOW - 7_200_000,
+        judged_at_ms: NOW + 1,
+        stages: vec![stage, next],
+    };
     values.extend([
+        (Key::Cohort(VideoId(7)), Some(Value::Cohort(life))),
         // 17 is not ready and 500 was deleted.
         (Key::Related(VideoId(7)), related(&[9, 17, 12, 500, 8, 13, 10])),
         (Key::Preferences(UserId(1)), Some(Value::Preferences(preferences))),

@@ -83,6 +83,11 @@ pub fn definitions(params: &Params) -> Vec<Definition> {
         all.push(("related", 1, [publications(), pairs()].concat()));
         all.push(("related_written", 1, nothing()));
     }
+    if params.invites() {
+        // What was decided is kept as numbers, so what decides is free to change.
+        all.push(("cohorts", 1, nothing()));
+        all.push(("cohort_calls", 1, nothing()));
+    }
     all.sort_by_key(|(name, ..)| *name);
     let texts = |pairs: Vec<(&str, String)>| pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
     all.into_iter().map(|(name, codec, on)| Definition { name, codec, fingerprint: texts(on) }).collect()

@@ -6,6 +6,7 @@ use freshet_schema::store::Key;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::definitions;
+use crate::cohorts::Report;
 use crate::cut::StateSize;
 use crate::lists::Answer;
 use crate::neighbours::IndexReport;
@@ -63,9 +64,10 @@ pub(super) enum Said {
     Yields(Yields),
     Waiting(u64, u64, u64),
     Index(IndexReport),
+    Cohorts(u64, u64, Box<Report>),
     Taken(u64, u64),
-    Sizes(u64, Vec<(String, u64, u64)>),
     Published(u64, u64, SkipThresholds),
+    Sizes(u64, Vec<(String, u64, u64)>),
 }
 
 impl Said {
@@ -82,12 +84,13 @@ impl Said {
             Output::Yields(yields) => Self::Yields(yields),
             Output::Waiting(worker, held, gave_way) => Self::Waiting(worker as u64, held, gave_way),
             Output::Index(report) => Self::Index(report),
+            Output::Cohorts(worker, epoch, report) => Self::Cohorts(worker as u64, epoch.0, Box::new(report)),
             Output::Taken(worker, epoch) => Self::Taken(worker as u64, epoch.0),
+            Output::Published(epoch, version, below) => Self::Published(epoch.0, version, below),
             Output::Sizes(worker, sizes) => {
                 let sizes = sizes.into_iter().map(|(name, size)| (name.to_owned(), size.entries, size.bytes));
                 Self::Sizes(worker as u64, sizes.collect())
             }
-            Output::Published(epoch, version, skip_below) => Self::Published(epoch.0, version, skip_below),
         })
     }
 
@@ -106,16 +109,15 @@ impl Said {
             Self::Yields(yields) => Output::Yields(yields),
             Self::Waiting(worker, held, gave_way) => Output::Waiting(worker as usize, held, gave_way),
             Self::Index(report) => Output::Index(report),
+            Self::Cohorts(worker, epoch, report) => Output::Cohorts(worker as usize, Epoch(epoch), *report),
             Self::Taken(worker, epoch) => Output::Taken(worker as usize, Epoch(epoch)),
+            Self::Published(epoch, version, below) => Output::Published(Epoch(epoch), version, below),
             Self::Sizes(worker, sizes) => {
                 let size = |(name, entries, bytes): (String, u64, u64)| {
                     Ok((names.of(&name)?, StateSize { entries, bytes }))
                 };
                 let sizes: Result<_, String> = sizes.into_iter().map(size).collect();
                 Output::Sizes(worker as usize, sizes?)
-            }
-            Self::Published(epoch, version, skip_below) => {
-                Output::Published(Epoch(epoch), version, skip_below)
             }
         })
     }

@@ -53,6 +53,8 @@ pub struct Entry<'a> {
     /// Whether only a draw from all videos brought it, and no source that ranks. In a stranger's list these take the places
     /// to explore.
     pub drawn: bool,
+    /// Whether nothing but a claim brought it: then it has the place that it claims or none.
+    pub claimed: bool,
 }
 
 /// Whose list.
@@ -95,7 +97,8 @@ impl Default for Context<'_> {
 
 /// A place owed to a candidate by a policy that chose it elsewhere, such as a cohort's sample: the first place from `from` to
 /// `to` that is not drawn and where no rule is against it; at `to`, or at the list's end, against the rules that may be given
-/// up. Of two with one last place the earlier in the slice gets it. A candidate that ranks earlier on its own is not held back.
+/// up. Of two with one last place the earlier in the slice gets it. A candidate that ranks earlier on its own is not held back,
+/// one that only its claim brought ([`Entry::claimed`]) is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Claim {
     /// Which candidate: its number in the slice of entries.

@@ -143,7 +143,7 @@ impl<'a> Queue<'a> {
         } else if !self.videos.insert(content.video) {
             looked.out = Some(Rule::Twin);
         }
-        self.looked[number].out.is_none()
+        self.looked[number].out.is_none() && !self.entry(number).claimed
     }
 
     /// Puts a candidate where its present score belongs, behind the first `at`.

@@ -11,6 +11,8 @@ use freshet_schema::hash;
 use freshet_schema::hash::shard;
 use serde::{Deserialize, Serialize};
 
+use super::audience::Member;
+use super::guests::Guest;
 use super::{FollowOrder, Person, Users};
 use crate::boundary::Boundary;
 use crate::checkpoint::kept::{Kept, KeptPerson};
@@ -35,6 +37,10 @@ enum Saved<P> {
     Seen(u64),
     /// What was learned since the last publication, by hour.
     Learned(u64, Box<learn::Sums>),
+    /// A user's invitations to the cohorts of new videos.
+    Guest(u64, Guest),
+    /// A user who may be invited.
+    Member(u64, Member),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -61,6 +67,9 @@ pub(super) fn take(users: &Users) -> Rows {
     let forgotten_events: Vec<(u64, u64)> = users.forgotten_events.iter().copied().collect();
     let learned: Vec<(u64, learn::Sums)> =
         users.unpublished.iter().map(|(hour, sums)| (hour, sums.clone())).collect();
+    let guests = users.guests.saved();
+    let members: Vec<(u64, Member)> =
+        users.guests.audience.iter().map(|(user, member)| (user, member.clone())).collect();
     // Each row has its hash there; there are more only where rows were forgotten.
     let mut seen = (users.seen.len() as u64 > users.rows).then(|| users.seen.clone());
     Box::new(move |to| {
@@ -107,6 +116,12 @@ pub(super) fn take(users: &Users) -> Rows {
         for (hour, sums) in learned {
             to.shared(&Row::Learned(hour, Box::new(sums)));
         }
+        for (user, guest) in guests {
+            to.row(shard(user), &Row::Guest(user, guest));
+        }
+        for (user, member) in members {
+            to.row(shard(user), &Row::Member(user, member));
+        }
     })
 }
 
@@ -132,6 +147,8 @@ pub(super) fn restore(users: &mut Users, from: &Restoring) -> Result<(), Restore
             // Terms of sums: one worker says them all at the next publication.
             Saved::Learned(hour, sums) if first => users.unpublished.plus(hour, &sums),
             Saved::Learned(..) => {}
+            Saved::Guest(user, guest) => users.guests.restore(user, guest),
+            Saved::Member(user, member) => users.guests.restore_member(user, member),
         }
         Ok(())
     };
@@ -201,8 +218,9 @@ pub fn kept(from: &Restoring, kept: &mut Kept) -> Result<(), RestoreError> {
             Saved::ForgottenEvent(user, event) => drop(kept.forgotten_events.insert((user, event))),
             Saved::ForgottenUser(user, until) => drop(kept.forgotten_users.insert(user, until)),
             Saved::ForgottenVideo(video, until) => drop(kept.forgotten_videos.insert(video, until)),
-            // Hashes that say "perhaps", and what the heads have not learned yet.
-            Saved::Seen(_) | Saved::Learned(..) => {}
+            // Hashes that say "perhaps", what the heads have not learned yet, and who may see new videos: what was drawn is
+            // history.
+            Saved::Seen(_) | Saved::Learned(..) | Saved::Guest(..) | Saved::Member(..) => {}
         }
         Ok(())
     };

@@ -42,6 +42,7 @@ pub fn run(epochs: &[EpochInput], workers: usize, params: &Params) -> BTreeMap<u
             | Output::Probed(..)
             | Output::Published(..)
             | Output::Waiting(..)
+            | Output::Cohorts(..)
             | Output::Sizes(..) => {}
         }
     }

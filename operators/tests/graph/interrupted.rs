@@ -134,7 +134,7 @@ fn compare(expected: &BTreeMap<u64, Said>, found: &BTreeMap<u64, Said>, after: u
 }
 
 /// The steps of a world with profiles, pages that were served and questions that change nothing.
-fn with_pages(mut epochs: Vec<EpochInput>, seed: u64) -> Vec<EpochInput> {
+pub fn with_pages(mut epochs: Vec<EpochInput>, seed: u64) -> Vec<EpochInput> {
     for input in &mut epochs {
         let n = input.epoch.0;
         let draw = |part: u64, below: u64| hash::mix(seed, &[n, part]) % below;
@@ -211,7 +211,7 @@ fn busy() -> Params {
     params.feed.pools_every = 30 * MINUTE;
     params.related.per_publication = 64;
     params.learning.window = 48 * HOUR;
-    params
+    world::with_cohorts(params)
 }
 
 proptest! {
@@ -256,7 +256,7 @@ proptest! {
 #[test]
 fn wherever_it_is_crashed() {
     let epochs = with_pages(neighbours::world(3, 22), 3);
-    let mut params = neighbours::trained();
+    let mut params = world::with_cohorts(neighbours::trained());
     params.feed.pools_every = 3 * MINUTE;
     let turns = [[1, 2], [2, 1], [2, 3], [3, 1]];
     for (at, workers) in (1..22).zip(turns.iter().cycle()) {
@@ -267,7 +267,7 @@ fn wherever_it_is_crashed() {
 #[test]
 fn crashed_again_and_again() {
     let epochs = with_pages(neighbours::world(8, 26), 8);
-    let mut params = neighbours::trained();
+    let mut params = world::with_cohorts(neighbours::trained());
     params.feed.pools_every = 3 * MINUTE;
     interrupt(&epochs, &params, &[4, 5, 11, 12, 20], &[1, 2, 3, 2, 1, 3]);
     interrupt(&epochs, &params, &[9, 18], &[2, 3, 1]);
@@ -301,7 +301,7 @@ fn every_cut_matters() {
         };
         (Origin { partition: 5, offset: n }, Event::Interaction(view))
     }));
-    let mut params = neighbours::trained();
+    let mut params = world::with_cohorts(neighbours::trained());
     params.feed.pools_every = 3 * MINUTE;
     let at: BTreeSet<u64> = (2..22).collect();
     let (expected, checkpoints) = run(&epochs, 1, &params, None, &at);

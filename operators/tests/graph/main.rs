@@ -3,6 +3,7 @@
 mod any_bytes;
 mod asks;
 mod cluster;
+mod cohorts;
 mod harness;
 mod interrupted;
 mod neighbours;

@@ -81,7 +81,7 @@ impl Views {
                 }
                 Tap::Everybody(key, amount) => *self.attention.entry(*key).or_default() += amount,
                 Tap::Published(version) => drop(self.published.insert(epoch, Arc::clone(version))),
-                Tap::Request(_) => {}
+                Tap::Request(_) | Tap::Cohort(_) => {}
             }
         }
         self.pairs.retain(|_, sums| *sums != [0, 0]);
@@ -314,6 +314,7 @@ fn check_lists(epochs: &[EpochInput], params: &Params, outputs: &BTreeMap<u64, E
                 | Value::Account(_)
                 | Value::Heads(_)
                 | Value::Video(_)
+                | Value::Cohort(_)
                 | Value::Preferences(_) => continue,
             };
             for video in shown {
@@ -357,8 +358,8 @@ proptest! {
     }
 
     #[test]
-    fn order_of_records_within_an_epoch_changes_no_byte(steps in world::steps()) {
-        let params = world::params();
+    fn order_of_records_within_an_epoch_changes_no_byte(steps in world::steps(), cohorts in any::<bool>()) {
+        let params = if cohorts { world::with_cohorts(world::params()) } else { world::params() };
         let epochs = world::epochs(&steps);
         let mut turned = epochs.clone();
         for epoch in &mut turned {
@@ -369,8 +370,8 @@ proptest! {
     }
 
     #[test]
-    fn followers_change_nobody_elses_bytes(steps in world::steps()) {
-        let params = world::params();
+    fn followers_change_nobody_elses_bytes(steps in world::steps(), cohorts in any::<bool>()) {
+        let params = if cohorts { world::with_cohorts(world::params()) } else { world::params() };
         let epochs = world::epochs(&steps);
         let mut followed = epochs.clone();
         // A crowd that follows creator 1 and does nothing else.

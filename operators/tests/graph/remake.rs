@@ -43,9 +43,13 @@ proptest! {
 
     /// Who forgets all of a store and hears one round of slices holds what the store would hold.
     #[test]
-    fn a_round_of_slices_is_the_whole_store(steps in world::steps(), parts in 1u32..4) {
-        let params = world::params();
+    fn a_round_of_slices_is_the_whole_store(steps in world::steps(), parts in 1u32..4, cohorts in any::<bool>()) {
+        let params = if cohorts { world::with_cohorts(world::params()) } else { world::params() };
         let mut epochs = world::epochs(&steps);
+        // Until all who are being invited have their lists.
+        for _ in 0..3 {
+            then_remake(&mut epochs, Vec::new());
+        }
         let rounds: Vec<u64> =
             (0..parts).map(|part| then_remake(&mut epochs, slices(part, parts))).collect();
         let outputs = run(&epochs, 1, &params);
@@ -55,7 +59,7 @@ proptest! {
             for key in written(&outputs, *epoch) {
                 let held = slices(part, parts).into_iter().any(|slice| match Key::parse(&key) {
                     Some(Key::Feed(user) | Key::Dropped(user) | Key::Account(user) | Key::Preferences(user)) => slice.holds(user.0),
-                    Some(Key::Video(video) | Key::Related(video)) => slice.holds(video.0),
+                    Some(Key::Video(video) | Key::Related(video) | Key::Cohort(video)) => slice.holds(video.0),
                     Some(Key::Heads(version)) => slice.holds(version),
                     Some(Key::Trending(group) | Key::NewUser(group)) => slice.holds_text(&group),
                     None => false,
@@ -95,11 +99,21 @@ fn the_worlds_have_all_kinds_of_keys() {
     let mut kinds = BTreeSet::new();
     for _ in 0..24 {
         let steps = world::steps().new_tree(&mut runner).expect("a world").current();
-        let outputs = run(&world::epochs(&steps), 1, &world::params());
+        let outputs = run(&world::epochs(&steps), 1, &world::with_cohorts(world::params()));
         kinds.extend(store(&outputs).keys().filter_map(|key| Some(key.split_once(':')?.0.to_owned())));
     }
-    let all =
-        ["account", "dropped", "feed", "heads", "newuser", "preferences", "related", "trending", "video"];
+    let all = [
+        "account",
+        "cohort",
+        "dropped",
+        "feed",
+        "heads",
+        "newuser",
+        "preferences",
+        "related",
+        "trending",
+        "video",
+    ];
     let missing: Vec<_> = all.iter().filter(|kind| !kinds.contains(**kind)).collect();
     assert!(missing.is_empty(), "no world has {missing:?}: what is said of them is not tested");
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use freshet_learning::topics::Training;
 use freshet_learning::{Quantised, Topics};
 use freshet_operators::content::{self, Embedder};
-use freshet_operators::params::{DAY, HOUR, MINUTE, Params};
+use freshet_operators::params::{Cohorts, DAY, HOUR, MINUTE, Params};
 use freshet_operators::runtime::EpochInput;
 use freshet_schema::event::{Event, FollowAction, Origin, Status, Target};
 use freshet_schema::{
@@ -118,6 +118,35 @@ pub fn params() -> Params {
     params.interest.short_last = 3;
     params.interest.min_videos = 2;
     params.score.shrinkage_views = 2;
+    params
+}
+
+/// The same with cohorts in which everything happens soon, for users and lists as few and short as these.
+pub fn with_cohorts(mut params: Params) -> Params {
+    params.cohorts = Cohorts {
+        enabled: true,
+        size: 3,
+        stage_time: 4 * MINUTE,
+        enough_share: 0.9,
+        reached_share: 0.4,
+        top_ups: 1,
+        threshold: 0.6,
+        floor: 2,
+        decay: 0.7,
+        graduate_after: 2,
+        first_slot: 3,
+        last_slot: 5,
+        expanded_first_slot: 2,
+        expanded_last_slot: 3,
+        per_list: 1,
+        per_day: 4,
+        active_within: 5 * DAY,
+        max_age: 30 * DAY,
+        max_open: 64,
+        window: 2,
+        keep: 40 * DAY,
+        ..Cohorts::default()
+    };
     params
 }
 

@@ -9,7 +9,7 @@ use freshet_sources::generate::World;
 use serde_json::Value as Json;
 
 use crate::config::{Config, parse_duration};
-use crate::eval::{self, Delays, Held, Options, Test, WorldOptions};
+use crate::eval::{self, CohortOptions, Delays, Held, Options, Test, WorldOptions};
 
 /// Measure how good lists and predictions are, on a log
 ///
@@ -26,7 +26,8 @@ Examples:
   freshet eval holdout data/microlens
   freshet eval impressions data/shortvideo --label-delay 10m
   freshet eval pairs --train data/kuairand --test random.csv --label is_click
-  freshet eval world --plot regret.svg"
+  freshet eval world --plot regret.svg
+  freshet eval cohorts --users 5000 --videos 4000 --events 400000"
 )]
 pub struct Eval {
     #[command(subcommand)]
@@ -40,6 +41,7 @@ enum What {
     Impressions(ImpressionsArgs),
     Pairs(PairsArgs),
     World(WorldArgs),
+    Cohorts(CohortArgs),
 }
 
 /// Does a user's list hold what they are about to watch?
@@ -220,6 +222,30 @@ struct WorldArgs {
     common: Common,
 }
 
+/// Do new videos of creators without followers find their users?
+///
+/// In a generated world whose users look at the pages that the graph lists for them, and do with each video what suits them. It is run
+/// three times: without cohorts, with those of the configuration (`[cohorts]`; enabled, and smaller where a first cohort would
+/// have more than a twentieth of the users, or than an eighth of what is looked at for each new video), and with boosting, which shows each new video to as many users, drawn from all.
+/// A video's audience are the users who come within its first day and whom it suits, by the truth of the world.
+#[derive(Debug, Args)]
+struct CohortArgs {
+    /// Users
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    users: u64,
+    /// Videos
+    #[arg(long, value_name = "N", default_value_t = 3_000)]
+    videos: u64,
+    /// Videos that are looked at
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    events: u64,
+    /// Days that the world lasts
+    #[arg(long, value_name = "N", default_value_t = World::DAYS)]
+    days: u64,
+    #[command(flatten)]
+    common: Common,
+}
+
 /// What all measurements are told.
 #[derive(Debug, Args)]
 struct Common {
@@ -336,6 +362,14 @@ impl Eval {
                 let report = eval::world(&options, &config)?;
                 let short = short(report.facts.interrupted, report.facts.learned);
                 (Said { json: report.to_json(), text: report.to_text(), short }, args.common.json)
+            }
+            What::Cohorts(args) => {
+                let config = args.common.config()?;
+                let world = World { days: args.days, ..World::new(args.users, args.videos, args.events, 0) };
+                let limit = args.common.limit.map(size);
+                let options = CohortOptions { world, limit, quiet: args.common.quiet };
+                let report = eval::cohorts(&options, &config)?;
+                (Said { json: report.to_json(), text: report.to_text(), short: None }, args.common.json)
             }
         };
         let mut out = std::io::stdout().lock();

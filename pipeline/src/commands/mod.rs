@@ -3,6 +3,7 @@
 mod archive;
 mod check;
 mod checkpoint;
+mod cohort;
 mod eval;
 mod forget;
 mod generate;
@@ -74,6 +75,7 @@ enum Command {
     Feed(read::Feed),
     Why(why::Why),
     Related(read::Related),
+    Cohort(cohort::ShowCohort),
     Heads(heads::ShowHeads),
     Stats(read::Stats),
     Trending(read::Trending),
@@ -103,6 +105,7 @@ impl Cli {
             Command::Feed(command) => command.run(),
             Command::Why(command) => command.run(),
             Command::Related(command) => command.run(),
+            Command::Cohort(command) => command.run(),
             Command::Heads(command) => command.run(),
             Command::Stats(command) => command.run(),
             Command::Trending(command) => command.run(),

@@ -269,6 +269,30 @@ keys! {
     "rerank.taste_boost", "factor on what shares something with a new user's first positives", |c| Real(&mut c.params.rerank.taste_boost, 1.0, 10.0);
     "rerank.taste_full", "the boost is full up to so many interactions", |c| Count(&mut c.params.rerank.taste_full, 0, 1_000);
     "rerank.taste_until", "from so many interactions on there is no boost", |c| Count(&mut c.params.rerank.taste_until, 0, 1_000);
+
+    "cohorts.enabled", "whether new videos are shown to cohorts of users; of use where lists are served and pages recorded", |c| Flag(&mut c.params.cohorts.enabled);
+    "cohorts.size", "users of a new video's first cohort", |c| Count(&mut c.params.cohorts.size, 1, 1_000_000);
+    "cohorts.predicted_share", "share of a sample that goes to those whom the video should suit; the rest is drawn", |c| Real(&mut c.params.cohorts.predicted_share, 0.0, 1.0);
+    "cohorts.stage_time", "a stage is judged after this", |c| Duration(&mut c.params.cohorts.stage_time, MINUTE, 30 * DAY);
+    "cohorts.enough_share", "or once this share of its users has watched", |c| Real(&mut c.params.cohorts.enough_share, 0.01, 1.0);
+    "cohorts.reached_share", "a stage is topped up where a smaller share was reached in time", |c| Real(&mut c.params.cohorts.reached_share, 0.0, 1.0);
+    "cohorts.top_ups", "most times that a stage is topped up", |c| Count(&mut c.params.cohorts.top_ups, 0, 100);
+    "cohorts.threshold", "a performance above this promotes; a video at its baseline has 0.6", |c| Real(&mut c.params.cohorts.threshold, 0.0, 100.0);
+    "cohorts.factor", "how much larger the cohort after a promotion is", |c| Real(&mut c.params.cohorts.factor, 1.0, 10.0);
+    "cohorts.decay", "how large the cohort after another stage is beside that stage's", |c| Real(&mut c.params.cohorts.decay, 0.0, 0.99);
+    "cohorts.floor", "a life ends where its next cohort would be smaller", |c| Count(&mut c.params.cohorts.floor, 1, 1_000_000);
+    "cohorts.graduate_after", "promotions after which a video is on its own", |c| Count(&mut c.params.cohorts.graduate_after, 1, 10);
+    "cohorts.first_slot", "first place of a list that a sample may claim, from 1", |c| Count(&mut c.params.cohorts.first_slot, 1, 1_000);
+    "cohorts.last_slot", "last place of a list that a sample may claim", |c| Count(&mut c.params.cohorts.last_slot, 1, 1_000);
+    "cohorts.expanded_first_slot", "first place that a cohort like those who engaged may claim", |c| Count(&mut c.params.cohorts.expanded_first_slot, 1, 1_000);
+    "cohorts.expanded_last_slot", "last place that a cohort like those who engaged may claim", |c| Count(&mut c.params.cohorts.expanded_last_slot, 1, 1_000);
+    "cohorts.per_list", "most places of a list that cohorts claim", |c| Count(&mut c.params.cohorts.per_list, 1, 100);
+    "cohorts.per_day", "most cohorts that a user is invited to in a day", |c| Count(&mut c.params.cohorts.per_day, 1, 10_000);
+    "cohorts.active_within", "users who have interacted within this may be invited", |c| Duration(&mut c.params.cohorts.active_within, MINUTE, 365 * DAY);
+    "cohorts.max_age", "a video's first cohort is asked for within this after its publication, or never", |c| Duration(&mut c.params.cohorts.max_age, MINUTE, 365 * DAY);
+    "cohorts.max_open", "most new videos with a stage under way, the same share of each of the 64 shards; the others wait", |c| Count(&mut c.params.cohorts.max_open, 64, 10_000_000);
+    "cohorts.window", "most users of each of the 64 shards that are looked at for a cohort", |c| Count(&mut c.params.cohorts.window, 1, 1_000_000);
+    "cohorts.keep", "the record of a video's cohorts stays for this after the last one", |c| Duration(&mut c.params.cohorts.keep, MINUTE, 3_650 * DAY);
 }
 
 /// The sections, in the order of the table.

@@ -149,12 +149,71 @@ pub fn check(
             "the boost ends after it was full: make it at least taste_full",
         );
     }
+    cohorts(config, &mut wrong);
     if config.input.dir == config.store.dir {
         wrong(
             "store.dir",
             format!("{:?}", config.store.dir),
             "the same folder as input.dir".to_owned(),
             "keep the store in a folder of its own: it is written, the input is read",
+        );
+    }
+}
+
+fn cohorts(config: &Config, wrong: &mut dyn FnMut(&str, String, String, &str)) {
+    let cohorts = &config.params.cohorts;
+    let slots = [
+        ("cohorts.last_slot", "cohorts.first_slot", cohorts.first_slot, cohorts.last_slot),
+        (
+            "cohorts.expanded_last_slot",
+            "cohorts.expanded_first_slot",
+            cohorts.expanded_first_slot,
+            cohorts.expanded_last_slot,
+        ),
+    ];
+    for (key, before, first, last) in slots {
+        if last < first {
+            wrong(
+                key,
+                last.to_string(),
+                format!("before {before} = {first}"),
+                "a claim needs a place: make the last one at least the first one",
+            );
+        } else if cohorts.enabled && first > config.params.feed.length {
+            wrong(
+                before,
+                first.to_string(),
+                format!("behind the end of a list: feed.length = {}", config.params.feed.length),
+                "no cohort would ever be shown a video: choose places that lists have",
+            );
+        }
+    }
+    if cohorts.floor > cohorts.size {
+        wrong(
+            "cohorts.floor",
+            cohorts.floor.to_string(),
+            format!("more than cohorts.size = {}", cohorts.size),
+            "make it at most size; the seed's cohorts have 100 to 1,000 users",
+        );
+    }
+    let largest = cohorts.size as f64 * cohorts.factor.powi(cohorts.graduate_after.saturating_sub(1) as i32);
+    if largest > 10_000_000.0 {
+        wrong(
+            "cohorts.factor",
+            format!("{:?}", cohorts.factor),
+            format!(
+                "with {} promotions the last cohort would have {largest:.0} users",
+                cohorts.graduate_after
+            ),
+            "lower factor, size or graduate_after: at most 10,000,000 are invited for a stage",
+        );
+    }
+    if cohorts.keep < cohorts.max_age {
+        wrong(
+            "cohorts.keep",
+            format!("\"{}\"", format_duration(cohorts.keep)),
+            format!("shorter than cohorts.max_age = {}", format_duration(cohorts.max_age)),
+            "a video that is still new would begin again: make it at least max_age",
         );
     }
 }

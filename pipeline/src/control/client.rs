@@ -61,6 +61,7 @@ impl Client {
             Key::Heads(_) => Value::Heads(serde_json::from_value(json)?),
             Key::Video(_) => Value::Video(serde_json::from_value(json)?),
             Key::Related(_) => Value::Related(serde_json::from_value(json)?),
+            Key::Cohort(_) => Value::Cohort(serde_json::from_value(json)?),
             Key::Preferences(_) => Value::Preferences(serde_json::from_value(json)?),
             Key::Trending(_) => Value::Trending(serde_json::from_value(json)?),
         }))

@@ -8,6 +8,7 @@
 
 mod accuracy;
 mod bootstrap;
+mod cohorts;
 mod cost;
 mod diversity;
 mod drive;
@@ -32,6 +33,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use anyhow::{Context, bail};
 
+pub use self::cohorts::{Options as CohortOptions, Report as CohortReport, cohorts};
 use self::cost::Stopwatch;
 pub use self::heads::{Delays, Impressions, Pairs, Test, impressions, pairs};
 pub use self::holdout::Held;

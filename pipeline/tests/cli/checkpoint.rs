@@ -13,8 +13,8 @@ use freshet_schema::{Epoch, UserId};
 
 use crate::support::{golden, ok};
 
-const CONFIG: &str =
-    "[clock]\nmax_event_time = 2030-01-01\n[index]\ntrain_at = 16\ndims = 32\n[checkpoint]\nkeep = 1\n";
+const CONFIG: &str = "[clock]\nmax_event_time = 2030-01-01\n[index]\ntrain_at = 16\ndims = 32\n[checkpoint]\nkeep = 1\n\
+                      [cohorts]\nenabled = true\nsize = 5\nfloor = 1\n";
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/checkpoint-1")

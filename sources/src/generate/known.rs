@@ -1,12 +1,13 @@
 //! A world with its truth at hand, for whoever measures lists against it. What makes lists sees the events and nothing else.
 
-use freshet_schema::{Event, Millis, UserId, VideoId};
+use freshet_schema::{Event, Interaction, Millis, UserId, VideoId, hash};
 
 use super::people::FIRST_USER;
+use super::rng::Rng;
 use super::taste::{SLOTS, Tastes, WEIGHTS};
 use super::videos::{FIRST_VIDEO, Video, Videos};
 use super::words::CATEGORIES;
-use super::{GenerateError, World, check, play};
+use super::{GenerateError, World, check, play, watch};
 
 /// What is true of a world.
 pub struct Known {
@@ -54,6 +55,36 @@ impl Known {
     #[must_use]
     pub fn category(&self, video: VideoId) -> Option<&'static str> {
         self.video(video).map(category)
+    }
+
+    /// How good a video is for everybody, in per mille.
+    #[must_use]
+    pub fn quality(&self, video: VideoId) -> Option<u64> {
+        self.video(video).map(|video| u64::from(video.quality))
+    }
+
+    /// What `view` would have been, had its user been shown `video` instead: what they do follows from how well it suits
+    /// them, and from a draw by `seed` that the same user, event and video always have. `None` where it cannot be shown.
+    #[must_use]
+    pub fn instead(&self, view: &Interaction, video: VideoId, seed: u64) -> Option<Interaction> {
+        let taste = self.taste(view.user_id, view.event_time)?;
+        let (matched, what) = (taste.value(video)?, self.video(video)?);
+        let mut rng = Rng::new(hash::mix(seed, &[view.user_id.0, view.event_id.0, video.0]));
+        let watched = watch::watch(matched, u64::from(what.duration), &mut rng);
+        let reactions = watch::react(matched, watched.skip, &mut rng);
+        Some(Interaction {
+            video_id: video,
+            watch_ms: Some(watched.ms),
+            duration_ms: Some(u64::from(what.duration)),
+            skip: Some(watched.skip),
+            rewatch: Some(2 * watched.ms >= 3 * u64::from(what.duration)),
+            like: reactions.like,
+            dislike: reactions.dislike,
+            share: reactions.share,
+            comment: reactions.comment,
+            follow: reactions.follow,
+            ..view.clone()
+        })
     }
 
     fn video(&self, video: VideoId) -> Option<&Video> {
@@ -157,6 +188,35 @@ mod tests {
         }
         assert!(liked.1 > 30 && others.1 > 1_000, "{liked:?} {others:?}");
         assert!(liked.0 * others.1 > others.0 * liked.1 * 11 / 10, "{liked:?} {others:?}");
+    }
+
+    #[test]
+    fn what_is_shown_instead_is_taken_as_it_suits() {
+        let (known, events) = world();
+        let views: Vec<&Interaction> = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Interaction(view) if view.revision == 0 => Some(view),
+                _ => None,
+            })
+            .collect();
+        let (mut good, mut poor) = ((0, 0u64), (0, 0u64));
+        for view in &views {
+            let taste = known.taste(view.user_id, view.event_time).expect("a user of this world");
+            let best = taste.values().max_by_key(|(_, value)| *value).expect("something is shown");
+            let worst = taste.values().min_by_key(|(_, value)| *value).expect("something is shown");
+            for ((video, _), sum) in [(best, &mut good), (worst, &mut poor)] {
+                let shown = known.instead(view, video, 9).expect("it can be shown");
+                assert_eq!(known.instead(view, video, 9), Some(shown.clone()));
+                assert_eq!(
+                    (shown.user_id, shown.event_id, shown.video_id),
+                    (view.user_id, view.event_id, video)
+                );
+                *sum = (sum.0 + 1, sum.1 + u64::from(shown.skip == Some(true)));
+            }
+        }
+        assert!(good.0 > 1_000 && 2 * good.1 < poor.1, "skipped: {good:?} {poor:?}");
+        assert_eq!(known.instead(views[0], VideoId(1), 9), None);
     }
 
     #[test]

@@ -112,7 +112,7 @@ fn told(script: &Script) -> String {
     let Script { params, kind, rows, videos, claims } = script;
     let entries: Vec<Entry<'_>> = videos
         .iter()
-        .map(|(score, content, drawn)| Entry { score: *score, content, drawn: *drawn })
+        .map(|(score, content, drawn)| Entry { score: *score, content, drawn: *drawn, claimed: false })
         .collect();
     let (fatigue, taste) = (Fatigue::of(rows, NOW, params), Taste::of(rows, params));
     let context = Context {

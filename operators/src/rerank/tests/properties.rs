@@ -30,7 +30,7 @@ impl Case {
     fn entries(&self) -> Vec<Entry<'_>> {
         self.entries
             .iter()
-            .map(|(score, content, drawn)| Entry { score: *score, content, drawn: *drawn })
+            .map(|(score, content, drawn)| Entry { score: *score, content, drawn: *drawn, claimed: false })
             .collect()
     }
 
@@ -258,7 +258,7 @@ fn the_logged_chance_is_the_frequency() {
     params.rerank.draw_pool = 10;
     let entries: Vec<Entry<'_>> = entries
         .iter()
-        .map(|(score, content, drawn)| Entry { score: *score, content, drawn: *drawn })
+        .map(|(score, content, drawn)| Entry { score: *score, content, drawn: *drawn, claimed: false })
         .collect();
     let mut times = [0u32; 30];
     for now in 0..4000 {

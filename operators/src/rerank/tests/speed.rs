@@ -54,8 +54,10 @@ fn measure(name: &str, categories: u64, history: impl Fn(u64) -> (Content, Signa
     let mut novel = 0;
     for n in 0..LISTS {
         let pool = &pools[n as usize % pools.len()];
-        let entries: Vec<Entry<'_>> =
-            pool.iter().map(|(score, content)| Entry { score: *score, content, drawn: false }).collect();
+        let entries: Vec<Entry<'_>> = pool
+            .iter()
+            .map(|(score, content)| Entry { score: *score, content, drawn: false, claimed: false })
+            .collect();
         let context = Context {
             subject: u64::from(n),
             now: NOW,

@@ -59,7 +59,7 @@ pub fn world(options: &Options, config: &Config) -> anyhow::Result<Report> {
     }
     let interrupt = Interrupt::listen()?;
     let world = World { seed: config.params.seed, ..options.world.clone() };
-    let (truth, log) = make(&world, options)?;
+    let (truth, log) = make(&world, options.limit, options.quiet)?;
     let interactions = log.interactions;
     let progress = Arc::new(Progress::default());
     progress.set_phase(Phase::Replay);
@@ -94,8 +94,8 @@ pub fn world(options: &Options, config: &Config) -> anyhow::Result<Report> {
 }
 
 /// The world's truth and its log in the order of its events.
-fn make(world: &World, options: &Options) -> anyhow::Result<(Known, Log)> {
-    let shows = !options.quiet && stderr().is_terminal();
+pub(super) fn make(world: &World, limit: Option<usize>, quiet: bool) -> anyhow::Result<(Known, Log)> {
+    let shows = !quiet && stderr().is_terminal();
     let mut records: Vec<(Origin, Box<Event>)> = Vec::new();
     let mut sink = |event: &Event| {
         // As if each stream were one file.
@@ -111,6 +111,6 @@ fn make(world: &World, options: &Options) -> anyhow::Result<(Known, Log)> {
     if shows {
         drop(write!(stderr(), "\r\x1b[2K"));
     }
-    let interactions = arrange(&mut records, options.limit);
+    let interactions = arrange(&mut records, limit);
     Ok((truth, Log { records, interactions, refused: 0, first_refusal: None }))
 }

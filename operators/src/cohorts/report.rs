@@ -1,0 +1,67 @@
+//! What happened to lives in an epoch, for metrics and the log: on one worker.
+
+use serde::{Deserialize, Serialize};
+
+use super::life::{Audience, Judged, Life};
+
+/// A stage was judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// Of this video.
+    pub video: u64,
+    /// The stage with its numbers.
+    pub judged: Judged,
+    /// Users of the next one; `None` where the life is over.
+    pub next: Option<u32>,
+}
+
+/// How many lives there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// New videos whose life has not begun.
+    pub waiting: u64,
+    /// Lives in a first stage.
+    pub first: u64,
+    /// In a later stage that is a sample.
+    pub fading: u64,
+    /// In a stage of users like those who engaged.
+    pub expanding: u64,
+}
+
+impl Standing {
+    /// Counts a life in (1) or out (-1), by its stage.
+    pub(super) fn count(&mut self, life: &Life, sign: i64) {
+        let Some(stage) = &life.stage else { return };
+        let count = match (stage.audience, stage.number) {
+            (Audience::Similar, _) => &mut self.expanding,
+            (Audience::Sample, 1) => &mut self.first,
+            (Audience::Sample, _) => &mut self.fading,
+        };
+        *count = count.wrapping_add_signed(sign);
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Lives that began.
+    pub begun: u64,
+    /// Users who were invited, less those whose invitation was taken back.
+    pub invited: i64,
+    /// Users who were shown a video of their invitations, less those of whom it was taken back.
+    pub exposed: i64,
+    /// Stages that were topped up.
+    pub top_ups: u64,
+    /// Lives that ended with their video.
+    pub removed: u64,
+    /// Stages that were judged.
+    pub moves: Vec<Moved>,
+    /// How many lives there are after it.
+    pub standing: Standing,
+}
+
+impl Report {
+    pub(super) fn says_something(&self) -> bool {
+        *self != Self::default()
+    }
+}

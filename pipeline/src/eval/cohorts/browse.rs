@@ -1,0 +1,297 @@
+//! Runs a world whose users see what the graph lists for them.
+//!
+//! The generator's log says who comes when: each of its interactions is one video that somebody looks at, and those of one request are
+//! one page. Which video it is comes from the user's stored list, or from the list for new users, as of the epoch before; a page is
+//! what of it the user has not seen, from the top. Whom nobody is to follow ([`unknown`]) nobody follows. Pages are served as a feed server would say so. All else in the log
+//! (uploads, profiles, follows, deletes) goes on as it is.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::Receiver;
+
+use anyhow::anyhow;
+use freshet_operators::params::Params;
+use freshet_operators::runtime::{self, EpochInput, Output, WorkerGone};
+use freshet_schema::event::{Event, Origin, Served, ServedItem};
+use freshet_schema::feed::{FeedItem, SlotPolicy};
+use freshet_schema::store::{EVERYONE, Key, Value};
+use freshet_schema::{CreatorId, Epoch, EventId, Interaction, Millis, UserId, VideoId, hash};
+use freshet_sources::generate::Known;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::progress::Progress;
+
+/// Videos of a page, as the generator's.
+const PAGE: usize = 10;
+
+/// A video was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exposure {
+    /// Which.
+    pub video: VideoId,
+    /// By whom.
+    pub user: UserId,
+    /// When.
+    pub at: u64,
+    /// How well it suits them, in per mille.
+    pub value: u64,
+}
+
+/// What was counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Videos looked at.
+    pub impressions: u64,
+    /// Sum of how well each suited, in per mille.
+    pub value: u64,
+    /// Those at a place that a cohort claimed.
+    pub claimed: u64,
+    /// Lives that began.
+    pub lives: u64,
+    /// Invitations.
+    pub invited: i64,
+    /// Exposures of them.
+    pub exposed: i64,
+    /// Stages judged: promoted, graduated, demoted, ended, unreached.
+    pub verdicts: [u64; 5],
+    /// Lists made.
+    pub lists: u64,
+    /// Epochs.
+    pub epochs: u64,
+}
+
+impl Counts {
+    /// Exposures of a life, on average.
+    #[must_use]
+    pub fn per_life(&self) -> usize {
+        usize::try_from(self.exposed).unwrap_or(0).div_ceil(usize::try_from(self.lives).unwrap_or(1).max(1))
+    }
+}
+
+/// What a run came to.
+#[derive(Debug, Default)]
+pub struct Browsed {
+    /// All that was looked at, in the order of time.
+    pub exposures: Vec<Exposure>,
+    /// See [`Counts`].
+    pub counts: Counts,
+    /// Whether it was stopped before the world's end.
+    pub interrupted: bool,
+}
+
+/// Whether a creator is one whom nobody follows: a quarter of them, drawn by hash.
+#[must_use]
+pub fn unknown(creator: CreatorId) -> bool {
+    hash::mix(0x17, &[creator.0]).is_multiple_of(4)
+}
+
+/// Runs the graph with these parameters.
+///
+/// # Errors
+/// Where the graph cannot be started or one of its workers ends early.
+pub fn browse(
+    truth: &Known,
+    records: &[(Origin, Box<Event>)],
+    params: &Params,
+    workers: usize,
+    width: u64,
+    progress: &Progress,
+    stop: &AtomicBool,
+) -> anyhow::Result<Browsed> {
+    let (job, outputs) = runtime::start(workers, params, false).map_err(|e| anyhow!("the dataflow: {e}"))?;
+    let mut store = Store { outputs, closed: vec![0; workers], lists: FxHashMap::default() };
+    let mut crowd = Crowd {
+        truth,
+        seed: params.seed,
+        people: FxHashMap::default(),
+        known: FxHashSet::default(),
+        of_unknown: FxHashSet::default(),
+        served: 0,
+    };
+    let mut browsed = Browsed::default();
+    let mut batch: Vec<(Origin, Event)> = Vec::new();
+    let mut bucket = 0;
+    let mut done = 0;
+    for (origin, event) in records {
+        if stop.load(Relaxed) {
+            browsed.interrupted = true;
+            break;
+        }
+        let time = event.event_time();
+        if time.0 / width != bucket && !batch.is_empty() {
+            let now = Millis((bucket + 1) * width);
+            browsed.counts.epochs += 1;
+            let epoch = Epoch(browsed.counts.epochs);
+            let records = std::mem::take(&mut batch);
+            job.send(EpochInput {
+                epoch,
+                now,
+                records,
+                asks: Vec::new(),
+                probes: Vec::new(),
+                remake: Vec::new(),
+            })?;
+            store.wait(epoch, &mut browsed.counts)?;
+            progress.last_epoch.store(epoch.0, Relaxed);
+            progress.lists.store(browsed.counts.lists, Relaxed);
+            progress.set_now(now);
+        }
+        bucket = time.0 / width;
+        match &**event {
+            Event::Interaction(view) => {
+                done += 1;
+                progress.bytes_read.store(done, Relaxed);
+                crowd.look(view, *origin, &store, &mut browsed, &mut batch);
+            }
+            Event::Follow(follow) if unknown(follow.creator_id) => {}
+            other => {
+                if let Event::Upload(upload) = other
+                    && unknown(upload.creator_id)
+                {
+                    crowd.of_unknown.insert(upload.video_id);
+                }
+                batch.push((*origin, other.clone()));
+            }
+        }
+        progress.events.fetch_add(1, Relaxed);
+    }
+    job.finish()?;
+    while let Ok(output) = store.outputs.try_recv() {
+        store.take(output, &mut browsed.counts);
+    }
+    Ok(browsed)
+}
+
+/// What a feed server would read.
+struct Store {
+    outputs: Receiver<Output>,
+    /// For each worker, the first epoch that is not closed there.
+    closed: Vec<u64>,
+    /// The new-user list under `None`.
+    lists: FxHashMap<Option<UserId>, Vec<FeedItem>>,
+}
+
+impl Store {
+    /// Waits until all that the graph has to say of an epoch was heard.
+    fn wait(&mut self, epoch: Epoch, counts: &mut Counts) -> anyhow::Result<()> {
+        while self.closed.iter().any(|closed| *closed <= epoch.0) {
+            let output = self.outputs.recv().map_err(|_| WorkerGone)?;
+            self.take(output, counts);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, output: Output, counts: &mut Counts) {
+        match output {
+            Output::Closed(worker, epoch) => self.closed[worker] = epoch.0,
+            Output::Changes(_, _, changes) => {
+                for (key, value) in changes {
+                    let user = match &key {
+                        Key::Feed(user) => Some(*user),
+                        Key::NewUser(group) if group == EVERYONE => None,
+                        _ => continue,
+                    };
+                    counts.lists += u64::from(value.is_some());
+                    match value.map(|bytes| Value::decode(&key, &bytes)) {
+                        Some(Ok(Value::Feed(list))) => drop(self.lists.insert(user, list.items)),
+                        _ => drop(self.lists.remove(&user)),
+                    }
+                }
+            }
+            Output::Cohorts(_, _, report) => {
+                counts.lives += report.begun;
+                counts.invited += report.invited;
+                counts.exposed += report.exposed;
+                for moved in &report.moves {
+                    counts.verdicts[moved.judged.verdict as usize] += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn list(&self, user: UserId) -> &[FeedItem] {
+        self.lists.get(&Some(user)).or_else(|| self.lists.get(&None)).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// A user of the world.
+#[derive(Default)]
+struct Person {
+    seen: FxHashSet<VideoId>,
+    request: u64,
+    /// What is left of the page, the next one last.
+    page: Vec<(VideoId, SlotPolicy)>,
+}
+
+struct Crowd<'a> {
+    truth: &'a Known,
+    seed: u64,
+    people: FxHashMap<UserId, Person>,
+    /// Interactions that were met: a duplicate or a revision is not another one.
+    known: FxHashSet<(UserId, EventId)>,
+    /// Videos of creators whom nobody follows.
+    of_unknown: FxHashSet<VideoId>,
+    served: u64,
+}
+
+impl Crowd<'_> {
+    /// Somebody looks at the next video of their page.
+    fn look(
+        &mut self,
+        view: &Interaction,
+        origin: Origin,
+        store: &Store,
+        browsed: &mut Browsed,
+        batch: &mut Vec<(Origin, Event)>,
+    ) {
+        let user = view.user_id;
+        if !self.known.insert((user, view.event_id)) {
+            return;
+        }
+        let person = self.people.entry(user).or_default();
+        let request = view.request_id.unwrap_or(0);
+        if person.request != request || person.page.is_empty() {
+            person.request = request;
+            let fresh = store.list(user).iter().filter(|item| !person.seen.contains(&VideoId(item.video_id)));
+            let page: Vec<&FeedItem> = fresh.take(PAGE).collect();
+            if !page.is_empty() {
+                self.served += 1;
+                batch.push((
+                    Origin { partition: u32::MAX, offset: self.served },
+                    served(self.served, view, &page),
+                ));
+            }
+            person.page = page.iter().rev().map(|item| (VideoId(item.video_id), item.policy())).collect();
+        }
+        // Whoever has no list yet sees what they saw in the world; so does whoever has seen all of theirs.
+        let (video, policy) = person.page.pop().unwrap_or((view.video_id, SlotPolicy::Unspecified));
+        let Some(mut shown) = self.truth.instead(view, video, self.seed) else { return };
+        shown.follow &= !self.of_unknown.contains(&video);
+        person.seen.insert(video);
+        let taste = self.truth.taste(user, view.event_time);
+        let value = taste.and_then(|taste| taste.value(video)).unwrap_or(0);
+        browsed.exposures.push(Exposure { video, user, at: view.event_time.0, value });
+        browsed.counts.impressions += 1;
+        browsed.counts.value += value;
+        browsed.counts.claimed += u64::from(policy == SlotPolicy::Cohort);
+        batch.push((origin, Event::Interaction(shown)));
+    }
+}
+
+fn served(number: u64, view: &Interaction, page: &[&FeedItem]) -> Event {
+    let item = |(position, item): (usize, &&FeedItem)| ServedItem {
+        video_id: VideoId(item.video_id),
+        position: position as u32,
+        propensity: item.propensity.clamp(f32::MIN_POSITIVE, 1.0),
+        slot_policy: item.policy().as_str_name().to_owned(),
+    };
+    Event::Served(Served {
+        event_id: EventId(number),
+        event_time: view.event_time,
+        request_id: number,
+        user_id: view.user_id,
+        items: page.iter().enumerate().map(item).collect(),
+        ..Served::default()
+    })
+}

@@ -1,0 +1,197 @@
+//! `freshet eval cohorts`: whether new videos find their users, in a world that was made and that answers.
+//!
+//! A log that is replayed cannot tell: nobody in it was shown what the lists would have shown. Here the world's users come when the
+//! generator says, but what they see is the page that a feed server would hand out, from the list that the graph has stored for
+//! them by then, and what they do with it follows from how well it suits them ([`Known::instead`]). So the loop is closed, and
+//! the truth is known: for whom each video is. A quarter of the creators are unknown: nobody in this world follows them.
+//!
+//! Three worlds are run that differ in nothing but the configuration: without cohorts, with cohorts, and with *boosting*, which
+//! shows each new video to as many users as the cohorts did on average, drawn from all, whatever came of it. [`browse`]
+//! runs one, [`judge`] looks at the new videos of unknown creators, and [`show`] prints.
+
+mod browse;
+mod judge;
+mod show;
+
+use std::sync::Arc;
+
+use anyhow::bail;
+use freshet_operators::params::Cohorts;
+use freshet_schema::Event;
+use freshet_schema::event::Origin;
+use freshet_sources::generate::{Known, World};
+
+use self::browse::{Browsed, browse};
+use self::judge::{Figures, Subjects, judge};
+use super::cost::{Cost, Stopwatch};
+use super::world::make;
+use crate::config::Config;
+use crate::interrupt::Interrupt;
+use crate::progress::{Phase, Progress};
+use crate::progress_display::Display;
+
+/// What a measurement is told beside the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// The world; its seed is the configuration's.
+    pub world: World,
+    /// Interactions to take at the most.
+    pub limit: Option<usize>,
+    /// Show no progress.
+    pub quiet: bool,
+}
+
+/// A way of treating new videos.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arm {
+    /// As any other video.
+    None,
+    /// With cohorts.
+    Cohorts,
+    /// Each is shown to the same number of users, drawn from all.
+    Boosting,
+}
+
+impl Arm {
+    /// All, in the order in which they are run.
+    pub const ALL: [Self; 3] = [Self::None, Self::Cohorts, Self::Boosting];
+
+    /// As in the report.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        ["none", "cohorts", "boosting"][self as usize]
+    }
+}
+
+/// How an arm went.
+#[derive(Debug)]
+pub struct Run {
+    /// Which.
+    pub arm: Arm,
+    /// Cohorts as they were configured for it.
+    pub cohorts: Cohorts,
+    /// What came of it.
+    pub figures: Figures,
+    /// What was counted on the way.
+    pub browsed: browse::Counts,
+    /// What it took.
+    pub cost: Cost,
+}
+
+/// All figures of a measurement.
+#[derive(Debug)]
+pub struct Report {
+    /// The world.
+    pub world: World,
+    /// Worker threads.
+    pub workers: usize,
+    /// The videos that are looked at.
+    pub subjects: Subjects,
+    /// By arm.
+    pub runs: Vec<Run>,
+}
+
+/// The configured cohorts, enabled; where a first cohort would have more than a twentieth of the users, or than an eighth of what is
+/// looked at for each new video, smaller, with its floor in proportion.
+#[must_use]
+pub fn scaled(cohorts: &Cohorts, users: u64, looks: usize) -> Cohorts {
+    let most = (usize::try_from(users).unwrap_or(usize::MAX) / 20).min(looks / 8).max(5);
+    if cohorts.size <= most {
+        return Cohorts { enabled: true, ..cohorts.clone() };
+    }
+    let floor = (cohorts.floor * most).div_ceil(cohorts.size).max(1);
+    Cohorts { enabled: true, size: most, floor, ..cohorts.clone() }
+}
+
+/// Cohorts that show each new video to so many users who are drawn, and stop.
+fn boosting(cohorts: &Cohorts, size: usize) -> Cohorts {
+    let size = size.max(1);
+    Cohorts { size, floor: size, predicted_share: 0.0, decay: 0.0, threshold: 100.0, ..cohorts.clone() }
+}
+
+/// Measures what cohorts do for new videos in a world.
+///
+/// # Errors
+/// Where an argument is out of range, where the world has no new video to look at, where the graph fails, where it is interrupted.
+pub fn cohorts(options: &Options, config: &Config) -> anyhow::Result<Report> {
+    let interrupt = Interrupt::listen()?;
+    let world = World { seed: config.params.seed, ..options.world.clone() };
+    let (truth, log) = make(&world, options.limit, options.quiet)?;
+    let subjects = Subjects::of(&truth, &log.records, &world);
+    if subjects.good.is_empty() || subjects.poor.is_empty() {
+        bail!(
+            "no new video could be looked at: {} good and {} poor ones of creators without followers became ready a day or more \
+             before the world's end; take more --videos, or more --days",
+            subjects.good.len(),
+            subjects.poor.len()
+        );
+    }
+    let own = scaled(&config.params.cohorts, world.users, log.interactions / subjects.new.max(1));
+    let mut runs: Vec<Run> = Vec::new();
+    for arm in Arm::ALL {
+        let cohorts = match arm {
+            Arm::None => Cohorts { enabled: false, ..own.clone() },
+            Arm::Cohorts => own.clone(),
+            Arm::Boosting => {
+                let of = runs.last().map_or(0, |run| run.browsed.per_life());
+                boosting(&own, of)
+            }
+        };
+        let progress = Arc::new(Progress::default());
+        progress.set_phase(Phase::Replay);
+        progress.bytes_total.store(log.interactions as u64, std::sync::atomic::Ordering::Relaxed);
+        let display = Display::start(&progress, options.quiet);
+        let stopwatch = Stopwatch::start();
+        let browsed = run(&truth, &log.records, &cohorts, config, &progress, &interrupt);
+        let cost = stopwatch.stop();
+        display.finish();
+        let Browsed { exposures, counts, .. } = browsed?;
+        let figures = judge(&subjects, &exposures);
+        runs.push(Run { arm, cohorts, figures, browsed: counts, cost });
+    }
+    Ok(Report { world, workers: config.graph.workers, subjects, runs })
+}
+
+fn run(
+    truth: &Known,
+    records: &[(Origin, Box<Event>)],
+    cohorts: &Cohorts,
+    config: &Config,
+    progress: &Progress,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Browsed> {
+    let mut params = config.params.clone();
+    params.cohorts = cohorts.clone();
+    params.feed.enabled = true;
+    let browsed = browse(
+        truth,
+        records,
+        &params,
+        config.graph.workers,
+        config.clock.replay_epoch_ms,
+        progress,
+        interrupt.flag(),
+    )?;
+    if browsed.interrupted {
+        bail!("interrupted: nothing can be said of a world that was not run to its end");
+    }
+    Ok(browsed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cohorts_are_scaled_to_the_world() {
+        let configured = Cohorts::default();
+        let large = scaled(&configured, 20_000, 4_000);
+        assert_eq!((large.enabled, large.size, large.floor), (true, 500, 100));
+        let small = scaled(&configured, 600, 4_000);
+        assert_eq!((small.size, small.floor), (30, 6));
+        assert_eq!((scaled(&configured, 600, 80).size, scaled(&configured, 5, 80).size), (10, 5));
+        let boost = boosting(&small, 42);
+        assert_eq!((boost.size, boost.predicted_share), (42, 0.0));
+        assert!(((boost.size as f64) * boost.decay) < boost.floor as f64, "it ends with its first stage");
+    }
+}
