@@ -57,13 +57,14 @@ pub fn run(config: &Config, mode: Mode, seat: Option<Arc<Seat>>) -> anyhow::Resu
     let process = seat.as_deref().filter(|seat| seat.processes() > 1).map(|seat| seat.process);
     telemetry::start_logs(&config.log, process)?;
     input::check(config)?;
-    forget::log::finish(config).context("a forget that was interrupted")?;
     let metrics = telemetry::start_metrics()?;
     if let Some(seat) = &seat {
         crate::metrics_text::supervised(seat.restarts, seat.processes());
     }
     let progress = Arc::new(Progress::default());
     let store = open_store(config)?;
+    // The store is this process's alone from here on, and so are the log's own files.
+    forget::log::finish(config).context("a forget that was interrupted")?;
     let socket = control::socket_path(&config.store.dir).context("the store's folder")?;
     let running = Arc::clone(&progress);
     let stats: control::Stats = Arc::new(move || {

@@ -107,12 +107,12 @@ fn one(stage: &Stage, largest: u32, life: &Life) -> String {
 fn numbers(stage: &Stage, judged: &Judgement) -> String {
     let of = |n: usize| {
         let (own, base, ratio) = (judged.averages[n], judged.baselines[n], judged.ratios[n]);
-        format!("{own:.3}/{base:.3} = {ratio:.2}x")
+        format!("{own:.3}/{base:.3}: {ratio:.2}x")
     };
     let sign = if judged.performance > judged.threshold { '>' } else { '<' };
     let sign = if judged.performance == judged.threshold { '=' } else { sign };
     format!(
-        "  watch {}   finish {}   skip {}\n  performance {:.3} {sign} {:.3} after {}: {}\n\n",
+        "  watch {}  finish {}  skip {}\n  performance {:.3} {sign} {:.3} after {}: {}\n\n",
         of(0),
         of(1),
         of(2),
@@ -187,7 +187,7 @@ mod tests {
 stage 1  sampled, places 5 to 20
   |############++++++++|
   500 wanted, 480 invited, 300 shown it, 250 watched, 90 engaged, topped up 1x
-  watch 0.800/0.400 = 1.93x   finish 0.600/0.300 = 1.90x   skip 0.100/0.200 = 0.54x
+  watch 0.800/0.400: 1.93x  finish 0.600/0.300: 1.90x  skip 0.100/0.200: 0.54x
   performance 1.424 > 1.200 after 60 min: promoted
 
 stage 2  like those who engaged, places 1 to 10
