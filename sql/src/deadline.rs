@@ -1,9 +1,12 @@
-//! A query that lasts too long is ended, whoever asked it: the root of its plan looks at the clock.
+//! A query that lasts too long is ended, whoever asked it: each node of its plan looks at the clock before it hands on a batch.
+//!
+//! The root alone would not do. A sum over a product of tables asks for batch after batch, all of which are there at once, and never
+//! comes back to whoever waits for it. So each node also lets the runtime in now and then, which sees to time and to Ctrl-C.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, internal_err};
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -18,13 +21,23 @@ use tokio::time::{Instant, timeout_at};
 pub struct Deadline {
     input: Arc<dyn ExecutionPlan>,
     timeout: Duration,
+    /// When the time of the whole plan is over: known once its root is run.
+    until: Arc<OnceLock<Instant>>,
 }
 
 impl Deadline {
-    /// Over `input`, from when it is run.
-    #[must_use]
-    pub fn new(input: Arc<dyn ExecutionPlan>, timeout: Duration) -> Self {
-        Self { input, timeout }
+    /// Over each node of a plan, from when it is run.
+    ///
+    /// # Errors
+    /// Where a node does not take its children back.
+    pub fn over(plan: Arc<dyn ExecutionPlan>, timeout: Duration) -> Result<Arc<dyn ExecutionPlan>> {
+        let until = Arc::default();
+        let watched = plan.transform_up(|input| {
+            let watched: Arc<dyn ExecutionPlan> =
+                Arc::new(Self { input, timeout, until: Arc::clone(&until) });
+            Ok(Transformed::yes(watched))
+        })?;
+        Ok(watched.data)
     }
 }
 
@@ -63,22 +76,33 @@ impl ExecutionPlan for Deadline {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match (children.pop(), children.pop()) {
-            (Some(input), None) => Ok(Arc::new(Self { input, timeout: self.timeout })),
+            (Some(input), None) => {
+                Ok(Arc::new(Self { input, timeout: self.timeout, until: Arc::clone(&self.until) }))
+            }
             _ => internal_err!("a deadline is over one plan"),
         }
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let (rows, timeout) = (self.input.execute(partition, context)?, self.timeout);
-        let until = Instant::now() + timeout;
+        let timeout = self.timeout;
+        let until = *self.until.get_or_init(|| Instant::now() + timeout);
+        let rows = self.input.execute(partition, context)?;
         let watched = futures::stream::try_unfold(rows, move |mut rows| async move {
+            let over = || {
+                DataFusionError::Execution(format!(
+                    "the query took longer than {} s and was cancelled: ask for less, or give it longer with --timeout",
+                    timeout.as_secs_f64()
+                ))
+            };
+            tokio::task::consume_budget().await;
+            // What is there at once is handed on without a look at the clock by what follows.
+            if Instant::now() >= until {
+                return Err(over());
+            }
             match timeout_at(until, rows.next()).await {
                 Ok(Some(batch)) => batch.map(|batch| Some((batch, rows))),
                 Ok(None) => Ok(None),
-                Err(_) => Err(DataFusionError::Execution(format!(
-                    "the query took longer than {} s and was cancelled: ask for less, or give it longer with --timeout",
-                    timeout.as_secs_f64()
-                ))),
+                Err(_) => Err(over()),
             }
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), watched)))

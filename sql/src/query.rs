@@ -130,7 +130,7 @@ impl QueryPlanner for OneSnapshot {
         Ok(match plan {
             // What is only explained is shown as it is.
             LogicalPlan::Explain(_) => planned,
-            _ => Arc::new(Deadline::new(planned, self.timeout)),
+            _ => Deadline::over(planned, self.timeout)?,
         })
     }
 }

@@ -37,7 +37,7 @@ fn wrong_queries_and_writes_are_refused_and_results_have_forms() {
             "--timeout",
             "0.3",
             "-c",
-            "select sum((a.user_id + b.user_id * c.user_id) % 1000) from interactions a, interactions b, interactions c, interactions d",
+            "select sum((a.user_id + b.user_id * c.user_id) % 1000) from interactions a, interactions b, interactions c",
         ],
     ));
     assert_eq!(code, Some(1), "{err}");
