@@ -14,6 +14,7 @@ use freshet_kafka::rdkafka::{Offset, TopicPartitionList};
 use freshet_kafka::{Connection, Ears, Publisher, Ticket, create_topics};
 
 use crate::harness::{root, wait_for};
+use crate::redis_server::free_port;
 use crate::service::Guard;
 
 /// The streams, as topics are named after them.
@@ -220,12 +221,6 @@ impl Drop for Broker {
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
 }
 
 /// The broker's jars, fetched where they are missing.

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use freshet_kafka::{Connection, Publisher, Ticket};
 
 use crate::broker::{Broker, STREAMS};
-use crate::cluster::{children, free_port, kill};
+use crate::cluster::{children, kill};
 use crate::harness::{number, ok, ok_json, same, wait_for};
-use crate::redis_server::RedisServer;
+use crate::redis_server::{RedisServer, free_port};
 use crate::service::Service;
 use crate::world::{read, world};
 
@@ -160,7 +160,8 @@ fn hurt(
             service.try_get("/readyz").is_some_and(|(status, _)| status == 200).then_some(())
         });
         slowest = slowest.max(ready.elapsed());
-        if began.elapsed() > plan.hurt {
+        // Each kind at least once, however slow the machine is.
+        if began.elapsed() > plan.hurt && turn >= 4 {
             break;
         }
         let pause = plan.pause.as_millis() as u64;
@@ -176,8 +177,11 @@ fn hurt(
         };
         match victim {
             "process" => {
-                let children = children(service.id());
-                let pids: Vec<u32> = children.into_values().collect();
+                // It may be between two lives for another reason.
+                let pids: Vec<u32> = wait_for("processes", || {
+                    let pids: Vec<u32> = children(service.id()).into_values().collect();
+                    (pids.len() == plan.processes).then_some(pids)
+                });
                 kill(pids[draw.below(pids.len() as u64) as usize]);
             }
             "broker" => {
