@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 
 must_have_build_tools
 must_have redis-server redis-server
+must_have openssl openssl
 must_have psql postgresql-client
 must_have_kafka
 absent=
@@ -15,6 +16,8 @@ need protoc protobuf-compiler python3 python3-redis python3-protobuf || absent="
   protoc: the Python program that reads from Redis is not run"
 need npm nodejs npm || absent="$absent
   npm: the Node.js program that reads from Redis is not run"
+must_have_s3 || absent="$absent
+  an S3 server: checkpoints in a bucket are tested over memory alone"
 [ -d ../shared/data ] || absent="$absent
   ../shared/data: the end-to-end runs on public data are skipped"
 cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt

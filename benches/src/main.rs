@@ -10,6 +10,7 @@ mod conditions;
 mod features;
 mod freshness;
 mod http;
+mod kafka;
 mod lists;
 mod lists_world;
 mod pace;
@@ -53,6 +54,8 @@ enum Group {
     Reads,
     /// Size, duration, pause and cost of a checkpoint, and the start from one
     Checkpoint,
+    /// From Kafka to Redis, with real servers: throughput, shares of the CPU, freshness
+    Kafka,
 }
 
 /// Measure Freshet against its targets
@@ -137,5 +140,6 @@ fn measure(group: Group, bench: &Bench) -> anyhow::Result<Vec<Figure>> {
         Group::Freshness => freshness::measure(bench),
         Group::Reads => reads::measure(bench),
         Group::Checkpoint => checkpoint::measure(bench),
+        Group::Kafka => kafka::measure(bench),
     }
 }

@@ -22,7 +22,7 @@ use freshet_schema::{Delete, Epoch, Event, EventId, Millis, UserId, hash};
 use freshet_sinks::{EventSink, FeedStore};
 use serde_json::{Value as Json, json};
 
-use crate::checkpoint::{Checkpoints, LocalDisk};
+use crate::checkpoint::Checkpoints;
 use crate::config::{Config, InputSource};
 use crate::job;
 use crate::progress::{Phase, Progress, RunOptions};
@@ -100,7 +100,7 @@ pub fn stopped(config: &Config, target: Target) -> anyhow::Result<Json> {
     config.input.follow = false;
     config.checkpoint.at_end = true;
     let last = {
-        let manifests = open(&config).manifests()?;
+        let manifests = open(&config)?.manifests()?;
         manifests.into_iter().find_map(|(_, manifest)| manifest.ok()).map(|manifest| manifest.input.base.now)
     };
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock of this machine")?;
@@ -134,14 +134,14 @@ pub fn stopped(config: &Config, target: Target) -> anyhow::Result<Json> {
     let letters = letters(&progress, target)?;
     // The job made one at its end.
     let made =
-        || Ok(json!({ "last": { "epoch": open(&config).manifests()?.first().map(|(epoch, _)| epoch.0) } }));
+        || Ok(json!({ "last": { "epoch": open(&config)?.manifests()?.first().map(|(epoch, _)| epoch.0) } }));
     let checkpoints = checkpoints(&config, epoch, &made)?;
     let log = log::scrub(&config, &forgetting).context("the log")?;
     Ok(certificate(&config, &forgetting, archive, letters, checkpoints, log, keys(&*store, target)?))
 }
 
-fn open(config: &Config) -> Checkpoints {
-    Checkpoints::new(Arc::new(LocalDisk::new(&config.checkpoint.dir)), config.checkpoint.keep)
+fn open(config: &Config) -> anyhow::Result<Checkpoints> {
+    Ok(Checkpoints::open(&config.checkpoint.dir, config.checkpoint.keep)?)
 }
 
 fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> anyhow::Result<T> {
@@ -183,7 +183,7 @@ fn checkpoints(
     checkpoint: &dyn Fn() -> anyhow::Result<Json>,
 ) -> anyhow::Result<Json> {
     if config.checkpoint.every_ms == 0 {
-        let held = open(config).drop_before(epoch)?;
+        let held = open(config)?.drop_before(epoch)?;
         return Ok(json!({ "made": null, "dropped": held.iter().map(|e| e.0).collect::<Vec<_>>() }));
     }
     let made = checkpoint().context("a checkpoint")?;
@@ -191,7 +191,7 @@ fn checkpoints(
     let Some(made) = made else {
         bail!("no checkpoint was made behind epoch {epoch}; those from before the delete were not dropped");
     };
-    let dropped = open(config).drop_before(epoch).context("the checkpoints")?;
+    let dropped = open(config)?.drop_before(epoch).context("the checkpoints")?;
     Ok(json!({ "made": made, "dropped": dropped.iter().map(|e| e.0).collect::<Vec<_>>() }))
 }
 
