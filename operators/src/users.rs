@@ -16,7 +16,7 @@ pub(crate) mod saved;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use freshet_schema::event::{Event, FollowAction, Target};
+use freshet_schema::event::{Event, FollowAction, ServedItem, Target};
 use freshet_schema::feed::PreferencesRecord;
 use freshet_schema::hash::Slice;
 use freshet_schema::store::{EVERYONE, Key, Value, demographic_group};
@@ -31,7 +31,7 @@ use crate::cohorts::{Call, CohortIn};
 use crate::content::{Content, DURATION_CLASSES, duration_class};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
-use crate::examples::{Described, Examples};
+use crate::examples::{Described, Examples, Place};
 use crate::history::{Counted, History};
 use crate::look::{self, PersonLook, Record, Records, Wanted};
 use crate::params::{CoEngaging, Params};
@@ -76,7 +76,7 @@ pub enum UserIn {
     /// Somebody asks what is expected of a user with some videos.
     Probe(u64, Vec<u64>),
     /// A page with these videos was served to a user at a time.
-    Served(u64, u64, Vec<u64>),
+    Served(u64, u64, Vec<Place>),
     /// From the epoch before, the answer to [`Purpose::Learn`].
     Described(Described),
     /// Skip thresholds and topics published in the epoch before. Heard by every worker.
@@ -541,16 +541,16 @@ impl Stage for Users {
                 }
                 UserIn::Ask(user, offered) => *asks.entry(user).or_insert(false) |= offered,
                 UserIn::Probe(user, videos) => drop(probes.insert(user, videos)),
-                UserIn::Served(user, time, videos) => {
+                UserIn::Served(user, time, page) => {
                     if self.forgotten_users.get(&user).is_some_and(|until| time <= *until) {
                         continue;
                     }
                     if self.params.learning.enabled {
-                        Arc::make_mut(self.people.entry(user).or_default()).examples.served(time, &videos);
+                        Arc::make_mut(self.people.entry(user).or_default()).examples.served(&page);
                         served.push(user);
                     }
                     if self.guests.enabled() {
-                        heard.pages.push((user, time, videos));
+                        heard.pages.push((user, time, page.iter().map(|place| place.video).collect()));
                     }
                 }
                 UserIn::Described(row) => described.push(row),
@@ -721,20 +721,20 @@ fn preferences(user: u64, tags: &[String]) -> Vec<u8> {
 /// The question whose answer the row of `view` will be learned from.
 fn to_learn(person: &Person, view: &View, now: u64, shared: &Shared) -> Arc<Request> {
     let params = shared.params;
-    let (passed, stands_for) = person.examples.passed_over(
+    let (passed, offer) = person.examples.passed_over(
         (view.video, view.time),
         &person.listed,
-        &person.history,
+        person.history.watched(),
         [params.seed, view.user, view.id],
-        &params.interest,
-        params.learning.negatives,
+        params.interest.session_gap,
+        &params.learning,
     );
     let profile = person.profile.as_ref().map(|(_, profile)| profile);
     let request = profile::request(view.user, &person.history, profile, &person.follows, now, shared);
     let wanted = std::iter::once(view.video).chain(passed).collect();
     // Re-ranking alone reads the recent rows.
     let recent = Vec::new();
-    Arc::new(Request { purpose: Purpose::Learn(view.id, stands_for), wanted, recent, ..request })
+    Arc::new(Request { purpose: Purpose::Learn(view.id, offer), wanted, recent, ..request })
 }
 
 /// The pairs that come (1) or go (-1) with `row`, which is in the history or was.
@@ -764,8 +764,13 @@ pub fn of_event(event: &Event) -> Option<UserIn> {
             Target::Video { video_id } => UserIn::ForgetVideo(video_id.0, delete.event_time.0),
         }),
         Event::Served(page) => {
-            let videos = page.items.iter().map(|item| item.video_id.0).collect();
-            Some(UserIn::Served(page.user_id.0, page.event_time.0, videos))
+            let place = |item: &ServedItem| Place {
+                time: page.event_time.0,
+                position: item.position,
+                video: item.video_id.0,
+                propensity: item.propensity,
+            };
+            Some(UserIn::Served(page.user_id.0, page.event_time.0, page.items.iter().map(place).collect()))
         }
         Event::Upload(_) | Event::Interaction(_) => None,
     }
