@@ -297,7 +297,8 @@ impl Feeding<'_> {
             progress.dead_letters.fetch_add(batch.dead_letters.len() as u64, Relaxed);
             progress.set_now(batch.binding.now);
             meters::Read::of(&batch).emit();
-            if !batch.binding.live {
+            // Live epochs of the journal are past, too: what is served before them is not what was served last.
+            if !batch.binding.live || epoch <= bound_before {
                 past = epoch;
             }
             note_deletes(&batch, progress);
