@@ -98,14 +98,15 @@ impl Forgetting {
 /// Takes the rows that a delete covers out of the archive, and gives the manifest that says so.
 ///
 /// # Errors
-/// Of the disk, or a file that is not what was written. What was committed until then is out; the same again does the rest.
+/// Of the disk, or a file that is not what was written. What was committed until then is out; the same again does the rest, with the
+/// manifest that the folder has then.
 pub fn forget(
     folder: &Folder,
     manifest: &Manifest,
     forgetting: &Forgetting,
 ) -> Result<(Manifest, Forgotten), ArchiveError> {
     let mut next = manifest.clone();
-    let (mut new, mut replaced, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut new, mut replaced) = (Vec::new(), Vec::new());
     let mut rows = 0;
     let streams = manifest.files.iter().filter(|file| file.first_epoch <= forgetting.epoch);
     for file in streams {
@@ -150,16 +151,16 @@ pub fn forget(
         if new.iter().map(|file| file.bytes.len() as u64).sum::<u64>() > AT_ONCE {
             next = folder.commit(next, &new, &replaced)?;
             new.clear();
-            gone.append(&mut replaced);
+            replaced.clear();
         }
     }
     let Delete { event_id, event_time, target, .. } = forgetting.delete;
     let forgotten = Forgotten { event_id, event_time, target, epoch: forgetting.epoch, rows };
     next.forgotten.push(forgotten.clone());
     let next = folder.commit(next, &new, &replaced)?;
-    gone.append(&mut replaced);
-    // A commit may leave a replaced file for the next start; here it must be gone.
-    folder.remove(&gone)?;
+    // A commit may leave a replaced file for the next start, and so may a compaction before, or a forget that failed here; now they
+    // must be gone, as they hold what is forgotten.
+    folder.clean(Some(&next))?;
     Ok((next, forgotten))
 }
 

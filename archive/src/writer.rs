@@ -165,6 +165,7 @@ impl Writer {
             folder,
             options,
             manifest,
+            in_doubt: false,
             waiting: Vec::new(),
             bytes: 0,
             since: Instant::now(),
@@ -309,6 +310,8 @@ struct Work {
     folder: Folder,
     options: Options,
     manifest: Manifest,
+    /// Something failed that may have committed or not: the folder says which, before the next commit.
+    in_doubt: bool,
     /// The last epoch that came.
     last: Epoch,
     waiting: Vec<Closed>,
@@ -343,13 +346,8 @@ impl Work {
                 }
                 Ok(Message::Forget(forgetting, answer)) => {
                     self.roll()?;
-                    let forgotten = forget::forget(&self.folder, &self.manifest, &forgetting);
-                    let said = forgotten.map(|(manifest, forgotten)| {
-                        self.manifest = manifest;
-                        forgotten
-                    });
                     // Who asked may have gone.
-                    let _ = answer.send(said.map_err(|error| error.to_string()));
+                    let _ = answer.send(self.forget(&forgetting).map_err(|error| error.to_string()));
                 }
                 Err(RecvTimeoutError::Timeout) => self.roll()?,
                 Ok(Message::End) => return self.roll(),
@@ -421,21 +419,41 @@ impl Work {
         Ok(())
     }
 
+    fn forget(&mut self, forgetting: &Forgetting) -> Result<Forgotten, ArchiveError> {
+        self.settle()?;
+        self.in_doubt = true;
+        let (manifest, forgotten) = forget::forget(&self.folder, &self.manifest, forgetting)?;
+        self.manifest = manifest;
+        self.in_doubt = false;
+        Ok(forgotten)
+    }
+
     /// Small files can stay small for a while: what fails here is tried again after the next roll.
     fn compact(&mut self) {
+        self.in_doubt = true;
         match compact::compact(&self.folder, self.manifest.clone(), self.options.target_bytes, false) {
-            Ok((manifest, _)) => self.manifest = manifest,
+            Ok((manifest, _)) => {
+                self.manifest = manifest;
+                self.in_doubt = false;
+            }
             Err(error) => {
                 tracing::warn!(%error, "the archive was not compacted; it is, after the next roll");
-                // A commit within it may have been made.
-                if let Ok(Some(manifest)) = self.folder.manifest() {
-                    self.manifest = manifest;
-                }
             }
         }
     }
 
+    /// What failed may have committed, and then the manifest from before names files that are gone and none of those in their place:
+    /// with it the next commit would lose them for good.
+    fn settle(&mut self) -> Result<(), ArchiveError> {
+        if self.in_doubt {
+            self.manifest = self.folder.existing()?;
+            self.in_doubt = false;
+        }
+        Ok(())
+    }
+
     fn commit(&mut self, files: &[NewFile], through: &Mark) -> Result<(), ArchiveError> {
+        self.settle()?;
         let mut next = self.manifest.clone();
         next.through = through.clone();
         let positions = self.waiting.iter().flat_map(|closed| &closed.binding.positions);

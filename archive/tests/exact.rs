@@ -8,8 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use freshet_archive::{
-    ArchiveError, Closed, Disk, Folder, Forgetting, LocalDisk, Options, ReadEpoch, Reader, Resumed, Table,
-    Writer, compact,
+    ArchiveError, Closed, Disk, Folder, Forgetting, LocalDisk, Options, ReadEpoch, Reader, Resumed, Table, Writer, compact,
 };
 use freshet_schema::event::Target;
 use freshet_schema::{Delete, Epoch, Event, EventId, EventKind, Millis, UserId, VideoId};
@@ -260,6 +259,66 @@ fn what_is_forgotten_is_in_no_file() {
     }
     assert_eq!(read(Folder::new(dir.path())), left);
     assert_ne!(left, expected(&all));
+}
+
+/// However a forget ends: what the writer goes on with is what the folder has. A manifest from before would name removed files and not
+/// those in their place, and the next start would remove these.
+#[test]
+fn a_forget_that_fails_anywhere_loses_nothing_else() {
+    let all = epochs(1, 28);
+    let (before, after) = all.split_at(24);
+    let now = before[23].binding.now;
+    let target = Target::User { user_id: UserId(3) };
+    let delete = Delete { event_id: EventId(1), revision: 0, event_time: now, target };
+    let forgetting = Forgetting { delete, epoch: Epoch(24) };
+    let stop = AtomicBool::new(false);
+    // Small files, so that there are several to be taken out of.
+    let small = Options { compact: false, ..options(6_000) };
+    let begun = tempfile::tempdir().unwrap();
+    let resumed = Resumed { last_bound: Epoch(28), ..Resumed::default() };
+    let writer = Writer::start(Folder::claim(begun.path()).unwrap(), small, resumed, Arc::default()).unwrap();
+    before.iter().for_each(|closed| assert!(writer.append(closed.clone(), &stop).unwrap()));
+    writer.finish().unwrap();
+    let manifest = Folder::new(begun.path()).existing().unwrap();
+    let resumed = Resumed { epoch: Epoch(24), now, ..resumed };
+    let goes_on = |operations: Option<u64>| {
+        let dir = tempfile::tempdir().unwrap();
+        for name in manifest.files.iter().map(|file| &*file.path).chain(["manifest.json"]) {
+            std::fs::create_dir_all(dir.path().join(name).parent().unwrap()).unwrap();
+            std::fs::copy(begun.path().join(name), dir.path().join(name)).unwrap();
+        }
+        let disk = Arc::new(BadDisk::new(dir.path()));
+        let folder = Folder::on(Arc::clone(&disk) as Arc<dyn Disk>);
+        let writer = Writer::start(folder, small, resumed, Arc::default()).unwrap();
+        if let Some(operations) = operations {
+            disk.fail_after(operations);
+        }
+        let first = writer.forgetter().forget(forgetting.clone());
+        disk.heal();
+        after.iter().for_each(|closed| assert!(writer.append(closed.clone(), &stop).unwrap()));
+        let second = writer.forgetter().forget(forgetting.clone());
+        second.unwrap_or_else(|error| panic!("after {operations:?} operations: {error}"));
+        writer.finish().unwrap();
+        let folder = Folder::claim(dir.path()).unwrap();
+        let held = folder.existing().unwrap();
+        assert_eq!(folder.clean(Some(&held)).unwrap(), 0, "left after {operations:?} operations");
+        let forgotten: Vec<u64> = held.forgotten.iter().map(|one| one.rows).collect();
+        (first, forgotten[0], read(folder))
+    };
+    let (first, rows, left) = goes_on(None);
+    assert!(first.unwrap().rows > 3 && rows > 3, "{rows} rows are too few to show anything");
+    assert!(left != expected(&all), "nobody was forgotten");
+    for operations in 0.. {
+        let (first, taken_out, read) = goes_on(Some(operations));
+        assert!(read == left, "after {operations} operations: {taken_out} rows");
+        match first {
+            Ok(_) => {
+                assert!(operations > 20, "{operations} ways to fail are too few to show anything");
+                break;
+            }
+            Err(error) => assert!(error.contains("the disk is gone"), "{error}"),
+        }
+    }
 }
 
 proptest! {
