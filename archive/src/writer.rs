@@ -29,7 +29,7 @@ use crate::error::ArchiveError;
 use crate::folder::{Folder, NewFile};
 use crate::forget::{self, Forgetting};
 use crate::manifest::{Forgotten, Manifest, Mark, checksum_text};
-use crate::telemetry::{Back, Committed, Failed, Waiting};
+use crate::telemetry::{Back, Committed, Died, Failed, Waiting};
 
 /// Pauses between two attempts: the first, and the longest.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -100,6 +100,12 @@ impl Status {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What everybody is told after the end.
+    fn ended(&self) -> ArchiveError {
+        let cause = self.error().unwrap_or_else(|| "its run is over".to_owned());
+        ArchiveError::Ended { cause }
+    }
+
     fn set_error(&self, error: Option<String>) {
         self.stuck.store(error.is_some(), Relaxed);
         *self.error.lock().unwrap_or_else(PoisonError::into_inner) = error;
@@ -130,7 +136,10 @@ pub struct Writer {
 
 /// Asks a running writer to take rows out.
 #[derive(Clone, Debug)]
-pub struct Forgetter(Sender<Message>);
+pub struct Forgetter {
+    messages: Sender<Message>,
+    status: Arc<Status>,
+}
 
 impl Forgetter {
     /// Takes the rows of a subject out and waits for it.
@@ -139,8 +148,8 @@ impl Forgetter {
     /// What the writer says, in words.
     pub fn forget(&self, forgetting: Forgetting) -> Result<Forgotten, String> {
         let (to, answer) = channel();
-        let ended = || ArchiveError::Ended.to_string();
-        self.0.send(Message::Forget(forgetting, to)).map_err(|_| ended())?;
+        let ended = || self.status.ended().to_string();
+        self.messages.send(Message::Forget(forgetting, to)).map_err(|_| ended())?;
         answer.recv().map_err(|_| ended())?
     }
 }
@@ -176,6 +185,11 @@ impl Writer {
         let thread = std::thread::Builder::new().name("archive".to_owned()).spawn(move || {
             let ends = ends;
             let ended = work.run(&received);
+            if let Err(error) = &ended {
+                // Before anybody can see that it has ended: this is what they are told.
+                ends.0.set_error(Some(error.to_string()));
+                Died(error).emit();
+            }
             drop(ends);
             ended
         });
@@ -196,20 +210,20 @@ impl Writer {
     /// Whoever wants rows to be taken out.
     #[must_use]
     pub fn forgetter(&self) -> Forgetter {
-        Forgetter(self.messages.clone())
+        Forgetter { messages: self.messages.clone(), status: Arc::clone(&self.status) }
     }
 
     /// Hands an epoch over; waits where too much waits. `false`: told to end while it waited, and nothing was handed over.
     ///
     /// # Errors
-    /// [`ArchiveError::Ended`].
+    /// [`ArchiveError::Ended`] with the cause.
     pub fn append(&self, closed: Closed, stop: &AtomicBool) -> Result<bool, ArchiveError> {
         let bytes = closed.bytes + EPOCH_BYTES;
         let mut waiting = self.status.waiting();
         // Whatever the size of the next one: what waits is beyond a roll then, so that one comes.
         while *waiting >= self.limit {
             if self.status.ended.load(Relaxed) {
-                return Err(ArchiveError::Ended);
+                return Err(self.status.ended());
             }
             if stop.load(Relaxed) && self.status.stuck.load(Relaxed) {
                 return Ok(false);
@@ -220,16 +234,19 @@ impl Writer {
         *waiting += bytes;
         Waiting(*waiting).emit();
         drop(waiting);
-        self.messages.send(Message::Epoch(closed)).map_err(|_| ArchiveError::Ended)?;
+        self.messages.send(Message::Epoch(closed)).map_err(|_| self.status.ended())?;
         Ok(true)
     }
 
     /// Has `then` called when all that was handed over is durable. It may be dropped uncalled, where it never is.
     ///
     /// # Errors
-    /// [`ArchiveError::Ended`].
+    /// [`ArchiveError::Ended`] with the cause.
     pub fn durable(&self, then: Then) -> Result<(), ArchiveError> {
-        self.messages.send(Message::Durable(then)).map_err(|_| ArchiveError::Ended)
+        if self.status.ended.load(Relaxed) {
+            return Err(self.status.ended());
+        }
+        self.messages.send(Message::Durable(then)).map_err(|_| self.status.ended())
     }
 
     /// Writes what waits and ends.
@@ -240,7 +257,7 @@ impl Writer {
         // Where it has ended already, it says why.
         let _ = self.messages.send(Message::End);
         let thread = self.thread.take();
-        thread.map_or(Ok(()), |thread| thread.join().unwrap_or(Err(ArchiveError::Ended)))
+        thread.map_or(Ok(()), |thread| thread.join().unwrap_or_else(|_| Err(self.status.ended())))
     }
 }
 
@@ -260,6 +277,9 @@ struct Ends(Arc<Status>);
 
 impl Drop for Ends {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.set_error(Some("its thread panicked".to_owned()));
+        }
         self.0.ended.store(true, Relaxed);
         self.0.less.notify_all();
     }

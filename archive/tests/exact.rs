@@ -172,6 +172,52 @@ fn who_ends_a_run_does_not_wait_for_a_disk() {
 }
 
 #[test]
+fn who_meets_a_dead_writer_is_told_of_what_it_died() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = epochs(1, 3);
+    let resumed = Resumed { last_bound: Epoch(3), ..Resumed::default() };
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer =
+        Writer::start(Folder::claim(dir.path()).unwrap(), options(1), resumed, Arc::clone(&stop)).unwrap();
+    let forgetter = writer.forgetter();
+    // An epoch that does not follow is none of this run.
+    let mut handed_over = [0, 2].into_iter().chain(std::iter::repeat(1));
+    let since = Instant::now();
+    let error = loop {
+        match writer.append(all[handed_over.next().unwrap()].clone(), &stop) {
+            Ok(_) => assert!(since.elapsed() < Duration::from_secs(60), "nobody is told"),
+            Err(error) => break error.to_string(),
+        }
+    };
+    let cause =
+        |error: &str| assert!(error.contains("has ended") && error.contains("its epoch 3 is"), "{error}");
+    cause(&error);
+    cause(&writer.durable(Box::new(|| ())).unwrap_err().to_string());
+    let delete = Delete {
+        event_id: EventId(1),
+        revision: 0,
+        event_time: Millis(1),
+        target: Target::User { user_id: UserId(1) },
+    };
+    cause(&forgetter.forget(Forgetting { delete, epoch: Epoch(1) }).unwrap_err());
+    assert!(matches!(writer.finish(), Err(ArchiveError::OtherRun { epoch: Epoch(3), .. })));
+    run(Folder::claim(dir.path()).unwrap(), resumed, 1, &all).unwrap();
+    // One who comes after a clean end is told that, too.
+    let writer =
+        Writer::start(Folder::claim(dir.path()).unwrap(), options(1), resumed, Arc::clone(&stop)).unwrap();
+    let forgetter = writer.forgetter();
+    writer.finish().unwrap();
+    let delete = Delete {
+        event_id: EventId(1),
+        revision: 0,
+        event_time: Millis(1),
+        target: Target::User { user_id: UserId(1) },
+    };
+    let error = forgetter.forget(Forgetting { delete, epoch: Epoch(1) }).unwrap_err();
+    assert!(error.contains("its run is over"), "{error}");
+}
+
+#[test]
 fn compaction_keeps_every_row_and_its_place() {
     let dir = tempfile::tempdir().unwrap();
     let all = epochs(1, 50);
