@@ -107,7 +107,11 @@ pub fn forget(
 ) -> Result<(Manifest, Forgotten), ArchiveError> {
     let mut next = manifest.clone();
     let (mut new, mut replaced) = (Vec::new(), Vec::new());
-    let mut rows = 0;
+    let Delete { event_id, event_time, target, .. } = forgetting.delete;
+    // What an attempt that failed took out, it took out for this delete.
+    let before =
+        manifest.forgotten.last().filter(|last| last.event_id == event_id).map_or(0, |last| last.rows);
+    let mut forgotten = Forgotten { event_id, event_time, target, epoch: forgetting.epoch, rows: before };
     let streams = manifest.files.iter().filter(|file| file.first_epoch <= forgetting.epoch);
     for file in streams {
         let Table::Stream(kind) = file.table else { continue };
@@ -140,7 +144,7 @@ pub fn forget(
         if touched == 0 {
             continue;
         }
-        rows += touched;
+        forgotten.rows += touched;
         replaced.push(file.path.clone());
         if let Some(first_epoch) = first_epoch {
             let batches = encode::batches(file.table, &lines).map_err(damaged)?;
@@ -149,19 +153,26 @@ pub fn forget(
             new.push(NewFile { table, day, bytes, rows, first_epoch, last_epoch });
         }
         if new.iter().map(|file| file.bytes.len() as u64).sum::<u64>() > AT_ONCE {
-            next = folder.commit(next, &new, &replaced)?;
+            // Whoever reads meanwhile sees that rows are gone.
+            next = folder.commit(saying(next, &forgotten), &new, &replaced)?;
             new.clear();
             replaced.clear();
         }
     }
-    let Delete { event_id, event_time, target, .. } = forgetting.delete;
-    let forgotten = Forgotten { event_id, event_time, target, epoch: forgetting.epoch, rows };
-    next.forgotten.push(forgotten.clone());
-    let next = folder.commit(next, &new, &replaced)?;
+    let next = folder.commit(saying(next, &forgotten), &new, &replaced)?;
     // A commit may leave a replaced file for the next start, and so may a compaction before, or a forget that failed here; now they
     // must be gone, as they hold what is forgotten.
     folder.clean(Some(&next))?;
     Ok((next, forgotten))
+}
+
+/// The manifest with what was taken out so far.
+fn saying(mut manifest: Manifest, forgotten: &Forgotten) -> Manifest {
+    match manifest.forgotten.last_mut().filter(|last| last.event_id == forgotten.event_id) {
+        Some(last) => last.clone_from(forgotten),
+        None => manifest.forgotten.push(forgotten.clone()),
+    }
+    manifest
 }
 
 fn may_hold(

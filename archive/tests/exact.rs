@@ -8,7 +8,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use freshet_archive::{
-    ArchiveError, Closed, Disk, Folder, Forgetting, LocalDisk, Options, ReadEpoch, Reader, Resumed, Table, Writer, compact,
+    ArchiveError, Closed, Disk, Folder, Forgetting, LocalDisk, Manifest, Options, ReadEpoch, ReadError,
+    Reader, Resumed, Table, Writer, compact,
 };
 use freshet_schema::event::Target;
 use freshet_schema::{Delete, Epoch, Event, EventId, EventKind, Millis, UserId, VideoId};
@@ -243,6 +244,54 @@ fn compaction_keeps_every_row_and_its_place() {
 }
 
 #[test]
+fn a_reading_goes_on_in_the_files_that_took_the_place_of_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = epochs(1, 50);
+    let resumed = Resumed { last_bound: Epoch(50), ..Resumed::default() };
+    let never = Options { compact: false, ..options(600) };
+    let stop = AtomicBool::new(false);
+    let writer = Writer::start(Folder::claim(dir.path()).unwrap(), never, resumed, Arc::default()).unwrap();
+    all.iter().for_each(|closed| assert!(writer.append(closed.clone(), &stop).unwrap()));
+    writer.finish().unwrap();
+    let folder = Folder::claim(dir.path()).unwrap();
+    let manifest = folder.existing().unwrap();
+    let begin = |manifest: &Manifest| Reader::new(Arc::new(Folder::new(dir.path())), manifest, None);
+    let (mut reader, mut other) = (begin(&manifest), begin(&manifest));
+    let mut epochs: Vec<ReadEpoch> = (0..7).map(|_| reader.next().unwrap().unwrap()).collect();
+    assert_eq!(other.next().unwrap().unwrap().epoch, Epoch(1));
+    let (manifest, less) = compact::compact(&folder, manifest, 1 << 30, true).unwrap();
+    assert!(less > 20, "{less} files less");
+    while let Some(epoch) = reader.next().unwrap() {
+        epochs.push(epoch);
+    }
+    assert!(epochs == expected(&all), "{} epochs", epochs.len());
+    // Rows that were taken out meanwhile make it another past, and nobody reads half of each.
+    let mut reader = begin(&manifest);
+    reader.next().unwrap();
+    let delete = Delete {
+        event_id: EventId(1),
+        revision: 0,
+        event_time: all[49].binding.now,
+        target: Target::User { user_id: UserId(3) },
+    };
+    let forgetting = Forgetting { delete, epoch: Epoch(50) };
+    let (manifest, _) = freshet_archive::forget::forget(&folder, &manifest, &forgetting).unwrap();
+    let ended = |mut reader: Reader| loop {
+        match reader.next() {
+            Ok(epoch) => assert!(epoch.is_some(), "it was read to its end"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(ended(other), ReadError::Changed));
+    assert!(matches!(ended(reader), ReadError::Changed));
+    // A file that the manifest names and that is not there was removed by somebody else.
+    let last = manifest.files.iter().max_by_key(|file| file.first_epoch).unwrap();
+    std::fs::remove_file(dir.path().join(&last.path)).unwrap();
+    let error = ended(begin(&manifest)).to_string();
+    assert!(error.contains(&last.path), "{error}");
+}
+
+#[test]
 fn what_is_forgotten_is_in_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let all = epochs(1, 50);
@@ -356,7 +405,7 @@ fn a_forget_that_fails_anywhere_loses_nothing_else() {
     assert!(left != expected(&all), "nobody was forgotten");
     for operations in 0.. {
         let (first, taken_out, read) = goes_on(Some(operations));
-        assert!(read == left, "after {operations} operations: {taken_out} rows");
+        assert!(read == left && taken_out == rows, "after {operations} operations: {taken_out} rows");
         match first {
             Ok(_) => {
                 assert!(operations > 20, "{operations} ways to fail are too few to show anything");

@@ -154,6 +154,16 @@ fn the_store_of_a_past_epoch_can_be_had_again() {
     assert!(
         refused(&["--until", "1990-01-01", "--out", "y"]).contains("no epoch of the archive is so early")
     );
+    // What failed leaves no part of a store, which would be read like a whole one.
+    let manifest = Folder::new(&dir.join("archive")).existing().expect("an archive");
+    let last = manifest.files.iter().max_by_key(|file| file.last_epoch).expect("files");
+    let path = dir.join("archive").join(&last.path);
+    let bytes = std::fs::read(&path).expect("a file");
+    std::fs::write(&path, &bytes[1..]).expect("written");
+    assert!(refused(&["--until", &epochs.len().to_string(), "--out", "y"]).contains(&last.path));
+    assert!(!dir.join("y").exists());
+    std::fs::write(&path, &bytes).expect("written");
+    replay("y", "5", "1");
 }
 
 /// The rows of an archive and the lines of a log that have to do with a user.

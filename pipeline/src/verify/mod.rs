@@ -121,7 +121,7 @@ fn compare(kept: &Kept, past: &Past, params: &Params, wanted: &[String]) -> Vec<
     chosen.map(|view| ViewReport { name: view.name, ..(view.check)(kept, past, params) }).collect()
 }
 
-/// Reads the archive up to an epoch, again from its beginning where a running service put other files in the place of those being read.
+/// Reads the archive up to an epoch, again from its beginning where somebody was forgotten meanwhile.
 fn read(
     params: &Params,
     archive: &Path,
@@ -167,7 +167,7 @@ fn read(
             }
         }
     }
-    bail!("{}: the archive was compacted each time it was read; try again", archive.display())
+    bail!("{}: rows were taken out of the archive each time it was read; try again", archive.display())
 }
 
 #[cfg(test)]
