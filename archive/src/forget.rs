@@ -10,12 +10,12 @@ use freshet_schema::event::Target;
 use freshet_schema::{Delete, Epoch, Event, EventKind};
 
 use crate::columns::Table;
-use crate::compact::open;
+use crate::compact::{content, open};
 use crate::encode;
 use crate::error::ArchiveError;
 use crate::folder::{Folder, NewFile};
 use crate::manifest::{FileEntry, Forgotten, Manifest};
-use crate::rows::{self, numbers};
+use crate::rows::{self, Batches, numbers};
 
 /// New files that wait in memory for a commit, in bytes.
 const AT_ONCE: u64 = 256 << 20;
@@ -71,28 +71,33 @@ impl Forgetting {
         if goes { Verdict::Goes } else { Verdict::Stays }
     }
 
-    /// Whether a batch may hold a row of the subject: a look at the identifiers alone.
-    fn may_be_in(&self, kind: EventKind, batch: &RecordBatch) -> Result<bool, String> {
-        let holds = |name: &str, wanted: u64| numbers(batch, name).map(|numbers| numbers.contains(&wanted));
+    /// The column of a stream that says whether a row may be one of the subject's, and the number to look for; none where no row is.
+    fn column(&self, kind: EventKind) -> Option<(&'static [&'static str], u64)> {
         match (self.delete.target, kind) {
-            (_, EventKind::Deletes) => Ok(false),
+            (_, EventKind::Deletes) => None,
             (Target::User { user_id } | Target::Interaction { user_id, .. }, EventKind::Interactions)
             | (Target::User { user_id }, EventKind::Users | EventKind::Follows | EventKind::Served) => {
-                holds("user_id", user_id.0)
+                Some((&["user_id"], user_id.0))
             }
             (Target::Video { video_id }, EventKind::Interactions | EventKind::Uploads) => {
-                holds("video_id", video_id.0)
+                Some((&["video_id"], video_id.0))
             }
-            (Target::Video { video_id }, EventKind::Served) => {
-                let items = batch.column_by_name("items").and_then(|column| column.as_list_opt::<i32>());
-                let items = items.ok_or("it has no lists items")?.values();
-                let videos = items.as_struct_opt().and_then(|items| items.column_by_name("video_id"));
-                let videos = videos.and_then(|column| column.as_primitive_opt::<UInt64Type>());
-                Ok(videos.ok_or("its items have no numbers video_id")?.values().contains(&video_id.0))
-            }
-            _ => Ok(false),
+            (Target::Video { video_id }, EventKind::Served) => Some((&["items", "video_id"], video_id.0)),
+            _ => None,
         }
     }
+}
+
+/// Whether a batch of such a column holds a number.
+fn holds(batch: &RecordBatch, path: &[&str], wanted: u64) -> Result<bool, String> {
+    let &[list, member] = path else {
+        return Ok(numbers(batch, path.first().copied().unwrap_or_default())?.contains(&wanted));
+    };
+    let lists = batch.column_by_name(list).and_then(|column| column.as_list_opt::<i32>());
+    let values = lists.ok_or_else(|| format!("it has no lists {list}"))?.values();
+    let members = values.as_struct_opt().and_then(|values| values.column_by_name(member));
+    let members = members.and_then(|column| column.as_primitive_opt::<UInt64Type>());
+    Ok(members.ok_or_else(|| format!("its {list} have no numbers {member}"))?.values().contains(&wanted))
 }
 
 /// Takes the rows that a delete covers out of the archive, and gives the manifest that says so.
@@ -175,15 +180,17 @@ fn saying(mut manifest: Manifest, forgotten: &Forgotten) -> Manifest {
     manifest
 }
 
+/// Whether a file may hold a row of the subject: a look at the identifiers alone.
 fn may_hold(
     folder: &Folder,
     file: &FileEntry,
     kind: EventKind,
     forgetting: &Forgetting,
 ) -> Result<bool, ArchiveError> {
+    let Some((path, wanted)) = forgetting.column(kind) else { return Ok(false) };
     let damaged = |what| ArchiveError::Damaged { path: folder.dir().join(&file.path), what };
-    for batch in open(folder, file)? {
-        if forgetting.may_be_in(kind, &batch.map_err(damaged)?).map_err(damaged)? {
+    for batch in Batches::column(content(folder, file)?, path).map_err(damaged)? {
+        if holds(&batch.map_err(damaged)?, path, wanted).map_err(damaged)? {
             return Ok(true);
         }
     }

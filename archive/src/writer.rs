@@ -361,11 +361,13 @@ impl Work {
                     }
                 }
                 Ok(Message::Durable(then)) => {
-                    self.roll()?;
+                    let wrote = self.write()?;
+                    // A checkpoint does not wait for what small files become.
                     then();
+                    self.compact_after(wrote);
                 }
                 Ok(Message::Forget(forgetting, answer)) => {
-                    self.roll()?;
+                    self.write()?;
                     // Who asked may have gone.
                     let _ = answer.send(self.forget(&forgetting).map_err(|error| error.to_string()));
                 }
@@ -400,9 +402,22 @@ impl Work {
         Ok(())
     }
 
-    /// Writes what waits, however often it takes.
+    /// Writes what waits, and puts together what is small.
     fn roll(&mut self) -> Result<(), ArchiveError> {
-        let Some(last) = self.waiting.last() else { return Ok(()) };
+        let wrote = self.write()?;
+        self.compact_after(wrote);
+        Ok(())
+    }
+
+    fn compact_after(&mut self, wrote: bool) {
+        if wrote && self.options.compact {
+            self.compact();
+        }
+    }
+
+    /// Writes what waits, however often it takes. `false`: nothing did.
+    fn write(&mut self) -> Result<bool, ArchiveError> {
+        let Some(last) = self.waiting.last() else { return Ok(false) };
         let through = mark(&last.binding);
         let files = self.files()?;
         let mut failures = 0;
@@ -433,10 +448,7 @@ impl Work {
         self.waiting.clear();
         self.status.through.store(through.epoch.0, Relaxed);
         self.status.leaves(std::mem::take(&mut self.bytes));
-        if self.options.compact {
-            self.compact();
-        }
-        Ok(())
+        Ok(true)
     }
 
     fn forget(&mut self, forgetting: &Forgetting) -> Result<Forgotten, ArchiveError> {
