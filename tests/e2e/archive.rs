@@ -13,7 +13,7 @@ use crate::crash::{eventful, kill_at};
 use crate::harness::{dump, number, ok, ok_json, run, videos, wait_for};
 use crate::live::ranked_users;
 use crate::service::Service;
-use crate::world::world;
+use crate::world::{read, world};
 
 /// Everything in an archive, in order.
 fn archived(dir: &Path, name: &str) -> Vec<ReadEpoch> {
@@ -278,4 +278,49 @@ fn who_is_forgotten_is_a_stranger_and_nowhere() {
     assert!(dump(dir, "store") != before);
     let report = ok_json(dir, &["verify", "--store", "store", "--archive", "archive", "--json"]);
     assert_eq!((&report["holds"], &report["forgotten"]), (&json!(true), &json!(3)), "{report}");
+}
+
+/// The certificate of `freshet forget` in a folder's `store`, `log` and `archive`.
+#[track_caller]
+fn forget(dir: &Path, config: &str, who: &[&str]) -> Json {
+    let folders = ["--store", "store", "--input", "log", "--archive", "archive", "--json"];
+    ok_json(dir, &[&["forget", "--config", config], who, &folders[..]].concat())
+}
+
+#[test]
+fn what_came_after_the_last_checkpoint_is_forgotten_too() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    world(dir, 64, 700);
+    std::fs::write(dir.join("rare.toml"), "[checkpoint]\nevery = \"1h\"\n").expect("written");
+    let input = ["--config", "rare.toml", "--input", "log", "--archive", "archive"];
+    let service = Service::launch(dir, &input, Stdio::inherit());
+    let user = ranked_users(dir)[0];
+    let video = videos(&service.feed(user))[0];
+    ok(dir, &["checkpoint", "now", "--store", "store"]);
+    let click = |id: u64| json!({"event_id": id, "user_id": user, "video_id": video, "watch_ms": 30_000, "like": true});
+    service.post_and_see(&click(700_001), user);
+    // Durable in the log; read or not.
+    service.post(&click(700_002));
+    service.kill();
+    let certificate = forget(dir, "rare.toml", &["--user", &user.to_string()]);
+    assert_eq!(certificate["verify"]["holds"], json!(true), "{certificate}");
+    assert!(number(&certificate["log"]["lines"]) > 1, "{certificate}");
+    assert_eq!((traces(dir, "archive", user), live_lines(dir, user)), (0, 0), "{certificate}");
+    assert_eq!(certificate["store"][format!("feed:{user}")], json!("gone"), "{certificate}");
+}
+
+#[test]
+fn a_delete_in_a_replayed_world_is_of_its_time() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    world(dir, 65, 300);
+    std::fs::write(dir.join("never.toml"), "[checkpoint]\nevery = \"0s\"\n").expect("written");
+    let args = ["--config", "never.toml", "--input", "log", "--store", "store", "--archive", "archive"];
+    ok(dir, &[&["run", "--once", "--quiet"], &args[..]].concat());
+    let last = archived(dir, "archive").last().expect("epochs").now.0;
+    let user = number(&read(dir, "log", "interactions")[150]["user_id"]);
+    let certificate = forget(dir, "never.toml", &["--user", &user.to_string()]);
+    assert_eq!(number(&certificate["delete"]["event_time"]), last, "{certificate}");
+    assert_eq!(traces(dir, "archive", user), 0);
 }
