@@ -130,7 +130,8 @@ pub fn stopped(config: &Config, target: Target) -> anyhow::Result<Json> {
     let made =
         || Ok(json!({ "last": { "epoch": open(&config).manifests()?.first().map(|(epoch, _)| epoch.0) } }));
     let checkpoints = checkpoints(&config, epoch, &made)?;
-    let log = log::scrub(&config, &forgetting).context("the log")?;
+    let last = Epoch(progress.last_epoch.load(Relaxed));
+    let log = log::scrub(&config, &forgetting, last).context("the log")?;
     Ok(certificate(&config, &forgetting, archive, letters, checkpoints, log, keys(&*store, target)?))
 }
 
