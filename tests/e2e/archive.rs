@@ -13,7 +13,7 @@ use crate::crash::{eventful, kill_at};
 use crate::harness::{dump, number, ok, ok_json, run, videos, wait_for};
 use crate::live::ranked_users;
 use crate::service::Service;
-use crate::world::{read, world};
+use crate::world::{add_records, read, world};
 
 /// Everything in an archive, in order.
 fn archived(dir: &Path, name: &str) -> Vec<ReadEpoch> {
@@ -323,4 +323,36 @@ fn a_delete_in_a_replayed_world_is_of_its_time() {
     let certificate = forget(dir, "never.toml", &["--user", &user.to_string()]);
     assert_eq!(number(&certificate["delete"]["event_time"]), last, "{certificate}");
     assert_eq!(traces(dir, "archive", user), 0);
+}
+
+#[test]
+fn a_forgotten_video_is_verified_before_and_after_the_next_publication() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    world(dir, 66, 700);
+    std::fs::write(dir.join("plain.toml"), "").expect("written");
+    let once = || {
+        ok(dir, &["run", "--once", "--quiet", "--input", "log", "--store", "store", "--archive", "archive"])
+    };
+    once();
+    let verify = || ok_json(dir, &["verify", "--store", "store", "--archive", "archive", "--json"]);
+    let before = verify();
+    assert_eq!((&before["holds"], &before["left_out"]), (&json!(true), &Json::Null), "{before}");
+    let views = read(dir, "log", "interactions");
+    let video = number(&views[views.len() / 2]["video_id"]);
+    let certificate = forget(dir, "plain.toml", &["--video", &video.to_string()]);
+    assert_eq!(certificate["verify"]["holds"], json!(true), "{certificate}");
+    assert!(number(&certificate["archive"]["rows"]) > 1, "{certificate}");
+    let left_out = certificate["verify"]["left_out"].as_str().expect("what the archive cannot say any more");
+    assert!(left_out.contains(&format!("epoch {}", certificate["epoch"])), "{left_out}");
+    // Two hours later everything was published anew.
+    let at = number(&certificate["delete"]["event_time"]) + 7_200_000;
+    let other = views.iter().find(|view| number(&view["video_id"]) != video).expect("another video");
+    let (user, other) = (&other["user_id"], &other["video_id"]);
+    let view =
+        json!({"event_id": 800_001, "event_time": at, "user_id": user, "video_id": other, "watch_ms": 9_000});
+    add_records(dir, "log", "interactions", "part-00001.jsonl", &[view]);
+    once();
+    let after = verify();
+    assert_eq!((&after["holds"], &after["left_out"]), (&json!(true), &Json::Null), "{after}");
 }

@@ -210,6 +210,9 @@ pub(super) fn words(report: &Report, took: Duration) -> String {
             ));
         }
     }
+    if let Some(left_out) = &report.left_out {
+        text.push_str(&format!("\nnot compared: {left_out}\n"));
+    }
     let different = report.views.iter().filter(|view| view.different > 0).count();
     text.push_str(&match different {
         0 => format!("\nall {} views are what the events say\n", report.views.len()),
