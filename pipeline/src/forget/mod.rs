@@ -19,7 +19,7 @@ use freshet_archive::{Folder, Forgetting};
 use freshet_schema::event::Target;
 use freshet_schema::store::Key;
 use freshet_schema::{Delete, Epoch, Event, EventId, Millis, UserId, hash};
-use freshet_sinks::{EventSink, FeedStore};
+use freshet_sinks::{EventSink, FeedStore, Mention};
 use serde_json::{Value as Json, json};
 
 use crate::checkpoint::{Checkpoints, LocalDisk};
@@ -181,15 +181,19 @@ fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> anyhow::Result<T>
 fn letters(progress: &Progress, target: Target) -> anyhow::Result<u64> {
     let Some(file) = progress.dead_letter_file.get() else { return Ok(0) };
     let mut file = file.lock().map_err(|_| anyhow!("the dead letters failed before"))?;
-    Ok(file.redact(&numbers(target))?)
+    Ok(file.redact(&mentions(target))?)
 }
 
 /// What a dead letter of the subject mentions.
-fn numbers(target: Target) -> Vec<u64> {
+fn mentions(target: Target) -> Vec<Mention> {
+    let user = |user: UserId| Mention { number: user.0, fields: &["user_id"] };
     match target {
-        Target::User { user_id } => vec![user_id.0],
-        Target::Video { video_id } => vec![video_id.0],
-        Target::Interaction { user_id, target_event_id } => vec![user_id.0, target_event_id.0],
+        Target::User { user_id } => vec![user(user_id)],
+        Target::Video { video_id } => vec![Mention { number: video_id.0, fields: &["video_id"] }],
+        Target::Interaction { user_id, target_event_id } => {
+            let event = Mention { number: target_event_id.0, fields: &["event_id", "target_event_id"] };
+            vec![user(user_id), event]
+        }
     }
 }
 
