@@ -192,14 +192,6 @@ impl Folder {
         Ok(next)
     }
 
-    /// Removes files; there may be none.
-    ///
-    /// # Errors
-    /// Of the disk.
-    pub fn remove(&self, paths: &[String]) -> Result<(), ArchiveError> {
-        paths.iter().try_for_each(|path| self.io("remove", path, self.disk.remove(path)))
-    }
-
     /// Removes what no manifest names: what a crash left.
     ///
     /// # Errors

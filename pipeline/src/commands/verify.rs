@@ -28,8 +28,8 @@ const FAILED: u8 = 2;
 /// Prove that the maintained state equals a batch computation over the archive
 ///
 /// Takes a checkpoint (a running service makes one now; of a stopped one, the newest), recomputes each view from the archived events of
-/// all epochs up to it by plain code that shares nothing with the dataflow, and says of each view how many rows it has and which differ.
-/// Run it with the configuration of the service.
+/// all epochs up to it by plain code that shares only the definitions of a row, a vector and a window with the dataflow, and says of each
+/// view how many rows it has and which differ. Run it with the configuration of the service.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -209,6 +209,9 @@ pub(super) fn words(report: &Report, took: Duration) -> String {
                 or_none(&difference.expected)
             ));
         }
+    }
+    if let Some(left_out) = &report.left_out {
+        text.push_str(&format!("\nnot compared: {left_out}\n"));
     }
     let different = report.views.iter().filter(|view| view.different > 0).count();
     text.push_str(&match different {

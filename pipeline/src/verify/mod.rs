@@ -29,6 +29,7 @@ use freshet_operators::checkpoint::Restored;
 use freshet_operators::checkpoint::kept::Kept;
 use freshet_operators::params::Params;
 use freshet_schema::Epoch;
+use freshet_schema::event::Target;
 
 use crate::checkpoint::{Loaded, Manifest};
 
@@ -112,7 +113,9 @@ pub fn verify(
         );
     }
     let views = compare(&kept, &past, params, wanted);
-    Ok(Report { epoch, now, records: past.records, forgotten: past.forgotten, views })
+    let published = views.iter().any(|view| view.name == "published");
+    let left_out = published.then(|| past.left_out()).flatten();
+    Ok(Report { epoch, now, records: past.records, forgotten: past.forgotten, left_out, views })
 }
 
 /// Compares the views.
@@ -121,7 +124,7 @@ fn compare(kept: &Kept, past: &Past, params: &Params, wanted: &[String]) -> Vec<
     chosen.map(|view| ViewReport { name: view.name, ..(view.check)(kept, past, params) }).collect()
 }
 
-/// Reads the archive up to an epoch, again from its beginning where a running service put other files in the place of those being read.
+/// Reads the archive up to an epoch, again from its beginning where somebody was forgotten meanwhile.
 fn read(
     params: &Params,
     archive: &Path,
@@ -150,7 +153,10 @@ fn read(
             );
         }
         let mut past = Past::new(params, last_version);
-        past.forgotten = manifest.forgotten.iter().filter(|f| f.epoch <= until).count() as u64;
+        let carried_out = || manifest.forgotten.iter().filter(|f| f.epoch <= until);
+        past.forgotten = carried_out().count() as u64;
+        let videos = carried_out().filter(|f| f.rows > 0 && matches!(f.target, Target::Video { .. }));
+        past.video_forgotten = videos.map(|f| f.epoch).max().unwrap_or_default();
         let mut reader = freshet_archive::Reader::new(Arc::clone(&folder), &manifest, Some(until));
         loop {
             match reader.next() {
@@ -167,7 +173,7 @@ fn read(
             }
         }
     }
-    bail!("{}: the archive was compacted each time it was read; try again", archive.display())
+    bail!("{}: rows were taken out of the archive each time it was read; try again", archive.display())
 }
 
 #[cfg(test)]

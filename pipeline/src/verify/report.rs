@@ -19,6 +19,8 @@ pub struct Report {
     pub records: u64,
     /// Deletes by which rows were taken out of the archive before.
     pub forgotten: u64,
+    /// What could not be compared, and why.
+    pub left_out: Option<String>,
     /// By view.
     pub views: Vec<ViewReport>,
 }
@@ -70,7 +72,7 @@ impl Report {
         };
         json!({
             "epoch": self.epoch.0, "now_ms": self.now.0, "records": self.records, "forgotten": self.forgotten,
-            "holds": self.holds(), "views": self.views.iter().map(view).collect::<Vec<_>>(),
+            "left_out": self.left_out, "holds": self.holds(), "views": self.views.iter().map(view).collect::<Vec<_>>(),
         })
     }
 }
