@@ -257,6 +257,8 @@ impl Feeding<'_> {
         stop: &AtomicBool,
     ) -> anyhow::Result<()> {
         let Self { graph, ahead, announce, progress, remake, archives } = self;
+        // Behind a checkpoint there may be no epoch to read, and the clock of what is posted goes on from its own, not from zero.
+        progress.set_now(source.clock().now);
         // The last epoch of the past: until it is in the store, the job has not caught up.
         let mut past = Epoch(0);
         let mut sent = Epoch(0);

@@ -47,6 +47,19 @@ pub struct Replayed {
     pub forgotten_since: usize,
 }
 
+impl Replayed {
+    /// What to say where deletes came later.
+    #[must_use]
+    pub fn forgotten_words(&self) -> Option<String> {
+        (self.forgotten_since > 0).then(|| {
+            format!(
+                "{} deletes came later and were carried out in the archive: what they name was there then, and is not here",
+                self.forgotten_since
+            )
+        })
+    }
+}
+
 /// Makes the store at `out` as it was; `out` must hold none.
 ///
 /// # Errors

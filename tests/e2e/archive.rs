@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 use crate::crash::{eventful, kill_at};
 use crate::harness::{dump, number, ok, ok_json, run, videos, wait_for};
 use crate::live::ranked_users;
+use crate::redis::ranked_users_of;
 use crate::service::Service;
 use crate::world::{add_records, read, world};
 
@@ -80,6 +81,20 @@ fn killed_runs_archive_each_row_once_and_are_what_it_says() {
         assert_eq!((&report["holds"], number(&report["epoch"])), (&json!(true), last), "{report}");
         assert_eq!(number(&report["records"]), rows as u64);
     }
+    // Killed and rescaled as it was, it holds the values that one worker makes of the archive from nothing.
+    let values = |config: &str| {
+        run(dir, &["verify", "--config", config, "--store", "killed", "--archive", "archive", "--values"])
+    };
+    let (code, out, err) = values("often.toml");
+    assert!(code == Some(0) && out.contains("lists") && out.contains("cards"), "{code:?} {out} {err}");
+    assert!(out.contains(&format!("values of the store as of epoch {last}, each made again")), "{out}");
+    // Other lists than the archive's are found and shown.
+    std::fs::write(dir.join("short.toml"), "[feed]\nlength = 7\n").expect("written");
+    let (code, out, _) = values("short.toml");
+    assert!(
+        code == Some(1) && out.contains("lists: the first of ") && out.contains("  feed:"),
+        "{code:?} {out}"
+    );
     let said = ok(dir, &["archive", "compact", "archive"]);
     assert!(said.contains("files before"), "{said}");
     assert!(archived(dir, "archive") == expected, "compaction changed rows");
@@ -148,6 +163,17 @@ fn the_store_of_a_past_epoch_can_be_had_again() {
         assert_eq!(code, Some(1), "{err}");
         err
     };
+    // The same without keeping it.
+    let user = ranked_users_of(&then)[0].to_string();
+    let (at, archive) = (["--at", &epoch.to_string()], ["--archive", "archive"]);
+    for command in [&["feed", &user, "--json"][..], &["dump"][..], &["trending", "all", "--json"][..]] {
+        let now = ok(dir, &[command, &["--store", "store"][..], &at, &archive].concat());
+        assert_eq!(now, ok(dir, &[command, &["--store", "then"][..]].concat()), "{command:?}");
+    }
+    let (code, _, err) = run(dir, &["feed", &user, "--at", "soon", "--archive", "archive"]);
+    assert!(code == Some(1) && err.contains("--at \"soon\""), "{code:?} {err}");
+    let (code, _, err) = run(dir, &["feed", &user, "--at", "7"]);
+    assert!(code == Some(1) && err.contains("archive.dir is not set"), "{code:?} {err}");
     assert!(refused(&["--until", "999999", "--out", "x"]).contains("was asked for"));
     assert!(refused(&["--until", "soon", "--out", "x"]).contains("2024-03-01T12:00:00Z"));
     assert!(refused(&["--until", "5", "--out", "then"]).contains("a store is there already"));

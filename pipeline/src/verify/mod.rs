@@ -7,8 +7,8 @@
 //! video is embedded, when a window ends), as a view's definition says it. [`compare`] tells the differences in full.
 //!
 //! What cannot be found wrong this way: trained topics and centroids, and what the heads learn from, are taken as given (the heads
-//! themselves are solved again from it); lists, pools and related videos, which are choices made at earlier epochs, are not
-//! remade; and interest vectors and facets are not in a checkpoint, as they follow from the rows and the edges of their windows, which
+//! themselves are solved again from it); lists, pools and related videos, which are choices made at earlier epochs, are compared
+//! only if asked for, by [`values()`], which replays the archive; and interest vectors and facets are not in a checkpoint, as they follow from the rows and the edges of their windows, which
 //! are.
 
 mod catalogue;
@@ -19,6 +19,7 @@ mod people;
 mod publication;
 mod report;
 mod sums;
+mod values;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use crate::checkpoint::{Loaded, Manifest};
 pub use compare::Difference;
 pub use past::Past;
 pub use report::{Report, ViewReport};
+pub use values::values;
 
 /// A view that is verified.
 pub struct View {
@@ -115,7 +117,15 @@ pub fn verify(
     let views = compare(&kept, &past, params, wanted);
     let published = views.iter().any(|view| view.name == "published");
     let left_out = published.then(|| past.left_out()).flatten();
-    Ok(Report { epoch, now, records: past.records, forgotten: past.forgotten, left_out, views })
+    Ok(Report {
+        epoch,
+        now,
+        records: past.records,
+        forgotten: past.forgotten,
+        left_out,
+        views,
+        values_of: None,
+    })
 }
 
 /// Compares the views.

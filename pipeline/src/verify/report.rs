@@ -23,6 +23,8 @@ pub struct Report {
     pub left_out: Option<String>,
     /// By view.
     pub views: Vec<ViewReport>,
+    /// The epoch of the store whose values are among the views, where they were asked for.
+    pub values_of: Option<Epoch>,
 }
 
 /// What was found of a view.
@@ -72,7 +74,8 @@ impl Report {
         };
         json!({
             "epoch": self.epoch.0, "now_ms": self.now.0, "records": self.records, "forgotten": self.forgotten,
-            "left_out": self.left_out, "holds": self.holds(), "views": self.views.iter().map(view).collect::<Vec<_>>(),
+            "left_out": self.left_out, "holds": self.holds(), "values_of": self.values_of.map(|epoch| epoch.0),
+            "views": self.views.iter().map(view).collect::<Vec<_>>(),
         })
     }
 }
