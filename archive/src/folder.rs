@@ -19,7 +19,8 @@ use crate::columns::Table;
 use crate::day;
 use crate::disk::{Disk, LocalDisk};
 use crate::error::ArchiveError;
-use crate::manifest::{FileEntry, Manifest, NAME, checksum_text};
+use crate::manifest::{FileEntry, Manifest, NAME};
+use crate::sealed::checksum_text;
 
 const TEMPORARY: &str = ".tmp";
 const LOCK: &str = "writer.lock";

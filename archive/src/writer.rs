@@ -28,7 +28,8 @@ use crate::encode;
 use crate::error::ArchiveError;
 use crate::folder::{Folder, NewFile};
 use crate::forget::{self, Forgetting};
-use crate::manifest::{Forgotten, Manifest, Mark, checksum_text};
+use crate::manifest::{Forgotten, Manifest, Mark};
+use crate::sealed::checksum_text;
 use crate::telemetry::{Back, Committed, Died, Failed, Waiting};
 
 /// Pauses between two attempts: the first, and the longest.

@@ -244,6 +244,33 @@ fn compaction_keeps_every_row_and_its_place() {
 }
 
 #[test]
+fn a_checkpoint_does_not_wait_for_what_small_files_become() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = epochs(1, 24);
+    let resumed = Resumed { last_bound: Epoch(24), ..Resumed::default() };
+    let stop = AtomicBool::new(false);
+    let folder = Folder::on(Arc::new(BadDisk::new(dir.path())) as Arc<dyn Disk>);
+    let writer = Writer::start(folder, options(1 << 20), resumed, Arc::default()).unwrap();
+    // The files of one table and day.
+    let most = |dir: &std::path::Path| {
+        let manifest = Folder::new(dir).existing().unwrap();
+        let files = |day| manifest.files.iter().filter(move |f| f.table == Table::Epochs && f.day == day);
+        manifest.files.iter().map(|file| files(file.day).count()).max().unwrap()
+    };
+    let (tell, told) = std::sync::mpsc::channel();
+    for closed in all.clone() {
+        assert!(writer.append(closed, &stop).unwrap());
+        let (tell, dir) = (tell.clone(), dir.path().to_owned());
+        writer.durable(Box::new(move || tell.send(most(&dir)).unwrap())).unwrap();
+    }
+    writer.finish().unwrap();
+    drop(tell);
+    assert_eq!(told.iter().max(), Some(8), "whoever waited saw the eight files that are put together");
+    assert!(most(dir.path()) < 8, "they were put together");
+    assert_eq!(read(Folder::new(dir.path())), expected(&all));
+}
+
+#[test]
 fn a_reading_goes_on_in_the_files_that_took_the_place_of_others() {
     let dir = tempfile::tempdir().unwrap();
     let all = epochs(1, 50);
