@@ -29,6 +29,7 @@ pub mod manifest;
 pub mod objects;
 pub mod read;
 mod rows;
+pub mod sealed;
 pub mod telemetry;
 pub mod writer;
 
