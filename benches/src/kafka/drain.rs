@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::Context;
 use serde_json::Value as Json;
 
-use super::{GROUP, Servers};
+use super::{GROUP, QUIET, Servers};
 use crate::Bench;
 use crate::features::{LONG_EPOCHS, WITHOUT_LISTS, world};
 use crate::process;
@@ -80,8 +80,9 @@ pub fn measure(bench: &Bench, servers: &Servers) -> anyhow::Result<Vec<Figure>> 
     servers.produce(bench, &log, &config, &[])?;
     let taking = servers.broker.cpu()? - before;
 
-    let never = format!("{LONG_EPOCHS}[checkpoint]\nevery = \"0s\"\n");
-    let minutely = format!("{LONG_EPOCHS}[checkpoint]\nevery = \"60s\"\nat_end = false\nkeep = 1000\n");
+    let never = format!("{LONG_EPOCHS}[checkpoint]\nevery = \"0s\"\n\n{QUIET}");
+    let minutely =
+        format!("{LONG_EPOCHS}[checkpoint]\nevery = \"60s\"\nat_end = false\nkeep = 1000\n\n{QUIET}");
     let lists = drain(bench, servers, "never.toml", &never)?;
     let kept = drain(bench, servers, "minutely.toml", &minutely)?;
     let features = drain(bench, servers, "features.toml", &format!("{LONG_EPOCHS}{WITHOUT_LISTS}"))?;

@@ -15,7 +15,7 @@ use freshet_kafka::{Connection, Publisher, Ticket};
 use freshet_schema::store::{Key, Value};
 use freshet_schema::{Epoch, UserId, hash};
 
-use super::{GROUP, Servers};
+use super::{GROUP, QUIET, Servers};
 use crate::Bench;
 use crate::pace::{Latencies, Pace};
 use crate::poster::{DEMO, EVENTS_PER_SECOND, draw_user};
@@ -49,7 +49,7 @@ pub fn measure(bench: &Bench, servers: &Servers) -> anyhow::Result<Vec<Figure>> 
         events: bench.scaled(DEMO.events).max(1_000),
     };
     bench.worlds.generate(size, &log)?;
-    let config = servers.config(scratch.path(), "fresh", "fresh.toml", SETTINGS)?;
+    let config = servers.config(scratch.path(), "fresh", "fresh.toml", &format!("{SETTINGS}\n{QUIET}"))?;
     servers.produce(bench, &log, &config, &["--ends-now"])?;
     fs::remove_dir_all(&log)?;
     let service = Service::of_topics(&bench.worlds, &config, &scratch.path().join("store"))?;

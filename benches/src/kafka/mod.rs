@@ -22,6 +22,9 @@ const GROUP: &str = "kafka";
 /// The streams, as topics are named after them.
 const STREAMS: [&str; 6] = ["interactions", "uploads", "users", "follows", "deletes", "served"];
 
+/// A section of each configuration that has no other.
+const QUIET: &str = "[log]\nfilter = \"warn\"\n";
+
 /// What each measurement runs between.
 pub struct Servers {
     broker: Broker,
@@ -37,7 +40,7 @@ impl Servers {
         let path = dir.join(name);
         let text = format!(
             "[input]\nsource = \"kafka\"\n\n[kafka]\nbrokers = \"{brokers}\"\n{topics}\n[store]\nkind = \"redis\"\n\n\
-             [redis]\nurl = \"{url}\"\n\n[log]\nfilter = \"warn\"\n\n{settings}"
+             [redis]\nurl = \"{url}\"\n\n{settings}"
         );
         fs::write(&path, text).map(|()| path)
     }
