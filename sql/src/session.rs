@@ -1,4 +1,4 @@
-//! The engine, with the service's tables in it.
+//! The engine, with the service's tables and the archive's in it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::epoch;
+use crate::history::{self, Archive};
 use crate::query::OneSnapshot;
 use crate::service::Service;
 use crate::table::LiveTable;
@@ -27,11 +28,15 @@ pub struct Resources {
     pub timeout: Duration,
 }
 
-/// The engine over the tables of a service.
+/// The engine over the tables of a service, and over an archive.
 ///
 /// # Errors
 /// Where the service does not answer.
-pub async fn open(service: &Service, resources: Resources) -> anyhow::Result<SessionContext> {
+pub async fn open(
+    service: &Service,
+    archive: &Arc<Archive>,
+    resources: Resources,
+) -> anyhow::Result<SessionContext> {
     let tables = service.tables().await?;
     let config = SessionConfig::new()
         .with_target_partitions(resources.threads)
@@ -52,5 +57,7 @@ pub async fn open(service: &Service, resources: Resources) -> anyhow::Result<Ses
             .register_table(name.as_str(), Arc::new(LiveTable::new(service.clone(), info)))
             .with_context(|| format!("the table {name}"))?;
     }
+    let catalog = context.catalog(CATALOG).context("the catalog")?;
+    history::register(&context, &catalog, archive).await?;
     Ok(context)
 }

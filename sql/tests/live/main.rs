@@ -3,5 +3,6 @@
 mod agree;
 mod harness;
 mod offline;
+mod past;
 mod refused;
 mod wire;
