@@ -9,11 +9,13 @@
 //! is run asks for all of it at once. Conditions on a table's key go along and are looked up there ([`table`]).
 //! What happened is read from the archive's files ([`history`]). Nothing can be written ([`read_only`]).
 
+pub mod any;
 pub mod deadline;
 pub mod epoch;
 pub mod history;
 pub mod offline;
 pub mod output;
+pub mod postgres;
 pub mod query;
 pub mod read_only;
 pub mod repl;

@@ -153,17 +153,17 @@ impl Cli {
             let archive = Arc::new(self.history(&service).await?);
             session::open(&service, &archive, resources).await
         })?;
+        let live = runtime.block_on(service.tables())?.into_iter().map(described);
+        let tables: Vec<Described> = live.chain(describe::all()).collect();
         if let Some(address) = self.listen_pg {
             let login = wire::Login { user: self.user, password: std::env::var(&self.password_env).ok() };
-            runtime.block_on(wire::serve(context, address, login, &self.password_env))?;
+            runtime.block_on(wire::serve(context, &tables, address, login, &self.password_env))?;
             return Ok(true);
         }
         if self.command.is_empty() {
             if self.format == Format::Parquet {
                 bail!("--format parquet: name the query with -c");
             }
-            let live = runtime.block_on(service.tables())?.into_iter().map(described);
-            let tables: Vec<Described> = live.chain(describe::all()).collect();
             let (tables, format) = (&tables, self.format);
             return Prompt { context: &context, runtime: &runtime, tables, format }.run();
         }

@@ -6,8 +6,10 @@ use std::time::Duration;
 use anyhow::Context;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use crate::any::AnyOfIdentifiers;
 use crate::epoch;
 use crate::history::{self, Archive};
 use crate::query::OneSnapshot;
@@ -43,10 +45,13 @@ pub async fn open(
         .with_information_schema(true)
         .with_default_catalog_and_schema(CATALOG, "public");
     let runtime = RuntimeEnvBuilder::new().with_memory_limit(resources.memory, 1.0).build_arc()?;
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(AnyOfIdentifiers)];
+    rules.extend(Analyzer::new().rules);
     let state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
         .with_default_features()
+        .with_analyzer_rules(rules)
         .with_query_planner(Arc::new(OneSnapshot::new(service.clone(), resources.timeout)))
         .build();
     let context = SessionContext::new_with_state(state);

@@ -110,7 +110,7 @@ const DAY_OF_EVENT: Column =
 const EVENT_TIME: Column = column("event_time", Time("event_time"), "when, UTC");
 const REVISION: Column =
     column("revision", CountOrZero("revision"), "of two with one identity the higher revision holds");
-const EPOCH: Column = column("epoch", Count("epoch"), "the epoch that read it");
+const EPOCH: Column = column("epoch", Count("epoch"), "the epoch that counted it");
 const INPUT_PARTITION: Column =
     column("input_partition", Count("partition"), "where it was read: number of the file or Kafka partition");
 const INPUT_OFFSET: Column =
@@ -231,7 +231,7 @@ const SERVED: &[Column] = &[
 
 const EPOCHS: &[Column] = &[
     column("day", Day, "day of `clock`, UTC; the files of other days are not opened"),
-    EPOCH,
+    column("epoch", Count("epoch"), "the epoch"),
     column("clock", Time("now"), "the pipeline's clock, UTC"),
     column("watermark", Time("watermark"), "the event time up to which the input was read, UTC"),
     column("live", Same("live"), "whether the clock was the wall clock, rather than the log's"),

@@ -107,3 +107,43 @@ pub fn markdown(schema: impl Fn(&str) -> Option<Schema>) -> Result<String, Strin
     }
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use datafusion::prelude::{SessionConfig, SessionContext};
+
+    use super::*;
+    use crate::history::{Archive, register};
+
+    const BEGIN: &str = "what it comes to.\n\n";
+
+    /// The document ends with what stands here. `UPDATE_GOLDEN=1` writes it anew.
+    #[tokio::test]
+    async fn the_document_has_every_column() {
+        let config = SessionConfig::new().with_default_catalog_and_schema("freshet", "public");
+        let context = SessionContext::new_with_config(config);
+        let catalog = context.catalog("freshet").expect("the default one");
+        let archive = Arc::new(Archive::new(None).expect("none"));
+        register(&context, &catalog, &archive).await.expect("no name is taken");
+        let mut schemas = std::collections::BTreeMap::new();
+        for table in all() {
+            let provider = context.table_provider(table.name.as_str()).await.expect("registered");
+            schemas.insert(table.name, provider.schema().as_ref().clone());
+        }
+        let text = markdown(|name| schemas.get(name).cloned()).unwrap_or_else(|what| panic!("{what}"));
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/sql.md");
+        let document = std::fs::read_to_string(&path).expect("docs/sql.md");
+        let (before, after) = document.split_once(BEGIN).expect("the chapter of history tables");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, format!("{before}{BEGIN}{}\n", text.trim_end())).expect("written");
+            return;
+        }
+        assert!(
+            after.trim_end() == text.trim_end(),
+            "docs/sql.md is behind: UPDATE_GOLDEN=1 writes it anew\n{text}"
+        );
+    }
+}

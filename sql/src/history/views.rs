@@ -42,7 +42,7 @@ pub const VIEWS: &[View] = &[
             ("os", "operating system"),
             ("country", "coarse place"),
             ("network", "connection class"),
-            ("epoch", "the epoch that read it"),
+            ("epoch", "the epoch that counted it"),
         ],
         sql: "
 select i.day, i.event_time, i.user_id, i.event_id, i.revision, i.video_id, i.session_id, i.watch_ms, i.duration_ms,
