@@ -113,12 +113,12 @@ impl Analyst {
         let input = self.input.as_mut().context("its input is open")?;
         let began = Instant::now();
         // The second statement ends the wait for an answer that does not come.
-        writeln!(input, "{sql};\nselect 'end' as end;")?;
+        writeln!(input, "{sql};\nselect 'end' as ended;")?;
         let answer = self.line()?;
         let took = began.elapsed();
-        ensure!(!answer["end"].is_string(), "no row came: {sql}");
+        ensure!(!answer["ended"].is_string(), "no row came: {sql}");
         let end = self.line()?;
-        ensure!(end["end"].is_string(), "more than one row came: {sql}");
+        ensure!(end["ended"].is_string(), "more than one row came: {sql}");
         Ok((answer, took))
     }
 
