@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use bytes::Bytes;
 use freshet_schema::Epoch;
 
 use crate::columns::Table;
@@ -78,14 +79,19 @@ pub fn merge(folder: &Folder, manifest: &Manifest, files: &[FileEntry]) -> Resul
 
 /// The batches of a file that the manifest in force names.
 pub(crate) fn open(folder: &Folder, file: &FileEntry) -> Result<Batches, ArchiveError> {
-    let path = folder.dir().join(&file.path);
-    let missing = || ArchiveError::Io {
-        action: "read",
-        path: path.clone(),
-        source: io::Error::from(io::ErrorKind::NotFound),
-    };
-    let bytes = folder.read(file)?.ok_or_else(missing)?;
-    Batches::open(file.table, bytes).map_err(|what| ArchiveError::Damaged { path, what })
+    let damaged = |what| ArchiveError::Damaged { path: folder.dir().join(&file.path), what };
+    Batches::open(file.table, content(folder, file)?).map_err(damaged)
+}
+
+/// The content of such a file.
+pub(crate) fn content(folder: &Folder, file: &FileEntry) -> Result<Bytes, ArchiveError> {
+    folder.read(file)?.ok_or_else(|| missing(folder, file))
+}
+
+/// It is named, and is not there.
+pub(crate) fn missing(folder: &Folder, file: &FileEntry) -> ArchiveError {
+    let (action, path) = ("read", folder.dir().join(&file.path));
+    ArchiveError::Io { action, path, source: io::Error::from(io::ErrorKind::NotFound) }
 }
 
 /// Puts together all that is worth it, and gives how many files there were less.

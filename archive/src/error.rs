@@ -66,8 +66,11 @@ pub enum ArchiveError {
         epoch: Epoch,
     },
     /// The writer has ended.
-    #[error("the archive's writer has ended: what it said before is the cause")]
-    Ended,
+    #[error("the archive's writer has ended: {cause}")]
+    Ended {
+        /// Why, in words.
+        cause: String,
+    },
     /// Told to end while the disk refused.
     #[error(
         "{dir}: what came behind epoch {through} is not archived ({last}); nothing is lost: no checkpoint was made of it, and the \

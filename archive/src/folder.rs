@@ -19,7 +19,8 @@ use crate::columns::Table;
 use crate::day;
 use crate::disk::{Disk, LocalDisk};
 use crate::error::ArchiveError;
-use crate::manifest::{FileEntry, Manifest, NAME, checksum_text};
+use crate::manifest::{FileEntry, Manifest, NAME};
+use crate::sealed::checksum_text;
 
 const TEMPORARY: &str = ".tmp";
 const LOCK: &str = "writer.lock";
@@ -190,14 +191,6 @@ impl Folder {
             }
         }
         Ok(next)
-    }
-
-    /// Removes files; there may be none.
-    ///
-    /// # Errors
-    /// Of the disk.
-    pub fn remove(&self, paths: &[String]) -> Result<(), ArchiveError> {
-        paths.iter().try_for_each(|path| self.io("remove", path, self.disk.remove(path)))
     }
 
     /// Removes what no manifest names: what a crash left.

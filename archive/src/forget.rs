@@ -10,12 +10,12 @@ use freshet_schema::event::Target;
 use freshet_schema::{Delete, Epoch, Event, EventKind};
 
 use crate::columns::Table;
-use crate::compact::open;
+use crate::compact::{content, open};
 use crate::encode;
 use crate::error::ArchiveError;
 use crate::folder::{Folder, NewFile};
 use crate::manifest::{FileEntry, Forgotten, Manifest};
-use crate::rows::{self, numbers};
+use crate::rows::{self, Batches, numbers};
 
 /// New files that wait in memory for a commit, in bytes.
 const AT_ONCE: u64 = 256 << 20;
@@ -71,42 +71,52 @@ impl Forgetting {
         if goes { Verdict::Goes } else { Verdict::Stays }
     }
 
-    /// Whether a batch may hold a row of the subject: a look at the identifiers alone.
-    fn may_be_in(&self, kind: EventKind, batch: &RecordBatch) -> Result<bool, String> {
-        let holds = |name: &str, wanted: u64| numbers(batch, name).map(|numbers| numbers.contains(&wanted));
+    /// The column of a stream that says whether a row may be one of the subject's, and the number to look for; none where no row is.
+    fn column(&self, kind: EventKind) -> Option<(&'static [&'static str], u64)> {
         match (self.delete.target, kind) {
-            (_, EventKind::Deletes) => Ok(false),
+            (_, EventKind::Deletes) => None,
             (Target::User { user_id } | Target::Interaction { user_id, .. }, EventKind::Interactions)
             | (Target::User { user_id }, EventKind::Users | EventKind::Follows | EventKind::Served) => {
-                holds("user_id", user_id.0)
+                Some((&["user_id"], user_id.0))
             }
             (Target::Video { video_id }, EventKind::Interactions | EventKind::Uploads) => {
-                holds("video_id", video_id.0)
+                Some((&["video_id"], video_id.0))
             }
-            (Target::Video { video_id }, EventKind::Served) => {
-                let items = batch.column_by_name("items").and_then(|column| column.as_list_opt::<i32>());
-                let items = items.ok_or("it has no lists items")?.values();
-                let videos = items.as_struct_opt().and_then(|items| items.column_by_name("video_id"));
-                let videos = videos.and_then(|column| column.as_primitive_opt::<UInt64Type>());
-                Ok(videos.ok_or("its items have no numbers video_id")?.values().contains(&video_id.0))
-            }
-            _ => Ok(false),
+            (Target::Video { video_id }, EventKind::Served) => Some((&["items", "video_id"], video_id.0)),
+            _ => None,
         }
     }
+}
+
+/// Whether a batch of such a column holds a number.
+fn holds(batch: &RecordBatch, path: &[&str], wanted: u64) -> Result<bool, String> {
+    let &[list, member] = path else {
+        return Ok(numbers(batch, path.first().copied().unwrap_or_default())?.contains(&wanted));
+    };
+    let lists = batch.column_by_name(list).and_then(|column| column.as_list_opt::<i32>());
+    let values = lists.ok_or_else(|| format!("it has no lists {list}"))?.values();
+    let members = values.as_struct_opt().and_then(|values| values.column_by_name(member));
+    let members = members.and_then(|column| column.as_primitive_opt::<UInt64Type>());
+    Ok(members.ok_or_else(|| format!("its {list} have no numbers {member}"))?.values().contains(&wanted))
 }
 
 /// Takes the rows that a delete covers out of the archive, and gives the manifest that says so.
 ///
 /// # Errors
-/// Of the disk, or a file that is not what was written. What was committed until then is out; the same again does the rest.
+/// Of the disk, or a file that is not what was written. What was committed until then is out; the same again does the rest, with the
+/// manifest that the folder has then.
 pub fn forget(
     folder: &Folder,
     manifest: &Manifest,
     forgetting: &Forgetting,
 ) -> Result<(Manifest, Forgotten), ArchiveError> {
     let mut next = manifest.clone();
-    let (mut new, mut replaced, mut gone) = (Vec::new(), Vec::new(), Vec::new());
-    let mut rows = 0;
+    let (mut new, mut replaced) = (Vec::new(), Vec::new());
+    let Delete { event_id, event_time, target, .. } = forgetting.delete;
+    // What an attempt that failed took out, it took out for this delete.
+    let before =
+        manifest.forgotten.last().filter(|last| last.event_id == event_id).map_or(0, |last| last.rows);
+    let mut forgotten = Forgotten { event_id, event_time, target, epoch: forgetting.epoch, rows: before };
     let streams = manifest.files.iter().filter(|file| file.first_epoch <= forgetting.epoch);
     for file in streams {
         let Table::Stream(kind) = file.table else { continue };
@@ -139,7 +149,7 @@ pub fn forget(
         if touched == 0 {
             continue;
         }
-        rows += touched;
+        forgotten.rows += touched;
         replaced.push(file.path.clone());
         if let Some(first_epoch) = first_epoch {
             let batches = encode::batches(file.table, &lines).map_err(damaged)?;
@@ -148,30 +158,39 @@ pub fn forget(
             new.push(NewFile { table, day, bytes, rows, first_epoch, last_epoch });
         }
         if new.iter().map(|file| file.bytes.len() as u64).sum::<u64>() > AT_ONCE {
-            next = folder.commit(next, &new, &replaced)?;
+            // Whoever reads meanwhile sees that rows are gone.
+            next = folder.commit(saying(next, &forgotten), &new, &replaced)?;
             new.clear();
-            gone.append(&mut replaced);
+            replaced.clear();
         }
     }
-    let Delete { event_id, event_time, target, .. } = forgetting.delete;
-    let forgotten = Forgotten { event_id, event_time, target, epoch: forgetting.epoch, rows };
-    next.forgotten.push(forgotten.clone());
-    let next = folder.commit(next, &new, &replaced)?;
-    gone.append(&mut replaced);
-    // A commit may leave a replaced file for the next start; here it must be gone.
-    folder.remove(&gone)?;
+    let next = folder.commit(saying(next, &forgotten), &new, &replaced)?;
+    // A commit may leave a replaced file for the next start, and so may a compaction before, or a forget that failed here; now they
+    // must be gone, as they hold what is forgotten.
+    folder.clean(Some(&next))?;
     Ok((next, forgotten))
 }
 
+/// The manifest with what was taken out so far.
+fn saying(mut manifest: Manifest, forgotten: &Forgotten) -> Manifest {
+    match manifest.forgotten.last_mut().filter(|last| last.event_id == forgotten.event_id) {
+        Some(last) => last.clone_from(forgotten),
+        None => manifest.forgotten.push(forgotten.clone()),
+    }
+    manifest
+}
+
+/// Whether a file may hold a row of the subject: a look at the identifiers alone.
 fn may_hold(
     folder: &Folder,
     file: &FileEntry,
     kind: EventKind,
     forgetting: &Forgetting,
 ) -> Result<bool, ArchiveError> {
+    let Some((path, wanted)) = forgetting.column(kind) else { return Ok(false) };
     let damaged = |what| ArchiveError::Damaged { path: folder.dir().join(&file.path), what };
-    for batch in open(folder, file)? {
-        if forgetting.may_be_in(kind, &batch.map_err(damaged)?).map_err(damaged)? {
+    for batch in Batches::column(content(folder, file)?, path).map_err(damaged)? {
+        if holds(&batch.map_err(damaged)?, path, wanted).map_err(damaged)? {
             return Ok(true);
         }
     }

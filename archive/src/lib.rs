@@ -28,6 +28,7 @@ pub mod forget;
 pub mod manifest;
 pub mod read;
 mod rows;
+pub mod sealed;
 pub mod telemetry;
 pub mod writer;
 

@@ -1,14 +1,13 @@
 //! The manifest: which files count, and up to which epoch nothing is missing.
 //!
-//! JSON, because people and other programs read it, and behind it one line with the checksum of the text before (as a checkpoint's
-//! manifest has it). It is replaced as a whole, so what it says is true at every moment.
+//! Its form is that of a checkpoint's ([`sealed`]). It is replaced as a whole, so what it says is true at every moment.
 
 use freshet_schema::event::Target;
 use freshet_schema::{Epoch, EventId, Millis};
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::columns::Table;
+use crate::sealed;
 
 /// The form of manifests and files.
 pub const FORMAT: u32 = 1;
@@ -85,12 +84,6 @@ pub struct Forgotten {
     pub rows: u64,
 }
 
-/// A checksum as it is written.
-#[must_use]
-pub fn checksum_text(checksum: u64) -> String {
-    format!("{checksum:016x}")
-}
-
 impl Manifest {
     /// An archive that begins behind an epoch.
     #[must_use]
@@ -116,11 +109,7 @@ impl Manifest {
     /// Never: numbers and texts have a JSON form.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut text = serde_json::to_vec_pretty(self).expect("numbers and texts have a JSON form");
-        text.push(b'\n');
-        let checksum = checksum_text(xxh3_64(&text));
-        text.extend_from_slice(format!("xxh3 {checksum}\n").as_bytes());
-        text
+        sealed::encode(self)
     }
 
     /// Reads the text of a file.
@@ -128,22 +117,7 @@ impl Manifest {
     /// # Errors
     /// What is wrong with it.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        const TAIL: usize = "xxh3 0123456789abcdef\n".len();
-        let (text, tail) = bytes.split_at(bytes.len().saturating_sub(TAIL));
-        let expected = format!("xxh3 {}\n", checksum_text(xxh3_64(text)));
-        if tail != expected.as_bytes() {
-            return Err("its checksum does not match: it is not whole, or was changed".to_owned());
-        }
-        #[derive(Deserialize)]
-        struct Head {
-            format: u32,
-        }
-        // The form first: of another one nothing else is known.
-        let Head { format } = serde_json::from_slice(text).map_err(|e| e.to_string())?;
-        if format != FORMAT {
-            return Err(format!("it has format {format}, and this release reads {FORMAT}"));
-        }
-        serde_json::from_slice(text).map_err(|e| e.to_string())
+        sealed::decode(bytes, FORMAT)
     }
 }
 

@@ -1,8 +1,9 @@
 //! The archive, epoch by epoch, as the graph was handed it.
 //!
 //! Files are opened when the first of their epochs comes and let go of after the last, so what is in memory is what overlaps. A running
-//! service may put other files in their place meanwhile: then the reading ends with [`ReadError::Changed`], and whoever reads begins
-//! again with the new manifest.
+//! service may put other files in their place meanwhile, with the same rows: then the reading goes on in those that the new manifest names.
+//! Only where rows were taken out meanwhile it ends with [`ReadError::Changed`], as what was read was another past; whoever reads begins
+//! again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,16 +13,17 @@ use freshet_schema::{Epoch, Event, Millis};
 use serde::Deserialize;
 
 use crate::columns::Table;
+use crate::compact::missing;
 use crate::error::ArchiveError;
 use crate::folder::Folder;
-use crate::manifest::{FileEntry, Manifest};
+use crate::manifest::{FileEntry, Forgotten, Manifest};
 use crate::rows::{self, Batches};
 
 /// Why a reading ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// A file was replaced meanwhile: read again.
-    #[error("the archive was compacted while it was read")]
+    /// Rows were taken out meanwhile: read again.
+    #[error("rows were taken out of the archive while it was read")]
     Changed,
     /// Anything else.
     #[error(transparent)]
@@ -55,6 +57,8 @@ struct EpochRow {
 /// See the module.
 pub struct Reader {
     folder: Arc<Folder>,
+    /// What had been taken out when it began.
+    forgotten: Vec<Forgotten>,
     until: Epoch,
     epochs: Lane<EpochRow>,
     streams: Vec<Lane<(Epoch, Origin, Event)>>,
@@ -66,14 +70,9 @@ impl Reader {
     #[must_use]
     pub fn new(folder: Arc<Folder>, manifest: &Manifest, until: Option<Epoch>) -> Self {
         let until = until.unwrap_or(Epoch(u64::MAX)).min(manifest.through.epoch);
-        let streams = Table::ALL.into_iter().filter(|table| *table != Table::Epochs);
-        Self {
-            folder,
-            until,
-            epochs: Lane::new(Table::Epochs, manifest),
-            streams: streams.map(|table| Lane::new(table, manifest)).collect(),
-            last: manifest.begins_behind,
-        }
+        let (last, forgotten) = (manifest.begins_behind, manifest.forgotten.clone());
+        let (epochs, streams) = lanes(manifest, last.next());
+        Self { folder, forgotten, until, epochs, streams, last }
     }
 
     /// The next epoch; none where all were read.
@@ -86,19 +85,36 @@ impl Reader {
         if wanted > self.until {
             return Ok(None);
         }
-        let row = self.epochs.take(&self.folder, wanted)?.pop();
-        let Some(row) = row else {
+        loop {
+            match self.take(wanted)? {
+                Taken::Whole(epoch) => {
+                    self.last = wanted;
+                    return Ok(Some(epoch));
+                }
+                Taken::Gone(file) => self.again(wanted, &file)?,
+            }
+        }
+    }
+
+    fn take(&mut self, wanted: Epoch) -> Result<Taken, ReadError> {
+        let mut row = match self.epochs.take(&self.folder, wanted)? {
+            Ok(rows) => rows,
+            Err(gone) => return Ok(Taken::Gone(gone)),
+        };
+        let Some(row) = row.pop() else {
             let what = format!("no file has epoch {wanted}, which the archive should hold");
             return Err(ArchiveError::Damaged { path: self.folder.dir().join("epochs"), what }.into());
         };
         let mut records = Vec::new();
         for lane in &mut self.streams {
-            let mut own = lane.take(&self.folder, wanted)?;
+            let mut own = match lane.take(&self.folder, wanted)? {
+                Ok(rows) => rows,
+                Err(gone) => return Ok(Taken::Gone(gone)),
+            };
             own.sort_unstable_by_key(|(_, origin, _)| *origin);
             records.extend(own.into_iter().map(|(_, origin, event)| (origin, event)));
         }
-        self.last = wanted;
-        Ok(Some(ReadEpoch {
+        Ok(Taken::Whole(ReadEpoch {
             epoch: row.epoch,
             now: row.now,
             live: row.live,
@@ -106,6 +122,35 @@ impl Reader {
             records,
         }))
     }
+
+    /// Goes on with the manifest that holds now, from an epoch on. A file is removed only when no manifest names it any more.
+    fn again(&mut self, wanted: Epoch, gone: &FileEntry) -> Result<(), ReadError> {
+        let manifest = self.folder.existing()?;
+        if manifest.files.iter().any(|file| file.path == gone.path) {
+            return Err(missing(&self.folder, gone).into());
+        }
+        if manifest.forgotten != self.forgotten {
+            return Err(ReadError::Changed);
+        }
+        (self.epochs, self.streams) = lanes(&manifest, wanted);
+        Ok(())
+    }
+}
+
+/// What came of an attempt to read an epoch.
+enum Taken {
+    Whole(ReadEpoch),
+    /// This file was removed.
+    Gone(FileEntry),
+}
+
+type Streams = Vec<Lane<(Epoch, Origin, Event)>>;
+
+/// The files that hold what comes from an epoch on.
+fn lanes(manifest: &Manifest, from: Epoch) -> (Lane<EpochRow>, Streams) {
+    let streams = Table::ALL.into_iter().filter(|table| *table != Table::Epochs);
+    let streams = streams.map(|table| Lane::new(table, manifest, from)).collect();
+    (Lane::new(Table::Epochs, manifest, from), streams)
 }
 
 /// The files of a table.
@@ -154,17 +199,17 @@ impl Row for (Epoch, Origin, Event) {
 }
 
 impl<R: Row> Lane<R> {
-    fn new(table: Table, manifest: &Manifest) -> Self {
-        let mut files: Vec<FileEntry> =
-            manifest.files.iter().filter(|file| file.table == table).cloned().collect();
+    fn new(table: Table, manifest: &Manifest, from: Epoch) -> Self {
+        let own = manifest.files.iter().filter(|file| file.table == table && file.last_epoch >= from);
+        let mut files: Vec<FileEntry> = own.cloned().collect();
         files.sort_by_key(|file| (file.first_epoch, file.last_epoch));
         Self { table, files: files.into(), open: Vec::new() }
     }
 
-    /// All rows of an epoch; each is greater than the one before.
-    fn take(&mut self, folder: &Folder, epoch: Epoch) -> Result<Vec<R>, ReadError> {
+    /// All rows of an epoch; each is greater than the one before. Or the file that should have some and is gone.
+    fn take(&mut self, folder: &Folder, epoch: Epoch) -> Result<Result<Vec<R>, FileEntry>, ReadError> {
         while let Some(entry) = self.files.pop_front_if(|file| file.first_epoch <= epoch) {
-            let bytes = folder.read(&entry)?.ok_or(ReadError::Changed)?;
+            let Some(bytes) = folder.read(&entry)? else { return Ok(Err(entry)) };
             let damaged = |what| ArchiveError::Damaged { path: folder.dir().join(&entry.path), what };
             let batches = Batches::open(self.table, bytes).map_err(damaged)?;
             self.open.push(Open { entry, batches, rows: VecDeque::new() });
@@ -172,9 +217,11 @@ impl<R: Row> Lane<R> {
         let mut taken = Vec::new();
         for open in &mut self.open {
             loop {
-                while open.rows.front().is_some_and(|row| row.epoch() <= epoch) {
-                    // Those of epochs before are none of anybody's: the reader passes no epoch by.
-                    taken.extend(open.rows.pop_front());
+                while let Some(row) = open.rows.pop_front_if(|row| row.epoch() <= epoch) {
+                    // Those of epochs before were read already, where it was begun again.
+                    if row.epoch() == epoch {
+                        taken.push(row);
+                    }
                 }
                 if !open.rows.is_empty() {
                     break;
@@ -191,6 +238,6 @@ impl<R: Row> Lane<R> {
             }
         }
         self.open.retain(|open| open.entry.last_epoch > epoch);
-        Ok(taken)
+        Ok(Ok(taken))
     }
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use freshet_schema::event::Origin;
 use freshet_schema::{Epoch, Event, EventKind};
 use freshet_sources::log::decode_json;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use crate::columns::Table;
@@ -17,10 +18,11 @@ use crate::encode::text;
 
 const ROWS: usize = 4096;
 
-/// The batches of a file, with the columns that this release gives the table: what an older release did not write is null.
+/// The batches of a file.
 pub struct Batches {
     reader: ParquetRecordBatchReader,
-    schema: SchemaRef,
+    /// The columns that this release gives the table: what an older release did not write is null. None where one column alone is read.
+    schema: Option<SchemaRef>,
 }
 
 impl Batches {
@@ -33,7 +35,31 @@ impl Batches {
             let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(text)?;
             builder.with_batch_size(ROWS).build().map_err(text)
         })?;
-        Ok(Self { reader, schema: table.schema() })
+        Ok(Self { reader, schema: Some(table.schema()) })
+    }
+
+    /// Opens a file to read one column of numbers alone: `path` has its name or, in a list, that of the list and that of the member.
+    ///
+    /// # Errors
+    /// What is wrong with its bytes.
+    pub fn column(bytes: Bytes, path: &[&str]) -> Result<Self, String> {
+        let reader = guarded(|| {
+            let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(text)?;
+            let leaves = builder.parquet_schema();
+            let is_it = |leaf: &usize| {
+                let column = leaves.column(*leaf);
+                let parts = column.path().parts();
+                parts.first().map(String::as_str) == path.first().copied()
+                    && parts.last().map(String::as_str) == path.last().copied()
+            };
+            let found: Vec<usize> = (0..leaves.num_columns()).filter(is_it).collect();
+            if found.is_empty() {
+                return Err(format!("it has no column {}", path.join(".")));
+            }
+            let mask = ProjectionMask::leaves(leaves, found);
+            builder.with_projection(mask).with_batch_size(ROWS).build().map_err(text)
+        })?;
+        Ok(Self { reader, schema: None })
     }
 }
 
@@ -42,7 +68,11 @@ impl Iterator for Batches {
 
     fn next(&mut self) -> Option<Self::Item> {
         let (reader, schema) = (&mut self.reader, &self.schema);
-        guarded(|| reader.next().map(|batch| adapt(&batch.map_err(text)?, schema)).transpose()).transpose()
+        let next = |batch: Result<RecordBatch, arrow::error::ArrowError>| match schema {
+            Some(schema) => adapt(&batch.map_err(text)?, schema),
+            None => batch.map_err(text),
+        };
+        guarded(|| reader.next().map(next).transpose()).transpose()
     }
 }
 

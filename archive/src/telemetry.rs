@@ -23,7 +23,7 @@ pub fn describe() {
     );
     describe_gauge!(FILES, "Files of the archive.");
     describe_gauge!(WAITING, Unit::Bytes, "Records that wait to be archived.");
-    describe_counter!(FAILURES, "Times the archive could not be written and was tried again.");
+    describe_counter!(FAILURES, "Times the archive could not be written.");
     // An alert on what grows needs a first value.
     counter!(FAILURES).increment(0);
 }
@@ -68,6 +68,17 @@ impl Failed<'_> {
         if failures == 1 || failures.is_multiple_of(10) {
             tracing::warn!(failures, %error, "the archive cannot be written; its rows wait, and it is tried again");
         }
+    }
+}
+
+/// The writer has ended and nothing more is archived.
+pub(crate) struct Died<'a>(pub(crate) &'a ArchiveError);
+
+impl Died<'_> {
+    pub(crate) fn emit(self) {
+        let Self(error) = self;
+        counter!(FAILURES).increment(1);
+        tracing::error!(%error, "the archive's writer has ended");
     }
 }
 

@@ -28,8 +28,9 @@ use crate::encode;
 use crate::error::ArchiveError;
 use crate::folder::{Folder, NewFile};
 use crate::forget::{self, Forgetting};
-use crate::manifest::{Forgotten, Manifest, Mark, checksum_text};
-use crate::telemetry::{Back, Committed, Failed, Waiting};
+use crate::manifest::{Forgotten, Manifest, Mark};
+use crate::sealed::checksum_text;
+use crate::telemetry::{Back, Committed, Died, Failed, Waiting};
 
 /// Pauses between two attempts: the first, and the longest.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -100,6 +101,12 @@ impl Status {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What everybody is told after the end.
+    fn ended(&self) -> ArchiveError {
+        let cause = self.error().unwrap_or_else(|| "its run is over".to_owned());
+        ArchiveError::Ended { cause }
+    }
+
     fn set_error(&self, error: Option<String>) {
         self.stuck.store(error.is_some(), Relaxed);
         *self.error.lock().unwrap_or_else(PoisonError::into_inner) = error;
@@ -130,7 +137,10 @@ pub struct Writer {
 
 /// Asks a running writer to take rows out.
 #[derive(Clone, Debug)]
-pub struct Forgetter(Sender<Message>);
+pub struct Forgetter {
+    messages: Sender<Message>,
+    status: Arc<Status>,
+}
 
 impl Forgetter {
     /// Takes the rows of a subject out and waits for it.
@@ -139,8 +149,8 @@ impl Forgetter {
     /// What the writer says, in words.
     pub fn forget(&self, forgetting: Forgetting) -> Result<Forgotten, String> {
         let (to, answer) = channel();
-        let ended = || ArchiveError::Ended.to_string();
-        self.0.send(Message::Forget(forgetting, to)).map_err(|_| ended())?;
+        let ended = || self.status.ended().to_string();
+        self.messages.send(Message::Forget(forgetting, to)).map_err(|_| ended())?;
         answer.recv().map_err(|_| ended())?
     }
 }
@@ -165,6 +175,7 @@ impl Writer {
             folder,
             options,
             manifest,
+            in_doubt: false,
             waiting: Vec::new(),
             bytes: 0,
             since: Instant::now(),
@@ -175,6 +186,11 @@ impl Writer {
         let thread = std::thread::Builder::new().name("archive".to_owned()).spawn(move || {
             let ends = ends;
             let ended = work.run(&received);
+            if let Err(error) = &ended {
+                // Before anybody can see that it has ended: this is what they are told.
+                ends.0.set_error(Some(error.to_string()));
+                Died(error).emit();
+            }
             drop(ends);
             ended
         });
@@ -195,20 +211,20 @@ impl Writer {
     /// Whoever wants rows to be taken out.
     #[must_use]
     pub fn forgetter(&self) -> Forgetter {
-        Forgetter(self.messages.clone())
+        Forgetter { messages: self.messages.clone(), status: Arc::clone(&self.status) }
     }
 
     /// Hands an epoch over; waits where too much waits. `false`: told to end while it waited, and nothing was handed over.
     ///
     /// # Errors
-    /// [`ArchiveError::Ended`].
+    /// [`ArchiveError::Ended`] with the cause.
     pub fn append(&self, closed: Closed, stop: &AtomicBool) -> Result<bool, ArchiveError> {
         let bytes = closed.bytes + EPOCH_BYTES;
         let mut waiting = self.status.waiting();
         // Whatever the size of the next one: what waits is beyond a roll then, so that one comes.
         while *waiting >= self.limit {
             if self.status.ended.load(Relaxed) {
-                return Err(ArchiveError::Ended);
+                return Err(self.status.ended());
             }
             if stop.load(Relaxed) && self.status.stuck.load(Relaxed) {
                 return Ok(false);
@@ -219,16 +235,19 @@ impl Writer {
         *waiting += bytes;
         Waiting(*waiting).emit();
         drop(waiting);
-        self.messages.send(Message::Epoch(closed)).map_err(|_| ArchiveError::Ended)?;
+        self.messages.send(Message::Epoch(closed)).map_err(|_| self.status.ended())?;
         Ok(true)
     }
 
     /// Has `then` called when all that was handed over is durable. It may be dropped uncalled, where it never is.
     ///
     /// # Errors
-    /// [`ArchiveError::Ended`].
+    /// [`ArchiveError::Ended`] with the cause.
     pub fn durable(&self, then: Then) -> Result<(), ArchiveError> {
-        self.messages.send(Message::Durable(then)).map_err(|_| ArchiveError::Ended)
+        if self.status.ended.load(Relaxed) {
+            return Err(self.status.ended());
+        }
+        self.messages.send(Message::Durable(then)).map_err(|_| self.status.ended())
     }
 
     /// Writes what waits and ends.
@@ -239,7 +258,7 @@ impl Writer {
         // Where it has ended already, it says why.
         let _ = self.messages.send(Message::End);
         let thread = self.thread.take();
-        thread.map_or(Ok(()), |thread| thread.join().unwrap_or(Err(ArchiveError::Ended)))
+        thread.map_or(Ok(()), |thread| thread.join().unwrap_or_else(|_| Err(self.status.ended())))
     }
 }
 
@@ -259,6 +278,9 @@ struct Ends(Arc<Status>);
 
 impl Drop for Ends {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.set_error(Some("its thread panicked".to_owned()));
+        }
         self.0.ended.store(true, Relaxed);
         self.0.less.notify_all();
     }
@@ -309,6 +331,8 @@ struct Work {
     folder: Folder,
     options: Options,
     manifest: Manifest,
+    /// Something failed that may have committed or not: the folder says which, before the next commit.
+    in_doubt: bool,
     /// The last epoch that came.
     last: Epoch,
     waiting: Vec<Closed>,
@@ -338,18 +362,15 @@ impl Work {
                     }
                 }
                 Ok(Message::Durable(then)) => {
-                    self.roll()?;
+                    let wrote = self.write()?;
+                    // A checkpoint does not wait for what small files become.
                     then();
+                    self.compact_after(wrote);
                 }
                 Ok(Message::Forget(forgetting, answer)) => {
-                    self.roll()?;
-                    let forgotten = forget::forget(&self.folder, &self.manifest, &forgetting);
-                    let said = forgotten.map(|(manifest, forgotten)| {
-                        self.manifest = manifest;
-                        forgotten
-                    });
+                    self.write()?;
                     // Who asked may have gone.
-                    let _ = answer.send(said.map_err(|error| error.to_string()));
+                    let _ = answer.send(self.forget(&forgetting).map_err(|error| error.to_string()));
                 }
                 Err(RecvTimeoutError::Timeout) => self.roll()?,
                 Ok(Message::End) => return self.roll(),
@@ -382,9 +403,22 @@ impl Work {
         Ok(())
     }
 
-    /// Writes what waits, however often it takes.
+    /// Writes what waits, and puts together what is small.
     fn roll(&mut self) -> Result<(), ArchiveError> {
-        let Some(last) = self.waiting.last() else { return Ok(()) };
+        let wrote = self.write()?;
+        self.compact_after(wrote);
+        Ok(())
+    }
+
+    fn compact_after(&mut self, wrote: bool) {
+        if wrote && self.options.compact {
+            self.compact();
+        }
+    }
+
+    /// Writes what waits, however often it takes. `false`: nothing did.
+    fn write(&mut self) -> Result<bool, ArchiveError> {
+        let Some(last) = self.waiting.last() else { return Ok(false) };
         let through = mark(&last.binding);
         let files = self.files()?;
         let mut failures = 0;
@@ -415,27 +449,44 @@ impl Work {
         self.waiting.clear();
         self.status.through.store(through.epoch.0, Relaxed);
         self.status.leaves(std::mem::take(&mut self.bytes));
-        if self.options.compact {
-            self.compact();
-        }
-        Ok(())
+        Ok(true)
+    }
+
+    fn forget(&mut self, forgetting: &Forgetting) -> Result<Forgotten, ArchiveError> {
+        self.settle()?;
+        self.in_doubt = true;
+        let (manifest, forgotten) = forget::forget(&self.folder, &self.manifest, forgetting)?;
+        self.manifest = manifest;
+        self.in_doubt = false;
+        Ok(forgotten)
     }
 
     /// Small files can stay small for a while: what fails here is tried again after the next roll.
     fn compact(&mut self) {
+        self.in_doubt = true;
         match compact::compact(&self.folder, self.manifest.clone(), self.options.target_bytes, false) {
-            Ok((manifest, _)) => self.manifest = manifest,
+            Ok((manifest, _)) => {
+                self.manifest = manifest;
+                self.in_doubt = false;
+            }
             Err(error) => {
                 tracing::warn!(%error, "the archive was not compacted; it is, after the next roll");
-                // A commit within it may have been made.
-                if let Ok(Some(manifest)) = self.folder.manifest() {
-                    self.manifest = manifest;
-                }
             }
         }
     }
 
+    /// What failed may have committed, and then the manifest from before names files that are gone and none of those in their place:
+    /// with it the next commit would lose them for good.
+    fn settle(&mut self) -> Result<(), ArchiveError> {
+        if self.in_doubt {
+            self.manifest = self.folder.existing()?;
+            self.in_doubt = false;
+        }
+        Ok(())
+    }
+
     fn commit(&mut self, files: &[NewFile], through: &Mark) -> Result<(), ArchiveError> {
+        self.settle()?;
         let mut next = self.manifest.clone();
         next.through = through.clone();
         let positions = self.waiting.iter().flat_map(|closed| &closed.binding.positions);

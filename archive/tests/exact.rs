@@ -8,8 +8,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use freshet_archive::{
-    ArchiveError, Closed, Disk, Folder, Forgetting, LocalDisk, Options, ReadEpoch, Reader, Resumed, Table,
-    Writer, compact,
+    ArchiveError, Closed, Disk, Folder, Forgetting, LocalDisk, Manifest, Options, ReadEpoch, ReadError,
+    Reader, Resumed, Table, Writer, compact,
 };
 use freshet_schema::event::Target;
 use freshet_schema::{Delete, Epoch, Event, EventId, EventKind, Millis, UserId, VideoId};
@@ -173,6 +173,52 @@ fn who_ends_a_run_does_not_wait_for_a_disk() {
 }
 
 #[test]
+fn who_meets_a_dead_writer_is_told_of_what_it_died() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = epochs(1, 3);
+    let resumed = Resumed { last_bound: Epoch(3), ..Resumed::default() };
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer =
+        Writer::start(Folder::claim(dir.path()).unwrap(), options(1), resumed, Arc::clone(&stop)).unwrap();
+    let forgetter = writer.forgetter();
+    // An epoch that does not follow is none of this run.
+    let mut handed_over = [0, 2].into_iter().chain(std::iter::repeat(1));
+    let since = Instant::now();
+    let error = loop {
+        match writer.append(all[handed_over.next().unwrap()].clone(), &stop) {
+            Ok(_) => assert!(since.elapsed() < Duration::from_secs(60), "nobody is told"),
+            Err(error) => break error.to_string(),
+        }
+    };
+    let cause =
+        |error: &str| assert!(error.contains("has ended") && error.contains("its epoch 3 is"), "{error}");
+    cause(&error);
+    cause(&writer.durable(Box::new(|| ())).unwrap_err().to_string());
+    let delete = Delete {
+        event_id: EventId(1),
+        revision: 0,
+        event_time: Millis(1),
+        target: Target::User { user_id: UserId(1) },
+    };
+    cause(&forgetter.forget(Forgetting { delete, epoch: Epoch(1) }).unwrap_err());
+    assert!(matches!(writer.finish(), Err(ArchiveError::OtherRun { epoch: Epoch(3), .. })));
+    run(Folder::claim(dir.path()).unwrap(), resumed, 1, &all).unwrap();
+    // One who comes after a clean end is told that, too.
+    let writer =
+        Writer::start(Folder::claim(dir.path()).unwrap(), options(1), resumed, Arc::clone(&stop)).unwrap();
+    let forgetter = writer.forgetter();
+    writer.finish().unwrap();
+    let delete = Delete {
+        event_id: EventId(1),
+        revision: 0,
+        event_time: Millis(1),
+        target: Target::User { user_id: UserId(1) },
+    };
+    let error = forgetter.forget(Forgetting { delete, epoch: Epoch(1) }).unwrap_err();
+    assert!(error.contains("its run is over"), "{error}");
+}
+
+#[test]
 fn compaction_keeps_every_row_and_its_place() {
     let dir = tempfile::tempdir().unwrap();
     let all = epochs(1, 50);
@@ -195,6 +241,81 @@ fn compaction_keeps_every_row_and_its_place() {
     assert_eq!(read(Folder::new(dir.path())), expected(&all));
     let folder = Folder::claim(dir.path()).unwrap();
     assert_eq!(folder.clean(Some(&manifest)).unwrap(), 0, "what was replaced is gone");
+}
+
+#[test]
+fn a_checkpoint_does_not_wait_for_what_small_files_become() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = epochs(1, 24);
+    let resumed = Resumed { last_bound: Epoch(24), ..Resumed::default() };
+    let stop = AtomicBool::new(false);
+    let folder = Folder::on(Arc::new(BadDisk::new(dir.path())) as Arc<dyn Disk>);
+    let writer = Writer::start(folder, options(1 << 20), resumed, Arc::default()).unwrap();
+    // The files of one table and day.
+    let most = |dir: &std::path::Path| {
+        let manifest = Folder::new(dir).existing().unwrap();
+        let files = |day| manifest.files.iter().filter(move |f| f.table == Table::Epochs && f.day == day);
+        manifest.files.iter().map(|file| files(file.day).count()).max().unwrap()
+    };
+    let (tell, told) = std::sync::mpsc::channel();
+    for closed in all.clone() {
+        assert!(writer.append(closed, &stop).unwrap());
+        let (tell, dir) = (tell.clone(), dir.path().to_owned());
+        writer.durable(Box::new(move || tell.send(most(&dir)).unwrap())).unwrap();
+    }
+    writer.finish().unwrap();
+    drop(tell);
+    assert_eq!(told.iter().max(), Some(8), "whoever waited saw the eight files that are put together");
+    assert!(most(dir.path()) < 8, "they were put together");
+    assert_eq!(read(Folder::new(dir.path())), expected(&all));
+}
+
+#[test]
+fn a_reading_goes_on_in_the_files_that_took_the_place_of_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = epochs(1, 50);
+    let resumed = Resumed { last_bound: Epoch(50), ..Resumed::default() };
+    let never = Options { compact: false, ..options(600) };
+    let stop = AtomicBool::new(false);
+    let writer = Writer::start(Folder::claim(dir.path()).unwrap(), never, resumed, Arc::default()).unwrap();
+    all.iter().for_each(|closed| assert!(writer.append(closed.clone(), &stop).unwrap()));
+    writer.finish().unwrap();
+    let folder = Folder::claim(dir.path()).unwrap();
+    let manifest = folder.existing().unwrap();
+    let begin = |manifest: &Manifest| Reader::new(Arc::new(Folder::new(dir.path())), manifest, None);
+    let (mut reader, mut other) = (begin(&manifest), begin(&manifest));
+    let mut epochs: Vec<ReadEpoch> = (0..7).map(|_| reader.next().unwrap().unwrap()).collect();
+    assert_eq!(other.next().unwrap().unwrap().epoch, Epoch(1));
+    let (manifest, less) = compact::compact(&folder, manifest, 1 << 30, true).unwrap();
+    assert!(less > 20, "{less} files less");
+    while let Some(epoch) = reader.next().unwrap() {
+        epochs.push(epoch);
+    }
+    assert!(epochs == expected(&all), "{} epochs", epochs.len());
+    // Rows that were taken out meanwhile make it another past, and nobody reads half of each.
+    let mut reader = begin(&manifest);
+    reader.next().unwrap();
+    let delete = Delete {
+        event_id: EventId(1),
+        revision: 0,
+        event_time: all[49].binding.now,
+        target: Target::User { user_id: UserId(3) },
+    };
+    let forgetting = Forgetting { delete, epoch: Epoch(50) };
+    let (manifest, _) = freshet_archive::forget::forget(&folder, &manifest, &forgetting).unwrap();
+    let ended = |mut reader: Reader| loop {
+        match reader.next() {
+            Ok(epoch) => assert!(epoch.is_some(), "it was read to its end"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(ended(other), ReadError::Changed));
+    assert!(matches!(ended(reader), ReadError::Changed));
+    // A file that the manifest names and that is not there was removed by somebody else.
+    let last = manifest.files.iter().max_by_key(|file| file.first_epoch).unwrap();
+    std::fs::remove_file(dir.path().join(&last.path)).unwrap();
+    let error = ended(begin(&manifest)).to_string();
+    assert!(error.contains(&last.path), "{error}");
 }
 
 #[test]
@@ -260,6 +381,66 @@ fn what_is_forgotten_is_in_no_file() {
     }
     assert_eq!(read(Folder::new(dir.path())), left);
     assert_ne!(left, expected(&all));
+}
+
+/// However a forget ends: what the writer goes on with is what the folder has. A manifest from before would name removed files and not
+/// those in their place, and the next start would remove these.
+#[test]
+fn a_forget_that_fails_anywhere_loses_nothing_else() {
+    let all = epochs(1, 28);
+    let (before, after) = all.split_at(24);
+    let now = before[23].binding.now;
+    let target = Target::User { user_id: UserId(3) };
+    let delete = Delete { event_id: EventId(1), revision: 0, event_time: now, target };
+    let forgetting = Forgetting { delete, epoch: Epoch(24) };
+    let stop = AtomicBool::new(false);
+    // Small files, so that there are several to be taken out of.
+    let small = Options { compact: false, ..options(6_000) };
+    let begun = tempfile::tempdir().unwrap();
+    let resumed = Resumed { last_bound: Epoch(28), ..Resumed::default() };
+    let writer = Writer::start(Folder::claim(begun.path()).unwrap(), small, resumed, Arc::default()).unwrap();
+    before.iter().for_each(|closed| assert!(writer.append(closed.clone(), &stop).unwrap()));
+    writer.finish().unwrap();
+    let manifest = Folder::new(begun.path()).existing().unwrap();
+    let resumed = Resumed { epoch: Epoch(24), now, ..resumed };
+    let goes_on = |operations: Option<u64>| {
+        let dir = tempfile::tempdir().unwrap();
+        for name in manifest.files.iter().map(|file| &*file.path).chain(["manifest.json"]) {
+            std::fs::create_dir_all(dir.path().join(name).parent().unwrap()).unwrap();
+            std::fs::copy(begun.path().join(name), dir.path().join(name)).unwrap();
+        }
+        let disk = Arc::new(BadDisk::new(dir.path()));
+        let folder = Folder::on(Arc::clone(&disk) as Arc<dyn Disk>);
+        let writer = Writer::start(folder, small, resumed, Arc::default()).unwrap();
+        if let Some(operations) = operations {
+            disk.fail_after(operations);
+        }
+        let first = writer.forgetter().forget(forgetting.clone());
+        disk.heal();
+        after.iter().for_each(|closed| assert!(writer.append(closed.clone(), &stop).unwrap()));
+        let second = writer.forgetter().forget(forgetting.clone());
+        second.unwrap_or_else(|error| panic!("after {operations:?} operations: {error}"));
+        writer.finish().unwrap();
+        let folder = Folder::claim(dir.path()).unwrap();
+        let held = folder.existing().unwrap();
+        assert_eq!(folder.clean(Some(&held)).unwrap(), 0, "left after {operations:?} operations");
+        let forgotten: Vec<u64> = held.forgotten.iter().map(|one| one.rows).collect();
+        (first, forgotten[0], read(folder))
+    };
+    let (first, rows, left) = goes_on(None);
+    assert!(first.unwrap().rows > 3 && rows > 3, "{rows} rows are too few to show anything");
+    assert!(left != expected(&all), "nobody was forgotten");
+    for operations in 0.. {
+        let (first, taken_out, read) = goes_on(Some(operations));
+        assert!(read == left && taken_out == rows, "after {operations} operations: {taken_out} rows");
+        match first {
+            Ok(_) => {
+                assert!(operations > 20, "{operations} ways to fail are too few to show anything");
+                break;
+            }
+            Err(error) => assert!(error.contains("the disk is gone"), "{error}"),
+        }
+    }
 }
 
 proptest! {

@@ -3,17 +3,23 @@
 //! a third run adds the embedded store's write, with its compaction and a sync. Before that each user's list is made once, which is
 //! not counted: a pool that nobody has asked for since the filling is sorted when the first list asks for it.
 //!
-//! The spine's four sources have a target of their own; then all sources.
+//! The spine's four sources have a target of their own; then all sources. What the index takes of these is measured beside it: the
+//! queries of an epoch's requests, put to an index of the same videos, again and again.
 
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use anyhow::{anyhow, ensure};
+use freshet_index::VectorIndex;
+use freshet_operators::content::Embedder;
+use freshet_operators::graph::Tap;
 use freshet_operators::params::{DAY, Params};
 use freshet_operators::pools::Change;
+use freshet_operators::request::{Purpose, Request};
 use freshet_operators::runtime::{self, Output};
-use freshet_schema::Epoch;
 use freshet_schema::feed::Stage;
 use freshet_schema::store::{Key, Value};
+use freshet_schema::{Epoch, Event};
 use freshet_sinks::{Commit, Embedded, EmbeddedOptions, FeedStore};
 
 use crate::Bench;
@@ -31,13 +37,97 @@ pub fn measure(bench: &Bench) -> anyhow::Result<Vec<Figure>> {
     let mut spine = Params::default();
     (spine.coengagement.window, spine.candidates.next, spine.candidates.co_engaged) = (0, 0, 0);
     spine.candidates.similar = 0;
-    let mut figures = sources(bench, "", spine, Target::AtLeast(2000.0))?;
-    figures.extend(sources(bench, ", all sources", Params::default(), Target::AtLeast(1500.0))?);
+    let (mut figures, _) = sources(bench, "", spine, Target::AtLeast(2000.0))?;
+    let (all, list_us) = sources(bench, ", all sources", Params::default(), Target::AtLeast(1500.0))?;
+    figures.extend(all);
+    let searched = search(&world(bench))?;
+    figures.push(
+        Figure::new(
+            GROUP,
+            "the index' share of a list, all sources",
+            searched.us / list_us * 100.0,
+            "%",
+            Target::None,
+        )
+        .note(format!(
+            "{:.0} us a query, {} queries a batch, the best {:.0} of {} videos on average",
+            searched.us, searched.queries, searched.depth, searched.videos
+        )),
+    );
     Ok(figures)
 }
 
-/// Measures the three runs, after one that counts candidates.
-fn sources(bench: &Bench, which: &str, params: Params, target: Target) -> anyhow::Result<Vec<Figure>> {
+fn world(bench: &Bench) -> ListsWorld {
+    ListsWorld { videos: 50_000, users: 5_000, epochs: bench.scaled(40), dirty: 250 }
+}
+
+/// What a query of the index takes.
+struct Searched {
+    us: f64,
+    queries: usize,
+    depth: f64,
+    videos: usize,
+}
+
+/// Puts the queries of an epoch's requests to an index of the world's videos, for a second or more.
+fn search(world: &ListsWorld) -> anyhow::Result<Searched> {
+    let params = Params::default();
+    let requests = requests(&ListsWorld { epochs: 1, ..*world }, &params)?;
+    let mut embedder = Embedder::new(params.seed, None);
+    let mut index = VectorIndex::new(params.index.of(params.seed))?;
+    for input in world.fill() {
+        for (_, event) in input.records {
+            if let Event::Upload(upload) = event {
+                let content = embedder.content(&upload);
+                index.upsert(upload.video_id, &content.vector.0[..params.index.dims])?;
+            }
+        }
+    }
+    index.maintain()?;
+    let queries: Vec<&[i8]> = requests
+        .iter()
+        .filter_map(|request| Some(&request.query.as_ref()?.vector.0[..params.index.dims]))
+        .collect();
+    ensure!(!queries.is_empty(), "no request has anything to search by");
+    // The index is asked for as many more as a user has watched, see `freshet_operators::neighbours`.
+    let depths = requests.iter().map(|request| params.candidates.similar + request.watched.len());
+    let (depth, deepest) = (depths.clone().sum::<usize>() as f64 / requests.len() as f64, depths.max());
+    let (before, mut rounds) = (own_cpu()?, 0);
+    let mut cpu = 0.0;
+    while cpu < 1.0 {
+        index.search(&queries, deepest.unwrap_or(params.candidates.similar))?;
+        rounds += 1;
+        cpu = own_cpu()? - before;
+    }
+    let us = cpu / f64::from(rounds) / queries.len() as f64 * 1e6;
+    Ok(Searched { us, queries: queries.len(), depth, videos: index.len() })
+}
+
+/// The requests of the measured epochs.
+fn requests(world: &ListsWorld, params: &Params) -> anyhow::Result<Vec<Arc<Request>>> {
+    let (job, outputs) = runtime::start(1, params, true).map_err(|e| anyhow!("the dataflow: {e}"))?;
+    let filled = world.fill();
+    let first = filled.len() as u64 + 1;
+    for input in filled.into_iter().chain(world.measured()) {
+        job.send(input)?;
+    }
+    job.finish()?;
+    let mut requests = Vec::new();
+    for output in outputs {
+        if let Output::Taps(_, epoch, taps) = output
+            && epoch.0 >= first
+        {
+            requests.extend(taps.into_iter().filter_map(|tap| match tap {
+                Tap::Request(request) if request.purpose == Purpose::List => Some(request),
+                _ => None,
+            }));
+        }
+    }
+    Ok(requests)
+}
+
+/// Measures the three runs, after one that counts candidates; the figures, and microseconds a list.
+fn sources(bench: &Bench, which: &str, params: Params, target: Target) -> anyhow::Result<(Vec<Figure>, f64)> {
     let with_lists = |lists: bool| {
         let mut params = params.clone();
         params.feed.enabled = lists;
@@ -45,7 +135,7 @@ fn sources(bench: &Bench, which: &str, params: Params, target: Target) -> anyhow
         params.feed.refresh_after = 30 * DAY;
         params
     };
-    let world = ListsWorld { videos: 50_000, users: 5_000, epochs: bench.scaled(40), dirty: 250 };
+    let world = world(bench);
     let counted = count(&ListsWorld { epochs: 1, ..world }, with_lists(true))?;
 
     let mut lists = 0;
@@ -69,7 +159,8 @@ fn sources(bench: &Bench, which: &str, params: Params, target: Target) -> anyhow
         "{lists} lists; {} videos, {} users, {} dirty an epoch",
         world.videos, world.users, world.dirty
     );
-    Ok(vec![
+    let list_us = (with - without) / lists as f64 * 1e6;
+    let figures = vec![
         Figure::new(
             GROUP,
             format!("candidates a list, mean{which}"),
@@ -78,12 +169,8 @@ fn sources(bench: &Bench, which: &str, params: Params, target: Target) -> anyhow
             Target::None,
         )
         .note("distinct, after the quotas, watched ones left out"),
-        Figure::new(GROUP, format!("lists per CPU-second{which}"), rate(with), "lists", target).note(
-            format!(
-                "{workload}; {:.0} us a list, encoded, not stored",
-                (with - without) / lists as f64 * 1e6
-            ),
-        ),
+        Figure::new(GROUP, format!("lists per CPU-second{which}"), rate(with), "lists", target)
+            .note(format!("{workload}; {list_us:.0} us a list, encoded, not stored")),
         Figure::new(
             GROUP,
             format!("lists per CPU-second, stored{which}"),
@@ -102,7 +189,8 @@ fn sources(bench: &Bench, which: &str, params: Params, target: Target) -> anyhow
             "us an event",
             Target::None,
         ),
-    ])
+    ];
+    Ok((figures, list_us))
 }
 
 /// Means over lists.

@@ -389,6 +389,7 @@ mod tests {
             examples: vec![12.0, 0.0],
             objectives: vec![objective("watch", 0.4), objective("fatigue", -0.05)],
             choice_floor: 0.002,
+            placed: 0.0,
             curves: vec![feed::Curve::default(), feed::Curve { said: vec![0.2, 0.5], seen: vec![0.1, 0.6] }],
         }
     }

@@ -63,6 +63,7 @@ pub fn weights(heads: &Heads, ranking: &Ranking) -> Change {
         heads: HEAD_NAMES.map(str::to_owned).to_vec(),
         weights: heads.weights.iter().flatten().copied().collect(),
         examples: heads.examples.to_vec(),
+        placed: heads.placed,
         objectives: terms(&[0.0; HEADS], 0.0, ranking)
             .map(|term| Objective { name: term.name.to_owned(), weight: term.weight })
             .to_vec(),

@@ -129,11 +129,11 @@ fn answered(
             }
             out.answers.push(answer);
         }
-        (Subject::User(user), Purpose::Learn(event, stands_for)) => {
+        (Subject::User(user), Purpose::Learn(event, offer)) => {
             let features: Vec<Features> =
                 described(&scales, request, &replies).into_iter().map(|(_, x)| x).collect();
             let expected = features.first().map_or_else(Expected::default, |x| heads.expected(x));
-            out.described.push(Described { user: *user, event, stands_for, features, expected });
+            out.described.push(Described { user: *user, event, offer, features, expected });
         }
         (Subject::User(user), Purpose::Probe) => {
             let predicted = |(video, x)| (video, predicted(&heads, &x));

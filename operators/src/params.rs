@@ -176,6 +176,8 @@ pub struct Learning {
     pub window: u64,
     /// Videos passed over that are drawn for each row.
     pub negatives: usize,
+    /// A row of a slot that was filled by chance stands for 1/propensity rows, and for no more than the inverse of this.
+    pub least_propensity: f64,
     /// Weight, in examples, of the weights that the heads began with.
     pub shrinkage: f64,
 }
@@ -333,7 +335,7 @@ pub struct Cohorts {
     pub reached_share: f64,
     /// So often at most.
     pub top_ups: usize,
-    /// A performance above this promotes; a video at its baseline has 0.6.
+    /// A performance above this promotes; a video at its baseline has 1.
     pub threshold: f64,
     /// The next cohort after a promotion is so many times as large.
     pub factor: f64,
@@ -434,6 +436,7 @@ impl Default for Params {
                 half_life: DAY,
                 window: 7 * DAY,
                 negatives: 2,
+                least_propensity: 0.25,
                 shrinkage: 4.0,
             },
             index: Index { dims: 128, nprobe: 32, train_at: 4096, sample: 65_536, iterations: 8 },

@@ -6,6 +6,7 @@ use freshet_schema::feed::Source;
 use serde::{Deserialize, Serialize};
 
 use crate::content::{Content, Facet};
+use crate::examples::Offer;
 use crate::interest::Query;
 use crate::row::{Group, Row};
 use crate::score::ONE;
@@ -34,8 +35,8 @@ pub enum Purpose {
         offered: bool,
     },
     /// The wanted videos as the user met them, before this epoch: for the row with this event id, which is of the first of
-    /// them; the others were passed over, and each stands for so many sixteenths of an example.
-    Learn(u64, i64),
+    /// them and was offered so; the others were passed over.
+    Learn(u64, Offer),
     /// Somebody asked what is expected of the wanted videos.
     Probe,
 }

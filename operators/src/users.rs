@@ -11,32 +11,33 @@
 
 mod audience;
 mod guests;
+mod ledger;
+mod requests;
 pub(crate) mod saved;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use freshet_schema::event::{Event, FollowAction, Target};
-use freshet_schema::feed::PreferencesRecord;
+use freshet_schema::event::{Event, FollowAction, ServedItem, Target};
 use freshet_schema::hash::Slice;
-use freshet_schema::store::{EVERYONE, Key, Value, demographic_group};
-use freshet_schema::{User, UserId, hash};
+use freshet_schema::store::Key;
+use freshet_schema::{User, UserId};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::boundary::Boundary;
 use crate::checkpoint::{RestoreError, Restoring, Rows};
-use crate::coengage::{self, Pair, positive};
+use crate::coengage::Pair;
 use crate::cohorts::{Call, CohortIn};
-use crate::content::{Content, DURATION_CLASSES, duration_class};
+use crate::content::{Content, DURATION_CLASSES};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
-use crate::examples::{Described, Examples};
-use crate::history::{Counted, History};
+use crate::examples::{Described, Examples, Place};
+use crate::history::History;
 use crate::look::{self, PersonLook, Record, Records, Wanted};
-use crate::params::{CoEngaging, Params};
+use crate::params::Params;
 use crate::pools::Change;
-use crate::profile::{self, Profile, Shared};
+use crate::profile::Profile;
 use crate::request::{Purpose, Request};
 use crate::row::{Group, Row, View};
 use crate::scorer::learn::{self, Hours};
@@ -76,7 +77,7 @@ pub enum UserIn {
     /// Somebody asks what is expected of a user with some videos.
     Probe(u64, Vec<u64>),
     /// A page with these videos was served to a user at a time.
-    Served(u64, u64, Vec<u64>),
+    Served(u64, u64, Vec<Place>),
     /// From the epoch before, the answer to [`Purpose::Learn`].
     Described(Described),
     /// Skip thresholds and topics published in the epoch before. Heard by every worker.
@@ -204,306 +205,6 @@ impl Users {
         out.groups.push(Arc::clone(&group));
         group
     }
-
-    fn is_forgotten(&self, user: u64, video: u64, time: u64) -> bool {
-        let covers = |deleted: Option<&u64>| deleted.is_some_and(|until| time <= *until);
-        covers(self.forgotten_users.get(&user)) || covers(self.forgotten_videos.get(&video))
-    }
-
-    fn view(&mut self, view: &View, content: Arc<Content>, out: &mut UsersOut) -> bool {
-        if self.forgotten_events.contains(&(view.user, view.id))
-            || self.is_forgotten(view.user, view.video, view.time)
-        {
-            return false;
-        }
-        let everyone = self.group(EVERYONE, out);
-        let seen = !self.seen.insert(hash::mix(view.user, &[view.id]));
-        let skips = self.skip_below;
-        let interest = &self.params.interest;
-        let person = Arc::make_mut(self.people.entry(view.user).or_default());
-        let group =
-            person.profile.as_ref().map_or_else(|| Arc::clone(&everyone), |(_, p)| Arc::clone(&p.group));
-        let row =
-            Row::new(view, content, group, |duration| skips[duration_class(duration) as usize], interest);
-        person.history.expire(self.now, interest);
-        // What the heads learn from is the user as they were before.
-        let learn = (!seen && self.params.learning.enabled).then(|| {
-            let shared = Shared { everyone: &everyone, topics: &self.topics, params: &self.params };
-            to_learn(person, view, self.now, &shared)
-        });
-        if !self.params.feed.enabled {
-            // What was offered was asked for, once.
-            person.listed = Arc::default();
-        }
-        match person.history.count(view, row.clone(), seen, self.now, interest) {
-            Counted::Ignored => false,
-            Counted::Added(replaced) => {
-                out.requests.extend(learn);
-                if let Some(at) = person.history.find(view.id) {
-                    let gap = interest.session_gap;
-                    for at in at.saturating_sub(1)..=at {
-                        person.examples.look_at(at, &person.history, gap, &mut self.unpublished);
-                    }
-                }
-                let pairing = &self.params.coengagement;
-                if let Some(old) = &replaced {
-                    pairs(&person.history, old, -1, pairing, &mut out.pairs);
-                }
-                pairs(&person.history, &row, 1, pairing, &mut out.pairs);
-                if let Some(old) = replaced {
-                    out.rows.push((view.user, old, -1));
-                } else {
-                    self.rows += 1;
-                    self.viewers.entry(view.video).or_default().push(view.user);
-                }
-                out.rows.push((view.user, row, 1));
-                true
-            }
-        }
-    }
-
-    /// Takes the rows of `user` that `doomed` picks out of every view.
-    fn forget_rows(&mut self, user: u64, doomed: impl Fn(&Row) -> bool, out: &mut UsersOut) -> bool {
-        let Some(person) = self.people.get_mut(&user).map(Arc::make_mut) else { return false };
-        person.history.expire(self.now, &self.params.interest);
-        let mut any = false;
-        for at in (0..person.history.rows().len()).rev() {
-            if doomed(&person.history.rows()[at]) {
-                let row = person.history.remove(at, self.now, &self.params.interest);
-                person.examples.forget(row.time, row.id, &mut self.unpublished);
-                if let Some(before) = at.checked_sub(1) {
-                    let gap = self.params.interest.session_gap;
-                    person.examples.look_at(before, &person.history, gap, &mut self.unpublished);
-                }
-                pairs(&person.history, &row, -1, &self.params.coengagement, &mut out.pairs);
-                let video = row.content.video;
-                if let Some(viewers) = self.viewers.get_mut(&video) {
-                    if let Some(place) = viewers.iter().position(|viewer| *viewer == user) {
-                        viewers.swap_remove(place);
-                    }
-                    if viewers.is_empty() {
-                        self.viewers.remove(&video);
-                    }
-                }
-                out.rows.push((user, row, -1));
-                self.rows -= 1;
-                any = true;
-            }
-        }
-        any
-    }
-
-    fn profile(&mut self, user: &User, out: &mut UsersOut) -> bool {
-        let id = user.user_id.0;
-        if self.forgotten_users.get(&id).is_some_and(|until| user.event_time.0 <= *until) {
-            return false;
-        }
-        let order = (user.event_time.0, user.event_id.0, user.revision);
-        if self.people.get(&id).and_then(|p| p.profile.as_ref()).is_some_and(|(known, _)| *known >= order) {
-            return false;
-        }
-        let name =
-            demographic_group(user.country.as_deref(), user.age_band.as_deref(), user.gender.as_deref());
-        let profile = Profile::new(self.group(&name, out), profile::tags(user));
-        let any = !profile.preferences.is_empty();
-        let before = Arc::make_mut(self.people.entry(id).or_default()).profile.replace((order, profile));
-        let before = before.is_some_and(|(_, profile)| !profile.preferences.is_empty());
-        // They are read with the records of related videos.
-        if self.params.relates() && (any || before) {
-            self.preferred.insert(id, any.then(|| preferences(id, &profile::tags(user))));
-        }
-        true
-    }
-
-    fn follow(&mut self, user: u64, creator: u64, order: FollowOrder, follows: bool) -> bool {
-        if self.forgotten_users.get(&user).is_some_and(|until| order.0 <= *until) {
-            return false;
-        }
-        let known = Arc::make_mut(self.people.entry(user).or_default())
-            .follows
-            .entry(creator)
-            .or_insert((order, follows));
-        if known.0 > order {
-            return false;
-        }
-        *known = (order, follows);
-        true
-    }
-
-    /// Users of whom the store holds a list.
-    fn known(&self, slices: &[Slice]) -> Vec<u64> {
-        if slices.is_empty() {
-            return Vec::new();
-        }
-        let people = self.people.iter().filter(|(user, _)| slices.iter().any(|slice| slice.holds(**user)));
-        people.filter(|(_, person)| person.is_known()).map(|(user, _)| *user).collect()
-    }
-
-    /// Says the preferences of users again.
-    fn prefer_again(&mut self, slices: &[Slice]) {
-        if slices.is_empty() || !self.params.relates() {
-            return;
-        }
-        for (user, person) in self.people.iter().filter(|(user, _)| slices.iter().any(|s| s.holds(**user))) {
-            if let Some((_, profile)) = person.profile.as_ref().filter(|(_, p)| !p.preferences.is_empty()) {
-                self.preferred.insert(*user, Some(preferences(*user, &profile.tags)));
-            }
-        }
-    }
-
-    /// Users who hold one of `videos` in their list.
-    fn holders(&self, videos: &FxHashSet<u64>) -> Vec<u64> {
-        if videos.is_empty() {
-            return Vec::new();
-        }
-        let holds = |person: &Person| person.listed.iter().any(|video| videos.contains(video));
-        self.people.iter().filter(|(_, person)| holds(person)).map(|(user, _)| *user).collect()
-    }
-
-    fn forget_user(&mut self, user: u64, until: u64, out: &mut UsersOut) -> bool {
-        let known = self.forgotten_users.entry(user).or_insert(until);
-        *known = until.max(*known);
-        let any = self.forget_rows(user, |row| row.time <= until, out);
-        let Some(person) = self.people.get_mut(&user).map(Arc::make_mut) else { return any };
-        if let Some((_, profile)) = person.profile.take_if(|(order, _)| order.0 <= until)
-            && self.params.relates()
-            && !profile.preferences.is_empty()
-        {
-            self.preferred.insert(user, None);
-        }
-        person.follows.retain(|_, (order, _)| order.0 > until);
-        person.examples.forget_served(until);
-        true
-    }
-
-    /// Rows that outlive their user's delete forget the group that a forgotten profile gave them: they take the one that is
-    /// known now.
-    fn relabel(&mut self, user: u64, out: &mut UsersOut) {
-        let everyone = self.group(EVERYONE, out);
-        let Some(person) = self.people.get_mut(&user).map(Arc::make_mut) else { return };
-        let group = person.profile.as_ref().map_or(everyone, |(_, profile)| Arc::clone(&profile.group));
-        for at in 0..person.history.rows().len() {
-            if person.history.rows()[at].group != group {
-                let old = person.history.relabel(at, Arc::clone(&group));
-                out.rows.push((user, old, -1));
-                out.rows.push((user, person.history.rows()[at].clone(), 1));
-            }
-        }
-    }
-
-    /// Lets due rows leave the windows; a window that moves on marks nobody dirty.
-    fn expire(&mut self) {
-        while let Some(entry) = self.expiries.first_entry() {
-            if *entry.key() > self.now {
-                break;
-            }
-            let (due, users) = entry.remove_entry();
-            for user in users {
-                let Some(person) = self.people.get_mut(&user).map(Arc::make_mut) else { continue };
-                if person.expires_at == due {
-                    person.expires_at = 0;
-                    person.history.expire(self.now, &self.params.interest);
-                    self.schedule(user);
-                    self.leave(user);
-                }
-            }
-        }
-    }
-
-    fn schedule(&mut self, user: u64) {
-        let Some(person) = self.people.get_mut(&user).map(Arc::make_mut) else { return };
-        let gap = self.params.interest.session_gap;
-        let next = person.history.next_expiry(&self.params.interest);
-        let forgets_pages = person.examples.age(self.now, gap, &self.params.learning);
-        if let Some(next) = next.into_iter().chain(forgets_pages).min()
-            && (person.expires_at == 0 || next < person.expires_at)
-        {
-            person.expires_at = next;
-            self.expiries.entry(next).or_default().push(user);
-        }
-        let bytes = person.weight();
-        self.bytes = self.bytes + bytes - person.bytes;
-        person.bytes = bytes;
-    }
-
-    /// Lets go of a visitor who was served a page and nothing more came of it.
-    fn leave(&mut self, user: u64) {
-        let stays = |person: &Person| {
-            !person.history.rows().is_empty()
-                || person.profile.is_some()
-                || !person.follows.is_empty()
-                || !person.listed.is_empty()
-                || person.expires_at != 0
-        };
-        if self.people.get(&user).is_some_and(|person| !stays(person))
-            && let Some(person) = self.people.remove(&user)
-        {
-            self.bytes -= person.bytes;
-        }
-    }
-
-    /// Active users whose list has grown old.
-    fn stale(&mut self, dirty: &mut Vec<u64>) {
-        while let Some(entry) = self.refreshes.first_entry() {
-            if *entry.key() > self.now {
-                break;
-            }
-            let (due, users) = entry.remove_entry();
-            for user in users {
-                let Some(person) = self.people.get_mut(&user).map(Arc::make_mut) else { continue };
-                if person.refresh_at != due {
-                    continue;
-                }
-                person.refresh_at = 0;
-                let last = person.history.rows().last().map_or(0, |row| row.time);
-                if self.now.saturating_sub(last) <= self.params.feed.active_within {
-                    dirty.push(user);
-                }
-            }
-        }
-    }
-
-    fn request(&mut self, user: u64, out: &mut UsersOut) {
-        let everyone = self.group(EVERYONE, out);
-        let Some(person) = self.people.get_mut(&user).map(Arc::make_mut) else { return };
-        if person.history.rows().is_empty() && person.profile.is_none() && person.follows.is_empty() {
-            // Nothing is known of them any more: to the store they are a stranger, who gets the new-user list.
-            person.listed = Arc::default();
-            out.removed.push(user);
-            self.guests.leave(user);
-            return;
-        }
-        let mut request = profile::request(
-            user,
-            &person.history,
-            person.profile.as_ref().map(|(_, profile)| profile),
-            &person.follows,
-            self.now,
-            &Shared { everyone: &everyone, topics: &self.topics, params: &self.params },
-        );
-        let due = self.now.saturating_add(self.params.feed.refresh_after);
-        person.refresh_at = due;
-        self.refreshes.entry(due).or_default().push(user);
-        self.guests.meet(user, &person.history, request.query.as_ref());
-        request.invite(self.guests.claims(user, self.now));
-        out.requests.push(Arc::new(request));
-    }
-
-    /// The request of an ask or a probe. Somebody unknown is a user without anything: the new-user rule holds for them.
-    fn asked(&self, user: u64, purpose: Purpose, wanted: Vec<u64>) -> Request {
-        let nobody = Person::default();
-        let person = self.people.get(&user).map_or(&nobody, |person| person);
-        // Not `group()`: an ask makes no group known.
-        let everyone = Arc::new(EVERYONE.to_owned());
-        let profile = person.profile.as_ref().map(|(_, profile)| profile);
-        let (history, follows) = (&person.history, &person.follows);
-        let shared = Shared { everyone: &everyone, topics: &self.topics, params: &self.params };
-        let mut request = profile::request(user, history, profile, follows, self.now, &shared);
-        if wanted.is_empty() {
-            request.invite(self.guests.claims(user, self.now));
-        }
-        Request { purpose, wanted, ..request }
-    }
 }
 
 impl Stage for Users {
@@ -541,16 +242,16 @@ impl Stage for Users {
                 }
                 UserIn::Ask(user, offered) => *asks.entry(user).or_insert(false) |= offered,
                 UserIn::Probe(user, videos) => drop(probes.insert(user, videos)),
-                UserIn::Served(user, time, videos) => {
+                UserIn::Served(user, time, page) => {
                     if self.forgotten_users.get(&user).is_some_and(|until| time <= *until) {
                         continue;
                     }
                     if self.params.learning.enabled {
-                        Arc::make_mut(self.people.entry(user).or_default()).examples.served(time, &videos);
+                        Arc::make_mut(self.people.entry(user).or_default()).examples.served(&page);
                         served.push(user);
                     }
                     if self.guests.enabled() {
-                        heard.pages.push((user, time, videos));
+                        heard.pages.push((user, time, page.iter().map(|place| place.video).collect()));
                     }
                 }
                 UserIn::Described(row) => described.push(row),
@@ -580,29 +281,7 @@ impl Stage for Users {
                 dirty.push(*user);
             }
         }
-        if !videos.is_empty() {
-            let mut doomed: FxHashMap<u64, u64> = FxHashMap::default();
-            for (video, until) in videos {
-                let known = self.forgotten_videos.entry(video).or_insert(until);
-                *known = until.max(*known);
-                doomed.insert(video, *known);
-            }
-            // Taken out whole: to look for each viewer among the viewers of a hot video would take their square.
-            let touched: BTreeSet<u64> =
-                doomed.keys().filter_map(|video| self.viewers.remove(video)).flatten().collect();
-            for user in touched {
-                let covered =
-                    |row: &Row| doomed.get(&row.content.video).is_some_and(|until| row.time <= *until);
-                if self.forget_rows(user, covered, out) {
-                    dirty.push(user);
-                }
-                // What the user watched later than the delete stays.
-                let rows = self.people.get(&user).map_or(&[][..], |person| person.history.rows());
-                for row in rows.iter().filter(|row| doomed.contains_key(&row.content.video)) {
-                    self.viewers.entry(row.content.video).or_default().push(user);
-                }
-            }
-        }
+        self.forget_videos(videos, &mut dirty, out);
 
         profiles.sort_by_key(|u| (u.event_time, u.event_id, u.revision));
         for user in &profiles {
@@ -713,38 +392,6 @@ impl Stage for Users {
     }
 }
 
-/// The record of what a user asked for.
-fn preferences(user: u64, tags: &[String]) -> Vec<u8> {
-    Value::Preferences(PreferencesRecord { user_id: user, hashtags: tags.to_vec() }).encode()
-}
-
-/// The question whose answer the row of `view` will be learned from.
-fn to_learn(person: &Person, view: &View, now: u64, shared: &Shared) -> Arc<Request> {
-    let params = shared.params;
-    let (passed, stands_for) = person.examples.passed_over(
-        (view.video, view.time),
-        &person.listed,
-        &person.history,
-        [params.seed, view.user, view.id],
-        &params.interest,
-        params.learning.negatives,
-    );
-    let profile = person.profile.as_ref().map(|(_, profile)| profile);
-    let request = profile::request(view.user, &person.history, profile, &person.follows, now, shared);
-    let wanted = std::iter::once(view.video).chain(passed).collect();
-    // Re-ranking alone reads the recent rows.
-    let recent = Vec::new();
-    Arc::new(Request { purpose: Purpose::Learn(view.id, stands_for), wanted, recent, ..request })
-}
-
-/// The pairs that come (1) or go (-1) with `row`, which is in the history or was.
-fn pairs(history: &History, row: &Row, sign: i64, params: &CoEngaging, out: &mut Vec<Pair>) {
-    if params.window > 0 && positive(row, params) {
-        let (before, after) = history.around((row.time, row.id), params.window, |row| positive(row, params));
-        coengage::changes(&before, row, &after, sign, params, out);
-    }
-}
-
 /// What the user side hears of an event; views come by way of [`crate::enrich`].
 #[must_use]
 pub fn of_event(event: &Event) -> Option<UserIn> {
@@ -764,8 +411,13 @@ pub fn of_event(event: &Event) -> Option<UserIn> {
             Target::Video { video_id } => UserIn::ForgetVideo(video_id.0, delete.event_time.0),
         }),
         Event::Served(page) => {
-            let videos = page.items.iter().map(|item| item.video_id.0).collect();
-            Some(UserIn::Served(page.user_id.0, page.event_time.0, videos))
+            let place = |item: &ServedItem| Place {
+                time: page.event_time.0,
+                position: item.position,
+                video: item.video_id.0,
+                propensity: item.propensity,
+            };
+            Some(UserIn::Served(page.user_id.0, page.event_time.0, page.items.iter().map(place).collect()))
         }
         Event::Upload(_) | Event::Interaction(_) => None,
     }

@@ -257,6 +257,8 @@ impl Feeding<'_> {
         stop: &AtomicBool,
     ) -> anyhow::Result<()> {
         let Self { graph, ahead, announce, progress, remake, archives } = self;
+        // Behind a checkpoint there may be no epoch to read, and the clock of what is posted goes on from its own, not from zero.
+        progress.set_now(source.clock().now);
         // The last epoch of the past: until it is in the store, the job has not caught up.
         let mut past = Epoch(0);
         let mut sent = Epoch(0);
@@ -297,7 +299,8 @@ impl Feeding<'_> {
             progress.dead_letters.fetch_add(batch.dead_letters.len() as u64, Relaxed);
             progress.set_now(batch.binding.now);
             meters::Read::of(&batch).emit();
-            if !batch.binding.live {
+            // Live epochs of the journal are past, too: what is served before them is not what was served last.
+            if !batch.binding.live || epoch <= bound_before {
                 past = epoch;
             }
             note_deletes(&batch, progress);

@@ -5,6 +5,7 @@
 //! that were forgotten since are not in the archive, and what they led to is not in the store.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -13,7 +14,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use freshet_archive::{Folder, ReadError, Reader};
+use freshet_archive::{Folder, Manifest, ReadError, Reader};
 use freshet_operators::pools::Change;
 use freshet_operators::runtime::{self, EpochInput, Output};
 use freshet_schema::{Epoch, Millis};
@@ -44,6 +45,19 @@ pub struct Replayed {
     pub records: u64,
     /// Deletes that were carried out in the archive, of epochs that come later: what they name was there then and is not here.
     pub forgotten_since: usize,
+}
+
+impl Replayed {
+    /// What to say where deletes came later.
+    #[must_use]
+    pub fn forgotten_words(&self) -> Option<String> {
+        (self.forgotten_since > 0).then(|| {
+            format!(
+                "{} deletes came later and were carried out in the archive: what they name was there then, and is not here",
+                self.forgotten_since
+            )
+        })
+    }
 }
 
 /// Makes the store at `out` as it was; `out` must hold none.
@@ -79,8 +93,38 @@ pub fn replay(
     if kv.exists() {
         bail!("{}: a store is there already; name a new folder", out.display());
     }
+    let new = !out.exists();
     std::fs::create_dir_all(out).with_context(|| out.display().to_string())?;
-    let store: Arc<dyn FeedStore> = Arc::new(Embedded::open(&kv, EmbeddedOptions::default())?);
+    let made = make(config, folder, &manifest, until, last, &kv, progress);
+    // A part of a store would be read like a whole one, and keep the next attempt from this folder.
+    made.map_err(|error| match remove(&kv, new.then_some(out)) {
+        Ok(()) => error,
+        Err(left) => {
+            error.context(format!("{}: a part of the store is there: remove it ({left})", kv.display()))
+        }
+    })
+}
+
+fn remove(kv: &Path, out: Option<&Path>) -> io::Result<()> {
+    match std::fs::remove_dir_all(kv) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    out.map_or(Ok(()), std::fs::remove_dir)
+}
+
+/// Makes the store in the folder `kv`.
+fn make(
+    config: &Config,
+    folder: Arc<Folder>,
+    manifest: &Manifest,
+    until: Until,
+    last: Epoch,
+    kv: &Path,
+    progress: &mut dyn FnMut(Epoch),
+) -> anyhow::Result<Replayed> {
+    let archive = folder.dir().to_owned();
+    let store: Arc<dyn FeedStore> = Arc::new(Embedded::open(kv, EmbeddedOptions::default())?);
     store.claim(&Claim::default()).context("the store")?;
     let workers = config.graph.workers;
     let (graph, outputs) =
@@ -92,13 +136,13 @@ pub fn replay(
         std::thread::Builder::new().name("sink".to_owned()).spawn(run)?
     };
     let mut replayed = Replayed::default();
-    let mut reader = Reader::new(folder, &manifest, Some(last));
+    let mut reader = Reader::new(folder, manifest, Some(last));
     let fed = loop {
         let epoch = match reader.next() {
             Ok(Some(epoch)) => epoch,
             Ok(None) => break Ok(()),
             Err(ReadError::Changed) => {
-                break Err(anyhow!("{}: the archive was compacted meanwhile: try again", archive.display()));
+                break Err(anyhow!("{}: somebody was forgotten meanwhile: try again", archive.display()));
             }
             Err(error) => break Err(error.into()),
         };

@@ -8,16 +8,19 @@ use anyhow::{Context, anyhow, bail};
 use freshet_schema::Epoch;
 use freshet_schema::store::{Key, Value};
 use freshet_sinks::{Embedded, EmbeddedOptions, FeedStore, Redis, StoreError};
+use tempfile::TempDir;
 
 use crate::config::{Config, StoreKind};
 use crate::control::{Client, DumpHead, socket_path};
+use crate::replay::{Replayed, Until, replay};
 
 /// See the module.
 pub enum View {
     /// Through the control socket.
     Service(Client),
-    /// The store itself; no service of this machine holds it.
-    Store(Box<dyn FeedStore>, Option<u64>),
+    /// The store itself, with the bytes of its files where they are known; no service of this machine holds it. One that was made
+    /// again for the occasion goes with its folder.
+    Store(Box<dyn FeedStore>, Option<u64>, Option<TempDir>),
 }
 
 /// Small: the commands read little.
@@ -41,9 +44,30 @@ impl View {
                 }
                 let store = Redis::open(config.redis.options()).context("[redis]")?;
                 store.ready().map_err(|reason| anyhow!(reason))?;
-                Ok(Self::Store(Box::new(store), None))
+                Ok(Self::Store(Box::new(store), None, None))
             }
         }
+    }
+
+    /// Makes the store as it was at a past moment, in a folder that goes when this does.
+    ///
+    /// # Errors
+    /// As [`replay()`].
+    pub fn open_past(
+        config: &Config,
+        archive: &Path,
+        until: Until,
+        progress: &mut dyn FnMut(Epoch),
+    ) -> anyhow::Result<(Self, Replayed)> {
+        let folder = tempfile::Builder::new()
+            .prefix("freshet-past-")
+            .tempdir()
+            .context("a folder for the store of then (TMPDIR)")?;
+        let out = folder.path().join("store");
+        let replayed = replay(config, archive, until, &out, progress)?;
+        let options = EmbeddedOptions { cache_bytes: CACHE, ..EmbeddedOptions::default() };
+        let store = Embedded::open(&out.join("kv"), options)?;
+        Ok((Self::Store(Box::new(store), None, Some(folder)), replayed))
     }
 
     fn open_embedded(config: &Config) -> anyhow::Result<Self> {
@@ -65,7 +89,7 @@ impl View {
         match Embedded::open(&kv, options) {
             Ok(store) => {
                 let disk = store.disk_bytes()?;
-                Ok(Self::Store(Box::new(store), Some(disk)))
+                Ok(Self::Store(Box::new(store), Some(disk), None))
             }
             Err(error @ StoreError::Locked { .. }) => Err(error).with_context(|| {
                 format!(
@@ -84,7 +108,7 @@ impl View {
     pub fn get(&mut self, key: &Key) -> anyhow::Result<Option<Value>> {
         match self {
             Self::Service(client) => client.get(key),
-            Self::Store(store, _) => {
+            Self::Store(store, ..) => {
                 let Some(bytes) = store.get(key)? else { return Ok(None) };
                 Ok(Some(Value::decode(key, &bytes).with_context(|| format!("the value of {key}"))?))
             }
@@ -98,7 +122,7 @@ impl View {
     pub fn heads(&mut self) -> anyhow::Result<Vec<u64>> {
         match self {
             Self::Service(client) => client.heads(),
-            Self::Store(store, _) => heads_versions(&**store),
+            Self::Store(store, ..) => heads_versions(&**store),
         }
     }
 
@@ -109,7 +133,7 @@ impl View {
     pub fn marker(&mut self) -> anyhow::Result<Option<Epoch>> {
         match self {
             Self::Service(client) => client.marker(),
-            Self::Store(store, _) => Ok(store.marker()?),
+            Self::Store(store, ..) => Ok(store.marker()?),
         }
     }
 
@@ -127,7 +151,7 @@ impl View {
                 }
                 Ok(stats)
             }
-            Self::Store(store, disk) => {
+            Self::Store(store, disk, _) => {
                 let mut stats =
                     serde_json::json!({ "epoch": store.marker()?, "entries": count_kinds(&**store)? });
                 if let Some(bytes) = disk {
@@ -146,7 +170,7 @@ impl View {
     pub fn dump(&mut self, out: &mut dyn Write) -> anyhow::Result<DumpHead> {
         match self {
             Self::Service(client) => client.dump(out),
-            Self::Store(store, _) => {
+            Self::Store(store, ..) => {
                 let mut out = Counted { out, bytes: 0 };
                 let rows = freshet_sinks::dump(&**store, &mut out)?;
                 Ok(DumpHead { rows, epoch: store.marker()?.map(|epoch| epoch.0), bytes: out.bytes })

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lines::LineFile;
 pub use crate::lines::LineFileError;
+use crate::mention::Mention;
 
 /// One line of the file.
 #[derive(Debug, Serialize)]
@@ -35,17 +36,6 @@ struct Owned {
     of: u64,
     #[serde(flatten)]
     letter: DeadLetter,
-}
-
-/// Whether a text has a number in it that is not part of a longer one.
-fn mentions(text: &[u8], number: u64) -> bool {
-    let digits = number.to_string();
-    let is_digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
-    text.windows(digits.len()).enumerate().any(|(at, window)| {
-        window == digits.as_bytes()
-            && !is_digit(at.checked_sub(1).and_then(|before| text.get(before)))
-            && !is_digit(text.get(at + digits.len()))
-    })
 }
 
 /// What the recovery reads of a line.
@@ -127,13 +117,12 @@ impl DeadLetterFile {
         Ok(true)
     }
 
-    /// Takes the record's bytes and all that was said of them out of the letters that mention all of these numbers (each as a whole
-    /// number, wherever it stands: the records are those that could not be understood). What stays says that there was a letter, and
-    /// where. Everything keeps its place. Gives how many letters it were.
+    /// Takes the record's bytes and all that was said of them out of the letters that mention all of these identifiers ([`Mention`]).
+    /// What stays says that there was a letter, and where. Everything keeps its place. Gives how many letters it were.
     ///
     /// # Errors
     /// Where the file cannot be read or written. The same again does the rest.
-    pub fn redact(&mut self, numbers: &[u64]) -> Result<u64, LineFileError> {
+    pub fn redact(&mut self, mentions: &[Mention]) -> Result<u64, LineFileError> {
         let mut redacted = 0;
         let mut end = self.lines.length();
         while let Some((begin, line)) = self.lines.line_before(end)? {
@@ -145,9 +134,8 @@ impl DeadLetterFile {
                 true => base64.decode(&letter.letter.raw).unwrap_or_default(),
                 false => letter.letter.raw.clone().into_bytes(),
             };
-            let said = letter.letter.detail.as_bytes();
-            let mentioned = |number: &u64| mentions(&bytes, *number) || mentions(said, *number);
-            if !numbers.iter().all(mentioned) {
+            let said = &letter.letter.detail;
+            if !mentions.iter().all(|mention| mention.is_in(&bytes) || mention.is_said(said)) {
                 continue;
             }
             letter.letter =
@@ -238,16 +226,17 @@ mod tests {
         let encoded = base64::engine::general_purpose::STANDARD.encode(b"\xff user 42 \xff");
         let letters = [
             of("{\"user_id\":\"42\",", "EOF", false),
-            of("{\"user_id\":142,\"x\":421", "EOF", false),
+            of("{\"user_id\":142,\"x\":421", "expected value at line 1 column 42", false),
             of(&encoded, "not UTF-8", true),
             of("{", "user_id: 42 is too much", false),
         ];
         let mut file = DeadLetterFile::open(&path).unwrap();
         file.append(Epoch(3), &letters).unwrap();
         let before = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(file.redact(&[42]).unwrap(), 3);
-        assert_eq!(file.redact(&[42]).unwrap(), 0, "nothing is left");
-        assert_eq!(file.redact(&[142, 9]).unwrap(), 0, "both must be mentioned");
+        let user = |number| Mention { number, fields: &["user_id"] };
+        assert_eq!(file.redact(&[user(42)]).unwrap(), 3);
+        assert_eq!(file.redact(&[user(42)]).unwrap(), 0, "nothing is left");
+        assert_eq!(file.redact(&[user(142), user(9)]).unwrap(), 0, "both must be mentioned");
         let after = std::fs::read_to_string(&path).unwrap();
         assert_eq!(after.len(), before.len());
         assert_eq!(after.lines().nth(1), before.lines().nth(1));

@@ -9,6 +9,7 @@ pub mod dump;
 pub mod event_log;
 pub mod kafka;
 mod lines;
+pub mod mention;
 pub mod store;
 pub mod telemetry;
 
@@ -16,6 +17,7 @@ pub use dead_letters::DeadLetterFile;
 pub use dump::dump;
 pub use event_log::{EventLog, EventSink};
 pub use kafka::{DeadLetterTopic, KafkaEventLog};
+pub use mention::Mention;
 pub use store::{
     Claim, Commit, Embedded, EmbeddedOptions, FeedStore, Loss, Memory, Redis, RedisOptions, StoreError,
 };

@@ -12,8 +12,9 @@ use serde_json::{Value as Json, json};
 use crate::crash::{eventful, kill_at};
 use crate::harness::{dump, number, ok, ok_json, run, videos, wait_for};
 use crate::live::ranked_users;
+use crate::redis::ranked_users_of;
 use crate::service::Service;
-use crate::world::world;
+use crate::world::{add_records, read, world};
 
 /// Everything in an archive, in order.
 fn archived(dir: &Path, name: &str) -> Vec<ReadEpoch> {
@@ -80,6 +81,20 @@ fn killed_runs_archive_each_row_once_and_are_what_it_says() {
         assert_eq!((&report["holds"], number(&report["epoch"])), (&json!(true), last), "{report}");
         assert_eq!(number(&report["records"]), rows as u64);
     }
+    // Killed and rescaled as it was, it holds the values that one worker makes of the archive from nothing.
+    let values = |config: &str| {
+        run(dir, &["verify", "--config", config, "--store", "killed", "--archive", "archive", "--values"])
+    };
+    let (code, out, err) = values("often.toml");
+    assert!(code == Some(0) && out.contains("lists") && out.contains("cards"), "{code:?} {out} {err}");
+    assert!(out.contains(&format!("values of the store as of epoch {last}, each made again")), "{out}");
+    // Other lists than the archive's are found and shown.
+    std::fs::write(dir.join("short.toml"), "[feed]\nlength = 7\n").expect("written");
+    let (code, out, _) = values("short.toml");
+    assert!(
+        code == Some(1) && out.contains("lists: the first of ") && out.contains("  feed:"),
+        "{code:?} {out}"
+    );
     let said = ok(dir, &["archive", "compact", "archive"]);
     assert!(said.contains("files before"), "{said}");
     assert!(archived(dir, "archive") == expected, "compaction changed rows");
@@ -148,12 +163,33 @@ fn the_store_of_a_past_epoch_can_be_had_again() {
         assert_eq!(code, Some(1), "{err}");
         err
     };
+    // The same without keeping it.
+    let user = ranked_users_of(&then)[0].to_string();
+    let (at, archive) = (["--at", &epoch.to_string()], ["--archive", "archive"]);
+    for command in [&["feed", &user, "--json"][..], &["dump"][..], &["trending", "all", "--json"][..]] {
+        let now = ok(dir, &[command, &["--store", "store"][..], &at, &archive].concat());
+        assert_eq!(now, ok(dir, &[command, &["--store", "then"][..]].concat()), "{command:?}");
+    }
+    let (code, _, err) = run(dir, &["feed", &user, "--at", "soon", "--archive", "archive"]);
+    assert!(code == Some(1) && err.contains("--at \"soon\""), "{code:?} {err}");
+    let (code, _, err) = run(dir, &["feed", &user, "--at", "7"]);
+    assert!(code == Some(1) && err.contains("archive.dir is not set"), "{code:?} {err}");
     assert!(refused(&["--until", "999999", "--out", "x"]).contains("was asked for"));
     assert!(refused(&["--until", "soon", "--out", "x"]).contains("2024-03-01T12:00:00Z"));
     assert!(refused(&["--until", "5", "--out", "then"]).contains("a store is there already"));
     assert!(
         refused(&["--until", "1990-01-01", "--out", "y"]).contains("no epoch of the archive is so early")
     );
+    // What failed leaves no part of a store, which would be read like a whole one.
+    let manifest = Folder::new(&dir.join("archive")).existing().expect("an archive");
+    let last = manifest.files.iter().max_by_key(|file| file.last_epoch).expect("files");
+    let path = dir.join("archive").join(&last.path);
+    let bytes = std::fs::read(&path).expect("a file");
+    std::fs::write(&path, &bytes[1..]).expect("written");
+    assert!(refused(&["--until", &epochs.len().to_string(), "--out", "y"]).contains(&last.path));
+    assert!(!dir.join("y").exists());
+    std::fs::write(&path, &bytes).expect("written");
+    replay("y", "5", "1");
 }
 
 /// The rows of an archive and the lines of a log that have to do with a user.
@@ -268,4 +304,81 @@ fn who_is_forgotten_is_a_stranger_and_nowhere() {
     assert!(dump(dir, "store") != before);
     let report = ok_json(dir, &["verify", "--store", "store", "--archive", "archive", "--json"]);
     assert_eq!((&report["holds"], &report["forgotten"]), (&json!(true), &json!(3)), "{report}");
+}
+
+/// The certificate of `freshet forget` in a folder's `store`, `log` and `archive`.
+#[track_caller]
+fn forget(dir: &Path, config: &str, who: &[&str]) -> Json {
+    let folders = ["--store", "store", "--input", "log", "--archive", "archive", "--json"];
+    ok_json(dir, &[&["forget", "--config", config], who, &folders[..]].concat())
+}
+
+#[test]
+fn what_came_after_the_last_checkpoint_is_forgotten_too() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    world(dir, 64, 700);
+    std::fs::write(dir.join("rare.toml"), "[checkpoint]\nevery = \"1h\"\n").expect("written");
+    let input = ["--config", "rare.toml", "--input", "log", "--archive", "archive"];
+    let service = Service::launch(dir, &input, Stdio::inherit());
+    let user = ranked_users(dir)[0];
+    let video = videos(&service.feed(user))[0];
+    ok(dir, &["checkpoint", "now", "--store", "store"]);
+    let click = |id: u64| json!({"event_id": id, "user_id": user, "video_id": video, "watch_ms": 30_000, "like": true});
+    service.post_and_see(&click(700_001), user);
+    // Durable in the log; read or not.
+    service.post(&click(700_002));
+    service.kill();
+    let certificate = forget(dir, "rare.toml", &["--user", &user.to_string()]);
+    assert_eq!(certificate["verify"]["holds"], json!(true), "{certificate}");
+    assert!(number(&certificate["log"]["lines"]) > 1, "{certificate}");
+    assert_eq!((traces(dir, "archive", user), live_lines(dir, user)), (0, 0), "{certificate}");
+    assert_eq!(certificate["store"][format!("feed:{user}")], json!("gone"), "{certificate}");
+}
+
+#[test]
+fn a_delete_in_a_replayed_world_is_of_its_time() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    world(dir, 65, 300);
+    std::fs::write(dir.join("never.toml"), "[checkpoint]\nevery = \"0s\"\n").expect("written");
+    let args = ["--config", "never.toml", "--input", "log", "--store", "store", "--archive", "archive"];
+    ok(dir, &[&["run", "--once", "--quiet"], &args[..]].concat());
+    let last = archived(dir, "archive").last().expect("epochs").now.0;
+    let user = number(&read(dir, "log", "interactions")[150]["user_id"]);
+    let certificate = forget(dir, "never.toml", &["--user", &user.to_string()]);
+    assert_eq!(number(&certificate["delete"]["event_time"]), last, "{certificate}");
+    assert_eq!(traces(dir, "archive", user), 0);
+}
+
+#[test]
+fn a_forgotten_video_is_verified_before_and_after_the_next_publication() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    world(dir, 66, 700);
+    std::fs::write(dir.join("plain.toml"), "").expect("written");
+    let once = || {
+        ok(dir, &["run", "--once", "--quiet", "--input", "log", "--store", "store", "--archive", "archive"])
+    };
+    once();
+    let verify = || ok_json(dir, &["verify", "--store", "store", "--archive", "archive", "--json"]);
+    let before = verify();
+    assert_eq!((&before["holds"], &before["left_out"]), (&json!(true), &Json::Null), "{before}");
+    let views = read(dir, "log", "interactions");
+    let video = number(&views[views.len() / 2]["video_id"]);
+    let certificate = forget(dir, "plain.toml", &["--video", &video.to_string()]);
+    assert_eq!(certificate["verify"]["holds"], json!(true), "{certificate}");
+    assert!(number(&certificate["archive"]["rows"]) > 1, "{certificate}");
+    let left_out = certificate["verify"]["left_out"].as_str().expect("what the archive cannot say any more");
+    assert!(left_out.contains(&format!("epoch {}", certificate["epoch"])), "{left_out}");
+    // Two hours later everything was published anew.
+    let at = number(&certificate["delete"]["event_time"]) + 7_200_000;
+    let other = views.iter().find(|view| number(&view["video_id"]) != video).expect("another video");
+    let (user, other) = (&other["user_id"], &other["video_id"]);
+    let view =
+        json!({"event_id": 800_001, "event_time": at, "user_id": user, "video_id": other, "watch_ms": 9_000});
+    add_records(dir, "log", "interactions", "part-00001.jsonl", &[view]);
+    once();
+    let after = verify();
+    assert_eq!((&after["holds"], &after["left_out"]), (&json!(true), &Json::Null), "{after}");
 }

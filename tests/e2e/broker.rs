@@ -15,7 +15,7 @@ use freshet_kafka::{Connection, Ears, Publisher, Ticket, create_topics};
 
 use crate::harness::{root, wait_for};
 use crate::redis_server::free_port;
-use crate::service::Guard;
+use crate::service::{Guard, gone};
 
 /// The streams, as topics are named after them.
 pub const STREAMS: [&str; 6] = ["users", "uploads", "follows", "interactions", "deletes", "served"];
@@ -92,8 +92,8 @@ impl Broker {
         }
         let sent = Command::new("kill").args(["-KILL", pid.trim()]).status().expect("kill runs");
         assert!(sent.success(), "the broker was gone already");
-        let process = Path::new("/proc").join(pid.trim());
-        wait_for("the broker's end", || (!process.exists()).then_some(()));
+        let pid = pid.trim().parse().expect("a number");
+        wait_for("the broker's end", || gone(pid).then_some(()));
     }
 
     /// `HOST:PORT`

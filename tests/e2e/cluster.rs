@@ -11,7 +11,7 @@ use crate::crash::{epoch, eventful};
 use crate::harness::{dump, freshet, number, ok, ok_json, replay, run, same, wait_for};
 use crate::redis::{configure, dump_redis, ranked_users_of};
 use crate::redis_server::{RedisServer, free_port};
-use crate::service::{Guard, Service};
+use crate::service::{Guard, Service, gone};
 use crate::world::world;
 
 /// The children of a supervisor, by their number in the job.
@@ -38,10 +38,6 @@ pub fn children(of: u32) -> BTreeMap<usize, u32> {
 pub fn kill(pid: u32) {
     let sent = Command::new("kill").args(["-KILL", &pid.to_string()]).status().expect("kill runs");
     assert!(sent.success(), "process {pid} was gone");
-}
-
-fn gone(pid: u32) -> bool {
-    !Path::new("/proc").join(pid.to_string()).exists()
 }
 
 /// Adds lines to the configuration beside the log.
@@ -283,11 +279,11 @@ fn machines_leave_the_bytes_that_one_leaves_and_end_together() {
     let mut all: Vec<Guard> = (0..3).map(|machine| machines.start(machine, &[])).collect();
     wait_for("the service", || epoch(&first, "store").filter(|epoch| *epoch > 0));
     // A machine's process that is killed comes back, and with it the job.
-    let before = children(all[2].0.id());
-    kill(before[&2]);
+    let before: Vec<_> = all.iter().map(|machine| children(machine.0.id())).collect();
+    kill(before[2][&2]);
     wait_for("all again", || {
-        let began = all.iter().map(|machine| children(machine.0.id())).collect::<Vec<_>>();
-        let fresh = began.iter().all(|children| children.len() == 1) && began[2] != before;
+        let began: Vec<_> = all.iter().map(|machine| children(machine.0.id())).collect();
+        let fresh = began.iter().zip(&before).all(|(now, before)| now.len() == 1 && now != before);
         (fresh && epoch(&first, "store").is_some_and(|epoch| epoch > 0)).then_some(())
     });
     all[1].signal("TERM");
@@ -299,7 +295,7 @@ fn machines_leave_the_bytes_that_one_leaves_and_end_together() {
 
 #[test]
 fn machines_that_do_not_fit_say_why() {
-    let machines = Machines::new(77, "[cluster]\nwait = \"3s\"\n[supervisor]\nrestarts = 0\n");
+    let machines = Machines::new(77, "[cluster]\nwait = \"10s\"\n[supervisor]\nrestarts = 0\n");
     // Nobody else comes.
     let mut alone = machines.start(1, &["--once"]);
     assert_eq!(alone.wait().code(), Some(1));

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::harness::{dump, freshet, number, ok, ok_json, once, replay, run, same, wait_for};
+use crate::harness::{SELDOM, dump, freshet, number, ok, ok_json, once, replay, run, same, wait_for};
 use crate::service::Guard;
 use crate::world::{add_deletes, add_part, world};
 
@@ -109,26 +109,33 @@ fn a_torn_journal_is_cut_where_it_tore() {
     let expected = replay(dir, "log", "whole", "1");
     let last = number(&ok_json(dir, &["stats", "--json", "--store", "whole"])["epoch"]);
     let journal = |store: &str| dir.join(store).join("journal/bindings.journal");
+    std::fs::write(dir.join("seldom.toml"), SELDOM).expect("written");
+    let args =
+        |workers: &'static str| [&once("log", "torn", workers)[..], &["--config", "seldom.toml"]].concat();
+    let again = |workers: &'static str| {
+        ok(dir, &args(workers));
+        dump(dir, "torn")
+    };
 
     // What a crash within an append leaves: the first bytes of a frame that was never released.
-    kill_at(dir, &once("log", "torn", "1"), "torn", last / 2);
+    kill_at(dir, &args("1"), "torn", last / 2);
     let mut bytes = std::fs::read(journal("torn")).expect("a journal");
     let frame: Vec<u8> = bytes[12..].iter().copied().take(20).collect();
     bytes.extend(frame);
     std::fs::write(journal("torn"), &bytes).expect("written");
-    same(&expected, &replay(dir, "log", "torn", "2"), "after half a frame");
+    same(&expected, &again("2"), "after half a frame");
 
     // Bytes lost of a frame that was released and is in the store: that is no crash, and it is said.
     let bytes = std::fs::read(journal("torn")).expect("a journal");
     std::fs::write(journal("torn"), &bytes[..bytes.len() - 3]).expect("written");
-    let (code, _, err) = run(dir, &once("log", "torn", "1"));
+    let (code, _, err) = run(dir, &args("1"));
     assert_eq!(code, Some(1), "{err}");
     assert!(err.contains("checkpoint") && err.contains("bindings.journal"), "{err}");
     same(&expected, &dump(dir, "torn"), "a refused start");
 
     // With a new store the same journal serves: what was cut off is bound again, at the same boundaries.
     std::fs::remove_dir_all(dir.join("torn/kv")).expect("removed");
-    same(&expected, &replay(dir, "log", "torn", "2"), "a new store over a journal that lost its end");
+    same(&expected, &again("2"), "a new store over a journal that lost its end");
 }
 
 #[test]

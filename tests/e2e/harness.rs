@@ -91,6 +91,10 @@ pub fn ok_json(dir: &Path, args: &[&str]) -> Json {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("freshet {args:?}: {error}: {text}"))
 }
 
+/// Checkpoints so seldom that a test sees none but that of a clean end, however slow the machine is: two of them trim the journal,
+/// and then a run cannot begin without its store.
+pub const SELDOM: &str = "[checkpoint]\nevery = \"1h\"\n";
+
 /// The arguments of a run over `DIR/LOG` into `DIR/STORE` that ends when the log is drained.
 pub fn once<'a>(log: &'a str, store: &'a str, workers: &'a str) -> Vec<&'a str> {
     vec!["run", "--input", log, "--store", store, "--workers", workers, "--once", "--quiet"]

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use crate::archive::lines;
 use crate::broker::{Broker, STREAMS};
 use crate::crash::{eventful, kill_at};
-use crate::harness::{dump, number, ok, ok_json, replay, run, same, videos, wait_for};
+use crate::harness::{SELDOM, dump, number, ok, ok_json, replay, run, same, videos, wait_for};
 use crate::live::ranked_users;
 use crate::service::Service;
 use crate::world::{add_part, world};
@@ -219,7 +219,7 @@ fn a_service_that_is_killed_while_live_leaves_the_bytes_of_one_that_was_not() {
     let dir = tempfile::tempdir().expect("a folder");
     let dir = dir.path();
     world(dir, 55, 1_500);
-    broker.config(dir, "live-kill", "");
+    broker.config(dir, "live-kill", SELDOM);
     send(dir, "2");
     let service = Service::launch(dir, &RUN, Stdio::inherit());
     let users = ranked_users(dir);

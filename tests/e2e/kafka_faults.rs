@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use crate::broker::{Broker, STREAMS};
-use crate::harness::{dump, freshet, number, ok, run, same, videos, wait_for};
+use crate::harness::{SELDOM, dump, freshet, number, ok, run, same, videos, wait_for};
 use crate::live::ranked_users;
 use crate::service::{Guard, Service};
 use crate::world::world;
@@ -53,7 +53,7 @@ fn a_broker_that_dies_and_comes_back_costs_time_and_nothing_else() {
     let dir = tempfile::tempdir().expect("a folder");
     let dir = dir.path();
     world(dir, 61, 900);
-    broker.config(dir, "down", "ack_timeout = \"2s\"\n");
+    broker.config(dir, "down", &format!("ack_timeout = \"2s\"\n{SELDOM}"));
     ok(dir, &["produce", "log", "--config", "kafka.toml", "--create-topics", "1"]);
     let stderr = File::create(dir.join("stderr")).expect("a file");
     let service = Service::launch(dir, &["--config", "kafka.toml"], Stdio::from(stderr));

@@ -36,6 +36,12 @@ impl Drop for Guard {
     }
 }
 
+/// Whether a process has ended; who nobody waits for may still be listed.
+pub fn gone(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    !stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z')))
+}
+
 /// A service over `DIR/log` and `DIR/store`.
 pub struct Service {
     process: Guard,

@@ -122,6 +122,8 @@ fn soak(plan: &Plan) {
     });
     let restarts = number(&service.found("/healthz")["restarts"]);
     service.stop();
+    // The gauges are of a second ago: what was not read yet is bound and stored now.
+    ok(dir, &["run", "--config", "soak.toml", "--once", "--quiet"]);
     let killed = ok(dir, &["dump", "--config", "soak.toml"]);
 
     println!("{sent} interactions, {restarts} restarts, killed: {kills:?}");
@@ -177,12 +179,13 @@ fn hurt(
         };
         match victim {
             "process" => {
-                // It may be between two lives for another reason.
-                let pids: Vec<u32> = wait_for("processes", || {
-                    let pids: Vec<u32> = children(service.id()).into_values().collect();
-                    (pids.len() == plan.processes).then_some(pids)
+                // Between two attempts there are none, or not all; and the next kill is to meet the next attempt.
+                let all = || Some(children(service.id())).filter(|all| all.len() == plan.processes);
+                let before: Vec<u32> = wait_for("all processes", all).into_values().collect();
+                kill(before[draw.below(before.len() as u64) as usize]);
+                wait_for("new processes", || {
+                    all().filter(|now| now.values().all(|pid| !before.contains(pid)))
                 });
-                kill(pids[draw.below(pids.len() as u64) as usize]);
             }
             "broker" => {
                 broker.kill();

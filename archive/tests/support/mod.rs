@@ -150,9 +150,14 @@ impl BadDisk {
         self.state.lock().unwrap().room = bytes;
     }
 
-    /// After so many changes nothing works any more.
+    /// After so many changes nothing works any more, reading neither.
     pub fn fail_after(&self, operations: u64) {
         self.state.lock().unwrap().left = Some(operations);
+    }
+
+    /// Everything works again.
+    pub fn heal(&self) {
+        self.state.lock().unwrap().left = None;
     }
 
     /// The files whose content was never synced are torn.
@@ -225,6 +230,9 @@ impl Disk for BadDisk {
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        if self.state.lock().unwrap().left == Some(0) {
+            return Err(io::Error::other("the disk is gone"));
+        }
         self.inner.read(name)
     }
 

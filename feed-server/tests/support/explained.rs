@@ -25,6 +25,7 @@ pub fn heads() -> HeadsRecord {
         examples: vec![1_200.5, 800.25, 800.25, 0.0],
         objectives: vec![objective("watch", 0.4), objective("fast_skip", -0.05), objective("fatigue", -0.05)],
         choice_floor: FLOOR,
+        placed: 0.0,
         curves: vec![
             Curve::default(),
             Curve { said: vec![0.02, 0.04], seen: vec![0.03, 0.05] },

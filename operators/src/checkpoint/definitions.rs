@@ -59,7 +59,7 @@ pub fn definitions(params: &Params) -> Vec<Definition> {
     let mut all = vec![
         (CONTENTS, 1, seed()),
         ("videos", 1, seed()),
-        ("users", 2, [seed(), windows(), pairs(), learned()].concat()),
+        ("users", 3, [seed(), windows(), pairs(), learned()].concat()),
         ("windows", 1, decay()),
         ("recent_sums", 1, nothing()),
         ("video_sums", 1, nothing()),
@@ -67,7 +67,7 @@ pub fn definitions(params: &Params) -> Vec<Definition> {
         ("creator_sums", 1, nothing()),
         ("cohort_sums", 1, nothing()),
         ("watched_parts", 1, nothing()),
-        ("published", 2, [versions(), learned()].concat()),
+        ("published", 3, [versions(), learned()].concat()),
         ("shelf", 1, [decay(), pairs()].concat()),
         ("groups", 1, nothing()),
         ("pools", 1, nothing()),

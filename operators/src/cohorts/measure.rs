@@ -1,9 +1,10 @@
 //! How a stage did: seed 004's 6.1 over the cohort's sums, in whole numbers.
 //!
-//! `.4 watch/baseline + .4 completion/baseline - .2 skip/baseline` with the weights of `score.performance_weights`. A video at its
-//! baseline has 0.6 and not 1; the seed's threshold of 1.2 is twice that, so the formula is kept as it is. Each ratio is shrunk
-//! toward 1 by adding `score.shrinkage_views` rows of the baseline; a baseline of zero compares with nothing and gives 1.
-//! Ratios and the performance are in millionths.
+//! `.4 watch/baseline + .4 completion/baseline - .2 skip/baseline` with the weights of `score.performance_weights`, divided by
+//! what a video at its baseline has (0.6 with these), so that 1 is the baseline, as it is for [`crate::score::quality`], and the
+//! seed's threshold of 1.2 means a fifth better. Undivided, 1.2 would ask of a cohort to watch twice as much as is usual and to skip
+//! nothing. Each ratio is shrunk toward 1 by adding `score.shrinkage_views` rows of the baseline; a baseline of zero compares
+//! with nothing and gives 1. Ratios and the performance are in millionths.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +27,7 @@ pub struct Measured {
     pub baseline: Averages,
     /// Each as a multiple of its baseline, shrunk, in millionths.
     pub ratios: [i64; 3],
-    /// The weighted sum, in millionths; negative where almost everybody skips.
+    /// The weighted sum as a multiple of the baseline's, in millionths; negative where almost everybody skips.
     pub performance: i64,
 }
 
@@ -54,7 +55,9 @@ pub fn measure(part: &Part, baseline: Averages, score: &Score) -> Measured {
     };
     let ratios = [ratio(0), ratio(1), ratio(2)];
     let [watch, completion, skip] = score.performance_weights.map(|weight| (weight * 1000.0).round() as i64);
-    let performance = divided(watch * ratios[0] + completion * ratios[1] - skip * ratios[2], 1000);
+    // Weights that do not favour the baseline give no scale: then the sum stands as it is.
+    let at_baseline = Some(watch + completion - skip).filter(|sum| *sum > 0).unwrap_or(1000);
+    let performance = divided(watch * ratios[0] + completion * ratios[1] - skip * ratios[2], at_baseline);
     let own = [0, 1, 2].map(|n| divided(sums[n], counts[n]));
     Measured { own, baseline, ratios, performance }
 }
@@ -83,9 +86,9 @@ mod tests {
     }
 
     #[test]
-    fn a_video_at_its_baseline_has_point_six() {
-        assert_eq!(of(100, 500, 30, 20, BASE).performance, 600_000);
-        assert_eq!(of(0, 0, 0, 0, BASE).performance, 600_000, "of nothing is known what the baseline says");
+    fn a_video_at_its_baseline_has_one() {
+        assert_eq!(of(100, 500, 30, 20, BASE).performance, MILLION);
+        assert_eq!(of(0, 0, 0, 0, BASE).performance, MILLION, "of nothing is known what the baseline says");
         assert_eq!(of(100, 500, 30, 20, BASE).own, BASE);
     }
 
@@ -94,13 +97,13 @@ mod tests {
         // 20 rows of the baseline beside 20 rows twice as good.
         let some = of(20, 1000, 12, 0, BASE);
         assert_eq!(some.ratios, [1_500_000, 1_500_000, 500_000]);
-        assert_eq!(some.performance, 1_100_000);
+        assert_eq!(some.performance, 1_833_333, "(.4 x 1.5 + .4 x 1.5 - .2 x .5) / .6");
         let many = of(20_000, 1000, 12_000, 0, BASE);
-        assert!(many.performance > 1_590_000 && many.performance < 1_600_000, "{many:?}");
+        assert!(many.performance > 2_650_000 && many.performance < 2_666_667, "{many:?}");
         let few = of(1, 1000, 1, 0, BASE);
-        assert!(few.performance < 750_000, "{few:?}");
+        assert!(few.performance < 1_250_000, "{few:?}");
         let none = of(50, 1000, 50, 50, [0, 0, 0]);
-        assert_eq!((none.ratios, none.performance), ([MILLION; 3], 600_000));
+        assert_eq!((none.ratios, none.performance), ([MILLION; 3], MILLION));
         assert!(of(1000, 0, 0, 1000, BASE).performance < 0);
     }
 

@@ -244,6 +244,10 @@ impl Lives {
         let Some(kept) = self.lives.get_mut(&video) else { return };
         let Some(stage) = &mut kept.life.stage else { return };
         let Some((_, users)) = stage.asked.take() else { return };
+        // It is judged in this very epoch: an invitation to what is over would stay with its user for good.
+        if stage.due(self.now, cohorts) == Due::Judging {
+            return;
+        }
         let users = users as usize;
         let predicted = match stage.audience {
             Audience::Sample => (users as f64 * cohorts.predicted_share).round() as usize,

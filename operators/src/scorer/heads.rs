@@ -51,6 +51,9 @@ pub struct Heads {
     pub watch_time: Box<[f32; FEATURES]>,
     /// Sum of the decayed weights of the examples that each head has learned from.
     pub examples: [f32; HEADS],
+    /// Share of the examples, weighted alike, whose place on a served page is known, in [0, 1]: what they say of the choice is
+    /// debiased ([`crate::examples`]), what the others say is not.
+    pub placed: f32,
     /// For each head, what was seen by what it said.
     pub curves: Box<[Curve; HEADS]>,
 }
@@ -71,7 +74,7 @@ impl Default for Heads {
             }
         }
         let watch_time = Box::new(watch_time_prior().map(|weight| weight as f32));
-        Self { version: 0, weights, watch_time, examples: [0.0; HEADS], curves: Box::default() }
+        Self { version: 0, weights, watch_time, examples: [0.0; HEADS], placed: 0.0, curves: Box::default() }
     }
 }
 

@@ -11,7 +11,7 @@
 //!
 //! Passed-over videos are drawn by seeded hash from the offered ones and weighed so that they stand for all of them. What was
 //! offered is the page as it was served where that is known, and else the list as it was stored: then nothing corrects for how
-//! far down the user looked, and a report should say "not debiased".
+//! far down the user looked, and reports say "not debiased" ([`Heads::placed`]).
 
 use std::collections::BTreeMap;
 
@@ -21,11 +21,12 @@ use serde::{Deserialize, Serialize};
 use super::calibrate::{Counts, Expected, Weighed};
 use super::features::{FEATURES, Features, UNIT};
 use super::heads::{HEADS, Head, Heads, prior, watch_time_prior};
+use crate::examples::Offer;
 use crate::params::{HOUR, Learning};
 use crate::row::Row;
 
 /// Weight of an example in whole numbers.
-const WEIGHT: i64 = 16;
+pub const WEIGHT: i64 = 16;
 /// A target of one.
 const TARGET: f64 = 1000.0;
 
@@ -91,9 +92,8 @@ pub struct Example {
     pub expected: Expected,
     /// Those of videos that were passed over.
     pub passed: Vec<Features>,
-    /// What each of `passed` stands for, in 1/16; 0 where the video was not among those offered, so that the row says
-    /// nothing about the choice.
-    pub stands_for: i64,
+    /// How its video had been offered.
+    pub offer: Offer,
     /// Its labels.
     pub labels: Labels,
 }
@@ -116,6 +116,10 @@ pub struct Sums {
     problems: [Option<Box<Moments>>; PROBLEMS.len()],
     /// What was seen by what was said.
     counts: Counts,
+    /// Examples whose place on a page is known.
+    placed: i64,
+    /// All.
+    examples: i64,
 }
 
 impl Sums {
@@ -127,14 +131,18 @@ impl Sums {
     /// Adds (1) or takes back (-1) an example.
     pub fn add(&mut self, example: &Example, sign: i64) {
         let known = |is: bool| if is { TARGET as i64 } else { 0 };
-        let (x, labels, one) = (&example.x, &example.labels, WEIGHT * sign);
+        let (x, labels, offer) = (&example.x, &example.labels, &example.offer);
         self.counts.add(example.expected, labels, sign);
-        if example.stands_for != 0 {
-            self.problem(0, x, &[known(true)], one);
+        self.examples += sign;
+        self.placed += if offer.placed { sign } else { 0 };
+        if offer.chosen {
+            // A page's places came about by the same draws: what is chosen among them is compared as it is.
+            self.problem(0, x, &[known(true)], WEIGHT * sign);
             for passed in &example.passed {
-                self.problem(0, passed, &[0], example.stands_for * sign);
+                self.problem(0, passed, &[0], offer.stands_for * sign);
             }
         }
+        let one = offer.weight * sign;
         self.problem(1, x, &[known(labels.continued), known(labels.liked)], one);
         if let (Some(watched), Some(completed)) = (labels.watched, labels.completed) {
             self.problem(2, x, &[i64::from(watched), known(completed)], one);
@@ -156,6 +164,8 @@ impl Sums {
     /// Adds the sums of others.
     pub fn plus(&mut self, other: &Self) {
         self.counts.plus(&other.counts);
+        self.placed += other.placed;
+        self.examples += other.examples;
         for (sum, other) in self.problems.iter_mut().zip(&other.problems) {
             match (sum.as_mut(), other) {
                 (Some(sum), Some(other)) => sum.plus(other),
@@ -257,10 +267,15 @@ impl Hours {
             }
         }
         let mut seen = Weighed::default();
+        let (mut placed, mut examples) = (0.0, 0.0);
         for (hour, sums) in &self.0 {
-            seen.add(&sums.counts, weight(*hour, now, learning));
+            let weight = weight(*hour, now, learning);
+            seen.add(&sums.counts, weight);
+            placed += weight * sums.placed as f64;
+            examples += weight * sums.examples as f64;
         }
         *heads.curves = seen.curves();
+        heads.placed = if examples > 0.0 { (placed / examples) as f32 } else { 0.0 };
         heads
     }
 }

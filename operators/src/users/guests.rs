@@ -84,6 +84,16 @@ impl Kept {
         self.served > 0 || self.said.watched > 0
     }
 
+    /// Whether it claims a place in the lists that are made.
+    fn claims(&self) -> bool {
+        self.open && !self.is_exposed()
+    }
+
+    /// Whether the stored list may hold a place that it claimed: with what was watched the list was made anew.
+    fn may_stand(&self) -> bool {
+        self.open && self.said.watched <= 0
+    }
+
     /// Says what is now known, less what was said.
     fn say(&mut self, now: Part, done: &mut Done) {
         let now = Part { invited: 1, exposed: i64::from(self.served > 0 || now.watched > 0), ..now };
@@ -172,7 +182,7 @@ impl Guests {
         let Some(guest) = self.guests.get(&user) else { return Vec::new() };
         // No stage lasts longer: a life that was lost with its cut (`checkpoint.on_mismatch`) claims nothing for good.
         let lasts = self.cohorts.stage_time.saturating_mul(self.cohorts.top_ups as u64 + 1);
-        let holds = |kept: &Kept| kept.open && !kept.is_exposed() && now <= kept.at.saturating_add(lasts);
+        let holds = |kept: &Kept| kept.claims() && now <= kept.at.saturating_add(lasts);
         let open = guest.kept.iter().filter(|kept| holds(kept));
         open.take(self.cohorts.per_list)
             .map(|kept| {
@@ -190,7 +200,7 @@ impl Guests {
     }
 
     /// Takes in what happened in an epoch, its rows among it; gives what the video side is to hear. Users who were invited are
-    /// `dirty`.
+    /// `dirty`, and those whose list claims a place for what is over.
     pub(super) fn step<'a>(
         &mut self,
         heard: Heard,
@@ -215,8 +225,8 @@ impl Guests {
             match call {
                 Call::Wanted(users) => wanted.push(users),
                 Call::Invited(invitation) => invitations.push(invitation),
-                Call::Judged(video, stage) => self.judged(video, stage),
-                Call::Over(video) => self.over(video),
+                Call::Judged(video, stage) => self.judged(video, stage, dirty),
+                Call::Over(video) => self.over(video, dirty),
             }
         }
         // Whose day has room for one more is decided by who comes first: in one order.
@@ -331,17 +341,27 @@ impl Guests {
         }
     }
 
-    fn judged(&mut self, video: u64, stage: u32) {
+    /// A stage was judged: its invitations claim no place any more, and a stored list that gave them one is made anew.
+    fn judged(&mut self, video: u64, stage: u32, dirty: &mut Vec<u64>) {
         for user in self.invited.get(&video).into_iter().flatten() {
             let guest = self.guests.get_mut(user);
             let kept = guest.into_iter().flat_map(|guest| &mut guest.kept);
-            kept.filter(|kept| kept.video == video && kept.stage <= stage).for_each(|kept| kept.open = false);
+            for kept in kept.filter(|kept| kept.video == video && kept.stage <= stage) {
+                if kept.may_stand() {
+                    dirty.push(*user);
+                }
+                kept.open = false;
+            }
         }
     }
 
-    fn over(&mut self, video: u64) {
+    /// A life is over: so are all of its invitations.
+    fn over(&mut self, video: u64, dirty: &mut Vec<u64>) {
         for user in self.invited.remove(&video).unwrap_or_default() {
             if let Some(guest) = self.guests.get_mut(&user) {
+                if guest.kept.iter().any(|kept| kept.video == video && kept.may_stand()) {
+                    dirty.push(user);
+                }
                 guest.kept.retain(|kept| kept.video != video);
                 self.invitations -= 1;
             }

@@ -156,7 +156,7 @@ fn check_judgement(
     near(stage.completion_ratio, ratios[1]);
     near(stage.skip_ratio, ratios[2]);
     let performance = 0.4 * ratios[0] + 0.4 * ratios[1] - 0.2 * ratios[2];
-    near(stage.performance, performance);
+    near(stage.performance, performance / 0.6);
 
     let cohorts = &params.cohorts;
     let smaller = (f64::from(stage.wanted) * cohorts.decay).round() as usize;
@@ -297,6 +297,16 @@ fn check(epochs: &[EpochInput], params: &Params, outputs: &BTreeMap<u64, EpochOu
                 let Value::Feed(list) = decoded(key, value) else { panic!("{key} is no list") };
                 seen.claimed += check_list(&list, epoch, &invitations, params);
             }
+        }
+        // Nor does a list that was made earlier and is still read.
+        for (key, value) in stored.iter().filter(|(key, _)| key.starts_with("feed:")) {
+            let Value::Feed(list) = decoded(key, value) else { panic!("{key} is no list") };
+            check_list(&list, epoch, &invitations, params);
+        }
+        for kept in &invitations.kept {
+            let under_way = life(&stored, kept.video).is_some_and(|life| life.state() == CohortState::Shown);
+            let told = calls.iter().any(|call| matches!(call, Call::Over(video) if *video == kept.video));
+            assert!(under_way || told, "{kept:?} is kept at {epoch} for what is over");
         }
     }
     seen

@@ -8,6 +8,7 @@ mod harness;
 mod interrupted;
 mod looks;
 mod neighbours;
+mod offers;
 mod oracle;
 mod properties;
 mod related;

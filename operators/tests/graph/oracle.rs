@@ -370,7 +370,7 @@ impl Oracle<'_> {
                     x: said.features[0],
                     expected: said.expected,
                     passed: said.features[1..].to_vec(),
-                    stands_for: said.stands_for,
+                    offer: said.offer,
                     labels: Labels::of(row, continued),
                 },
                 1,

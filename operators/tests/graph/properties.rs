@@ -243,7 +243,7 @@ fn check_against_batch(epochs: &[EpochInput], params: &Params, outputs: &BTreeMa
         let mut earlier = std::mem::replace(&mut before_epoch, fresh_shelf(epoch, &views, &oracle));
         let heads = views.published.values().next_back().cloned();
         for request in requests {
-            if let Purpose::Learn(event, stands_for) = request.purpose {
+            if let Purpose::Learn(event, offer) = request.purpose {
                 // As the user met it: with what was known before the epoch.
                 let mut answer = ShelfOut::default();
                 earlier.step(epoch, vec![ShelfIn::Request(Arc::clone(request))], &mut answer);
@@ -252,7 +252,7 @@ fn check_against_batch(epochs: &[EpochInput], params: &Params, outputs: &BTreeMa
                 Lists::new(params.clone(), 1).take(epoch, reply, &mut lists);
                 let Subject::User(user) = request.subject else { panic!("a group learns nothing") };
                 let said = lists.described.pop().expect("an answer");
-                assert_eq!((said.event, said.stands_for), (event, stands_for));
+                assert_eq!((said.event, said.offer), (event, offer));
                 assert_eq!(said.features.len(), request.wanted.len());
                 described.insert((user, event), said);
                 continue;

@@ -130,7 +130,7 @@ pub fn with_cohorts(mut params: Params) -> Params {
         enough_share: 0.9,
         reached_share: 0.4,
         top_ups: 1,
-        threshold: 0.6,
+        threshold: 1.0,
         floor: 2,
         decay: 0.7,
         graduate_after: 2,

@@ -1,15 +1,15 @@
 //! The manifest: what belongs to a checkpoint, and all that a start needs beside it.
 //!
-//! JSON, because people look at it when something is wrong, and behind it one line with the checksum of the text before. It
-//! never changes after it was written.
+//! Its form is that of an archive's ([`sealed`]). It never changes after it was written.
 
 use std::collections::BTreeMap;
 
+use freshet_archive::sealed;
+pub use freshet_archive::sealed::checksum_text;
 use freshet_operators::checkpoint::Definition;
 use freshet_schema::{Epoch, Generation, Millis};
 use freshet_sources::epochs::Resume;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
 
 /// The form of manifests and block files.
 pub const FORMAT: u32 = 1;
@@ -69,12 +69,6 @@ pub struct File {
     pub checksum: String,
 }
 
-/// A checksum as it is written.
-#[must_use]
-pub fn checksum_text(checksum: u64) -> String {
-    format!("{checksum:016x}")
-}
-
 impl Manifest {
     /// The name of the manifest of an epoch.
     #[must_use]
@@ -101,11 +95,7 @@ impl Manifest {
     /// Never: numbers and texts have a JSON form.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut text = serde_json::to_vec_pretty(self).expect("numbers and texts have a JSON form");
-        text.push(b'\n');
-        let checksum = checksum_text(xxh3_64(&text));
-        text.extend_from_slice(format!("xxh3 {checksum}\n").as_bytes());
-        text
+        sealed::encode(self)
     }
 
     /// Reads the text of a file.
@@ -113,20 +103,7 @@ impl Manifest {
     /// # Errors
     /// What is wrong with it.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        const TAIL: usize = "xxh3 0123456789abcdef\n".len();
-        let (text, tail) = bytes.split_at(bytes.len().saturating_sub(TAIL));
-        let expected = format!("xxh3 {}\n", checksum_text(xxh3_64(text)));
-        if tail != expected.as_bytes() {
-            return Err("its checksum does not match: it is not whole, or was changed".to_owned());
-        }
-        // The form first: of another one nothing else is known.
-        let Head { format } = serde_json::from_slice(text).map_err(|e| e.to_string())?;
-        if format != FORMAT {
-            return Err(format!(
-                "it has format {format}, and this release reads {FORMAT}: start the release that wrote it"
-            ));
-        }
-        serde_json::from_slice(text).map_err(|e| e.to_string())
+        sealed::decode(bytes, FORMAT)
     }
 
     /// How the cuts differ from what the present release and parameters would make, by name.
@@ -163,11 +140,6 @@ impl Manifest {
         }
         mismatches
     }
-}
-
-#[derive(Deserialize)]
-struct Head {
-    format: u32,
 }
 
 #[cfg(test)]

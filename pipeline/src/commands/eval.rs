@@ -226,21 +226,23 @@ struct WorldArgs {
 ///
 /// In a generated world whose users look at the pages that the graph lists for them, and do with each video what suits them. It is run
 /// three times: without cohorts, with those of the configuration (`[cohorts]`; enabled, and smaller where a first cohort would
-/// have more than a twentieth of the users, or than an eighth of what is looked at for each new video), and with boosting, which shows each new video to as many users, drawn from all.
+/// have more than a twentieth of the users, or than an eighth of what is looked at for each new video), and with boosting, which
+/// wants as many users for each new video as the cohorts reached on average, drawn from all. A small world has small cohorts, whose
+/// verdicts are mostly chance: take many users who come often.
 /// A video's audience are the users who come within its first day and whom it suits, by the truth of the world.
 #[derive(Debug, Args)]
 struct CohortArgs {
     /// Users
-    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
     users: u64,
     /// Videos
-    #[arg(long, value_name = "N", default_value_t = 3_000)]
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
     videos: u64,
     /// Videos that are looked at
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    #[arg(long, value_name = "N", default_value_t = 300_000)]
     events: u64,
     /// Days that the world lasts
-    #[arg(long, value_name = "N", default_value_t = World::DAYS)]
+    #[arg(long, value_name = "N", default_value_t = 3)]
     days: u64,
     #[command(flatten)]
     common: Common,

@@ -24,7 +24,10 @@ use crate::forget;
 Examples:
   freshet forget --user 17 --config configs/demo.toml --archive data/archive
   freshet forget --video 1000002650 --store data/store --input data/log
-  freshet forget --interaction 4711 --user 17 --json > certificate.json")]
+  freshet forget --interaction 4711 --user 17 --json > certificate.json
+
+Exit codes: 0 done and verified (or nothing was to be verified), 1 not done, not verified, or views differ; the error says which, and the
+certificate what was done.")]
 pub struct Forget {
     /// The user; with --interaction, whose interaction
     #[arg(long, value_name = "USER", required_unless_present = "video")]
@@ -91,24 +94,68 @@ impl Forget {
         }
         serde_json::to_writer_pretty(&mut out, &certificate)?;
         writeln!(out)?;
-        Ok(())
+        match unproved(&certificate) {
+            Some(why) => bail!("{}: {why}", subject(target)),
+            None => Ok(()),
+        }
     }
 }
 
-/// The certificate for people.
-fn words(target: Target, certificate: &Json) -> String {
-    let subject = match target {
+/// Why the certificate proves nothing, though it should.
+fn unproved(certificate: &Json) -> Option<String> {
+    let verify = &certificate["verify"];
+    if let Some(why) = verify["failed"].as_str() {
+        return Some(format!(
+            "what the certificate names was done, and could not be verified: {why}; --no-verify does without"
+        ));
+    }
+    let views = verify["views"].as_array().into_iter().flatten();
+    let different: Vec<&str> =
+        views.filter(|view| view["different"] != json!(0)).filter_map(|view| view["view"].as_str()).collect();
+    (verify["holds"] == json!(false)).then(|| {
+        format!(
+            "what the certificate names was done, and the state is not what the archive says ({}): \
+             `freshet verify` shows each view in full",
+            different.join(", ")
+        )
+    })
+}
+
+/// Who or what is forgotten, in words.
+fn subject(target: Target) -> String {
+    match target {
         Target::User { user_id } => format!("user {user_id}"),
         Target::Video { video_id } => format!("video {video_id}"),
         Target::Interaction { user_id, target_event_id } => {
             format!("interaction {target_event_id} of user {user_id}")
         }
-    };
+    }
+}
+
+/// The certificate for people.
+fn words(target: Target, certificate: &Json) -> String {
     let number = |value: &Json| value.as_u64().unwrap_or(0);
-    let mut text = format!(
-        "{subject} is forgotten as of epoch {}: no view, list or key holds anything of it.\n",
-        number(&certificate["epoch"])
-    );
+    let mut text = format!("{} is forgotten as of epoch {}", subject(target), number(&certificate["epoch"]));
+    let keys = certificate["store"].as_object();
+    let there: Vec<&str> = keys
+        .into_iter()
+        .flatten()
+        .filter(|(_, how)| how.as_str() == Some("there"))
+        .map(|(key, _)| &**key)
+        .collect();
+    match (there.is_empty(), certificate["verify"]["holds"].as_bool()) {
+        (true, Some(true)) => text += ": no view, list or key holds anything of it.\n",
+        (true, _) if keys.is_some_and(|keys| !keys.is_empty()) => {
+            text += ": the store has none of its keys.\n";
+        }
+        (true, _) => text += ".\n",
+        (false, _) => {
+            text += &format!(
+                ". The store has {}: right only of one who came back after the delete.\n",
+                there.join(", ")
+            );
+        }
+    }
     if let Some(dir) = certificate["archive"]["dir"].as_str() {
         text += &format!(
             "{} rows were taken out of the archive {dir}.\n",
@@ -133,7 +180,12 @@ fn words(target: Target, certificate: &Json) -> String {
         }
     }
     match (&certificate["verify"]["holds"], certificate["verify"]["failed"].as_str()) {
-        (Json::Bool(true), _) => text += "Verified: every view is what the archive says without it.\n",
+        (Json::Bool(true), _) => {
+            text += "Verified: every view is what the archive says without it.\n";
+            if let Some(left_out) = certificate["verify"]["left_out"].as_str() {
+                text += &format!("Not compared: {left_out}.\n");
+            }
+        }
         (Json::Bool(false), _) => {
             text += "NOT verified: views differ from what the archive says; see below.\n"
         }
@@ -145,4 +197,44 @@ fn words(target: Target, certificate: &Json) -> String {
         text += &format!("  - {what}\n");
     }
     text + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate(there: &str, verify: Json) -> Json {
+        json!({
+            "epoch": 7, "store": { "feed:17": there, "dropped:17": "gone" }, "archive": null, "dead_letters": 0,
+            "checkpoints": { "made": 8, "dropped": [3] }, "log": { "done": false, "why": "x" }, "verify": verify,
+            "beyond_reach": ["backups"],
+        })
+    }
+
+    #[test]
+    fn a_certificate_says_no_more_than_was_proved() {
+        let user = Target::User { user_id: UserId(17) };
+        let differs = json!({ "holds": false, "views": [
+            { "view": "rows", "different": 0 }, { "view": "video_sums", "different": 2 } ] });
+        let failed = json!({ "failed": "the archive was begun behind epoch 3" });
+        let proved = certificate("gone", json!({ "holds": true, "left_out": "category topics" }));
+        let text = words(user, &proved);
+        assert!(text.starts_with("user 17 is forgotten as of epoch 7: no view, list or key holds"), "{text}");
+        assert!(text.contains("Not compared: category topics."), "{text}");
+        assert_eq!(unproved(&proved), None);
+        for (verify, why) in [(differs, "video_sums"), (failed, "begun behind epoch 3")] {
+            let certificate = certificate("gone", verify);
+            let text = words(user, &certificate);
+            assert!(text.starts_with("user 17 is forgotten as of epoch 7: the store has none of its keys."));
+            assert!(text.to_lowercase().contains("\nnot verified: "), "{text}");
+            let said = unproved(&certificate).expect("a reason");
+            assert!(said.contains(why) && !said.contains("rows"), "{said}");
+        }
+        let back = certificate("there", json!({ "holds": true }));
+        let text = words(user, &back);
+        assert!(text.contains("epoch 7. The store has feed:17: ") && !text.contains("no view"), "{text}");
+        let unwanted = certificate("gone", Json::Null);
+        assert!(words(user, &unwanted).contains("\nNot verified.\n"));
+        assert_eq!(unproved(&unwanted), None);
+    }
 }

@@ -76,7 +76,18 @@ fn tables(record: &HeadsRecord) -> anyhow::Result<String> {
     rows.extend(others.map(|o| vec![o.name.clone(), format!("{:.3}", o.weight), "-".to_owned()]));
     let columns =
         [("head", Align::Left), ("in the score", Align::Right), ("examples learned from", Align::Right)];
-    let mut text = format!("weights of version {}\n\n{}", record.version, render(&columns, &rows));
+    let debiased = match record.placed {
+        placed if placed > 0.0 => format!(
+            "{:.1} % of the examples have their place on a served page; the others are",
+            100.0 * placed
+        ),
+        _ => "no example has its place on a served page: they are".to_owned(),
+    };
+    let mut text = format!(
+        "weights of version {}\n\n{}\n{debiased} not debiased\n",
+        record.version,
+        render(&columns, &rows)
+    );
     for (block, names) in record.heads.chunks(ABREAST).enumerate() {
         let first = block * ABREAST;
         let rows: Vec<Vec<String>> = record
@@ -115,6 +126,7 @@ mod tests {
             ],
             choice_floor: 0.002,
             curves: Vec::new(),
+            placed: 0.125,
         }
     }
 
@@ -129,6 +141,7 @@ mod tests {
                 .collect::<Vec<_>>()
                 .join(" ")
         };
+        assert!(text.contains("\n12.5 % of the examples have their place on a served page"), "{text}");
         assert_eq!(line("choice", 0), "choice factor 1234");
         assert_eq!(line("watch", 0), "watch 0.400 not yet");
         assert_eq!(line("fatigue", 0), "fatigue -0.050 -");

@@ -25,10 +25,13 @@ mod why;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
+use freshet_schema::Epoch;
 
 use crate::checkpoint::CheckpointError;
 use crate::config::{Config, Mistakes, Override};
+use crate::replay::Until;
 
 /// Exit code of a mistake in the arguments or the configuration; clap uses the same.
 const USAGE: u8 = 2;
@@ -164,6 +167,13 @@ struct StoreArgs {
     /// The folder that the service writes (store.dir), instead of the file's
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
+    /// As it was then: an epoch, or a time of the pipeline's clock. The store is made again from the archive, which goes through
+    /// all epochs up to it; `freshet replay` keeps what it makes
+    #[arg(long, value_name = "EPOCH|TIME")]
+    at: Option<String>,
+    /// The archive for --at (archive.dir), instead of the file's
+    #[arg(long, value_name = "DIR", requires = "at")]
+    archive: Option<PathBuf>,
     /// JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -171,9 +181,65 @@ struct StoreArgs {
 
 impl StoreArgs {
     fn open(&self) -> anyhow::Result<crate::view::View> {
-        let config =
-            Config::load(self.config.as_deref(), &path_override("store.dir", &self.store, "--store"))?;
-        crate::view::View::open(&config)
+        let mut overrides = path_override("store.dir", &self.store, "--store");
+        overrides.extend(path_override("archive.dir", &self.archive, "--archive"));
+        let config = Config::load(self.config.as_deref(), &overrides)?;
+        let Some(at) = &self.at else { return crate::view::View::open(&config) };
+        let until = moment("--at", at)?;
+        let Some(archive) = &config.archive.dir else {
+            bail!("archive.dir is not set: name the archive that --at goes through with --archive DIR");
+        };
+        let mut shown = Shown::new(false);
+        let (view, replayed) =
+            crate::view::View::open_past(&config, archive.as_ref(), until, &mut |epoch| shown.epoch(epoch))?;
+        shown.end();
+        eprintln!("as of epoch {} (clock {})", replayed.epoch, crate::config::format_time(replayed.now));
+        if let Some(words) = replayed.forgotten_words() {
+            eprintln!("{words}");
+        }
+        Ok(view)
+    }
+}
+
+/// A past moment as it is given: the number of an epoch, or a time.
+fn moment(flag: &str, text: &str) -> anyhow::Result<Until> {
+    if let Ok(epoch) = text.parse() {
+        return Ok(Until::Epoch(Epoch(epoch)));
+    }
+    match crate::config::parse_time(text) {
+        Some(time) => Ok(Until::Time(time)),
+        None => bail!(
+            "{flag} {text:?}: neither an epoch nor a time; write a number, or a time such as 2024-03-01T12:00:00Z"
+        ),
+    }
+}
+
+/// The epoch that long work is at, on a terminal's standard error.
+struct Shown {
+    on: bool,
+    last: std::time::Instant,
+}
+
+impl Shown {
+    /// How often it is shown.
+    const EVERY: std::time::Duration = std::time::Duration::from_millis(200);
+
+    fn new(quiet: bool) -> Self {
+        let on = !quiet && std::io::IsTerminal::is_terminal(&std::io::stderr());
+        Self { on, last: std::time::Instant::now() }
+    }
+
+    fn epoch(&mut self, epoch: Epoch) {
+        if self.on && self.last.elapsed() > Self::EVERY {
+            eprint!("\repoch {epoch} ");
+            self.last = std::time::Instant::now();
+        }
+    }
+
+    fn end(&self) {
+        if self.on {
+            eprintln!();
+        }
     }
 }
 

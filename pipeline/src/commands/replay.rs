@@ -1,19 +1,14 @@
 //! `freshet replay`
 
-use std::io::{IsTerminal, Write, stderr, stdout};
+use std::io::{Write, stdout};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use clap::Args;
-use freshet_schema::Epoch;
 
-use super::path_override;
-use crate::config::{Config, format_time, parse_time};
-use crate::replay::{Until, replay};
-
-/// How often the progress is shown.
-const SHOW_EVERY: Duration = Duration::from_millis(200);
+use super::{Shown, moment, path_override};
+use crate::config::{Config, format_time};
+use crate::replay::replay;
 
 /// Make a store as it was at a past moment, from the archive
 ///
@@ -51,24 +46,10 @@ impl Replay {
         let Some(archive) = &config.archive.dir else {
             bail!("archive.dir is not set: name the archive with --archive DIR");
         };
-        let until = match self.until.parse() {
-            Ok(epoch) => Until::Epoch(Epoch(epoch)),
-            Err(_) => match parse_time(&self.until) {
-                Some(time) => Until::Time(time),
-                None => bail!(
-                    "--until {:?}: neither an epoch nor a time; write a number, or a time such as 2024-03-01T12:00:00Z",
-                    self.until
-                ),
-            },
-        };
-        let shows = stderr().is_terminal();
-        let mut shown = Instant::now();
-        let replayed = replay(&config, archive.as_ref(), until, &self.out, &mut |epoch| {
-            if shows && shown.elapsed() > SHOW_EVERY {
-                eprint!("\repoch {epoch} ");
-                shown = Instant::now();
-            }
-        })?;
+        let until = moment("--until", &self.until)?;
+        let mut shown = Shown::new(false);
+        let replayed = replay(&config, archive.as_ref(), until, &self.out, &mut |epoch| shown.epoch(epoch))?;
+        shown.end();
         let mut out = stdout().lock();
         writeln!(
             out,
@@ -78,12 +59,8 @@ impl Replay {
             self.out.display(),
             replayed.records
         )?;
-        if replayed.forgotten_since > 0 {
-            writeln!(
-                out,
-                "{} deletes came later and were carried out in the archive: what they name was there then, and is not here",
-                replayed.forgotten_since
-            )?;
+        if let Some(words) = replayed.forgotten_words() {
+            writeln!(out, "{words}")?;
         }
         Ok(())
     }

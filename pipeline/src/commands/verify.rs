@@ -1,6 +1,6 @@
 //! `freshet verify`
 
-use std::io::{IsTerminal, Write, stderr, stdout};
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,15 +11,13 @@ use clap::Args;
 use freshet_operators::checkpoint::definitions;
 use freshet_schema::Epoch;
 
-use super::path_override;
+use super::{Shown, path_override};
 use crate::checkpoint::{Checkpoints, Loaded, LocalDisk, Manifest};
 use crate::config::{Config, Mistakes, format_time};
 use crate::control::{Client, socket_path};
 use crate::table::{Align, render};
-use crate::verify::{Report, VIEWS, verify};
+use crate::verify::{Report, VIEWS, values, verify};
 
-/// How often the progress is shown.
-const SHOW_EVERY: Duration = Duration::from_millis(200);
 /// Exit code where the views are not what the events say.
 const DIFFERS: u8 = 1;
 /// Exit code where nothing could be compared.
@@ -28,13 +26,14 @@ const FAILED: u8 = 2;
 /// Prove that the maintained state equals a batch computation over the archive
 ///
 /// Takes a checkpoint (a running service makes one now; of a stopped one, the newest), recomputes each view from the archived events of
-/// all epochs up to it by plain code that shares nothing with the dataflow, and says of each view how many rows it has and which differ.
-/// Run it with the configuration of the service.
+/// all epochs up to it by plain code that shares only the definitions of a row, a vector and a window with the dataflow, and says of each
+/// view how many rows it has and which differ. Run it with the configuration of the service.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   freshet verify --config configs/demo.toml --archive data/archive
   freshet verify --store data/store --archive data/archive --view video_sums --view popularity
+  freshet verify --config configs/demo.toml --archive data/archive --values
   freshet verify --checkpoints /backup/checkpoints --archive /backup/archive --offline --json
 
 Exit codes: 0 all views are equal, 1 some differ, 2 nothing could be compared.")]
@@ -57,6 +56,9 @@ pub struct Verify {
     /// Only this view; may be given several times (`--list` names them)
     #[arg(long = "view", value_name = "NAME")]
     views: Vec<String>,
+    /// Make every value of the store (lists, accounts, pools, related videos, cards) again, too: replays the whole archive
+    #[arg(long)]
+    values: bool,
     /// Name the views and end
     #[arg(long)]
     list: bool,
@@ -98,7 +100,10 @@ impl Verify {
         overrides.extend(path_override("archive.dir", &self.archive, "--archive"));
         let config = Config::load(self.config.as_deref(), &overrides)?;
         let began = Instant::now();
-        let report = run(&config, &self.views, self.epoch, self.offline, self.quiet)?;
+        let mut report = run(&config, &self.views, self.epoch, self.offline, self.quiet)?;
+        if self.values {
+            self.values(&config, &mut report)?;
+        }
         let mut out = stdout().lock();
         if self.json {
             serde_json::to_writer_pretty(&mut out, &report.to_json())?;
@@ -107,6 +112,19 @@ impl Verify {
             write!(out, "{}", words(&report, began.elapsed()))?;
         }
         Ok(report.holds())
+    }
+
+    fn values(&self, config: &Config, report: &mut Report) -> anyhow::Result<()> {
+        let Some(archive) = &config.archive.dir else { return Ok(()) };
+        // A checkpoint waits until the archive has what it covers.
+        let settle = || if self.offline { Ok(()) } else { order(config).map(drop) };
+        let mut shown = Shown::new(self.quiet);
+        let (epoch, views) =
+            values(config, archive.as_ref(), settle, &mut |at| shown.epoch(at)).context("--values")?;
+        shown.end();
+        report.values_of = Some(epoch);
+        report.views.extend(views);
+        Ok(())
     }
 }
 
@@ -123,18 +141,9 @@ pub(super) fn run(
     };
     let asked = if offline || epoch.is_some() { None } else { order(config)? };
     let checkpoint = load(config, asked.or(epoch))?;
-    let shows = !quiet && stderr().is_terminal();
-    let mut shown = Instant::now();
-    let mut progress = |at: Epoch, of: Epoch| {
-        if shows && shown.elapsed() > SHOW_EVERY {
-            eprint!("\repoch {at} of {of} ");
-            shown = Instant::now();
-        }
-    };
-    let report = verify(&config.params, archive.as_ref(), checkpoint, views, &mut progress);
-    if shows {
-        eprintln!();
-    }
+    let mut shown = Shown::new(quiet);
+    let report = verify(&config.params, archive.as_ref(), checkpoint, views, &mut |at, _| shown.epoch(at));
+    shown.end();
     report
 }
 
@@ -209,6 +218,14 @@ pub(super) fn words(report: &Report, took: Duration) -> String {
                 or_none(&difference.expected)
             ));
         }
+    }
+    if let Some(left_out) = &report.left_out {
+        text.push_str(&format!("\nnot compared: {left_out}\n"));
+    }
+    if let Some(epoch) = report.values_of {
+        text.push_str(&format!(
+            "\nvalues of the store as of epoch {epoch}, each made again from the archive\n"
+        ));
     }
     let different = report.views.iter().filter(|view| view.different > 0).count();
     text.push_str(&match different {

@@ -231,6 +231,7 @@ keys! {
     "learning.half_life", "half-life of an example's weight", |c| Duration(&mut c.params.learning.half_life, MINUTE, 365 * DAY);
     "learning.window", "examples count for this long", |c| Duration(&mut c.params.learning.window, HOUR, 365 * DAY);
     "learning.negatives", "videos passed over that are drawn for each row", |c| Count(&mut c.params.learning.negatives, 0, 20);
+    "learning.least_propensity", "a row of a slot that was filled by chance stands for 1 / propensity rows, and for no more than 1 / this", |c| Real(&mut c.params.learning.least_propensity, 0.01, 1.0);
     "learning.shrinkage", "weight, in examples, of the weights that the heads begin with", |c| Real(&mut c.params.learning.shrinkage, 0.001, 1_000_000.0);
     "index.dims", "entries of a vector that the vector index compares", |c| Count(&mut c.params.index.dims, 1, 512);
     "index.nprobe", "lists of the vector index that a query looks through; more find more and take longer", |c| Count(&mut c.params.index.nprobe, 1, 65_536);
@@ -280,7 +281,7 @@ keys! {
     "cohorts.enough_share", "or once this share of its users has watched", |c| Real(&mut c.params.cohorts.enough_share, 0.01, 1.0);
     "cohorts.reached_share", "a stage is topped up where a smaller share was reached in time", |c| Real(&mut c.params.cohorts.reached_share, 0.0, 1.0);
     "cohorts.top_ups", "most times that a stage is topped up", |c| Count(&mut c.params.cohorts.top_ups, 0, 100);
-    "cohorts.threshold", "a performance above this promotes; a video at its baseline has 0.6", |c| Real(&mut c.params.cohorts.threshold, 0.0, 100.0);
+    "cohorts.threshold", "a performance above this promotes; a video at its baseline has 1", |c| Real(&mut c.params.cohorts.threshold, 0.0, 100.0);
     "cohorts.factor", "how much larger the cohort after a promotion is", |c| Real(&mut c.params.cohorts.factor, 1.0, 10.0);
     "cohorts.decay", "how large the cohort after another stage is beside that stage's", |c| Real(&mut c.params.cohorts.decay, 0.0, 0.99);
     "cohorts.floor", "a life ends where its next cohort would be smaller", |c| Count(&mut c.params.cohorts.floor, 1, 1_000_000);

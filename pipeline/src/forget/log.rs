@@ -43,11 +43,12 @@ fn plan_file(config: &Config) -> PathBuf {
     config.store.dir.join("forget-plan.json")
 }
 
-/// Blanks what a delete takes out of the live part files.
+/// Blanks what a delete takes out of the live part files. `last` is the last epoch that was read: the journal, which goes, must know
+/// nothing that the newest checkpoint does not.
 ///
 /// # Errors
 /// Where the newest checkpoint does not hold all that was consumed, or of the disk.
-pub fn scrub(config: &Config, forgetting: &Forgetting) -> anyhow::Result<Json> {
+pub fn scrub(config: &Config, forgetting: &Forgetting, last: Epoch) -> anyhow::Result<Json> {
     if config.input.source == InputSource::Kafka {
         return Ok(json!({ "done": false, "why": "events come from Kafka" }));
     }
@@ -60,11 +61,13 @@ pub fn scrub(config: &Config, forgetting: &Forgetting) -> anyhow::Result<Json> {
     let Some((_, Ok(manifest))) = manifests.into_iter().next() else {
         bail!("{}: the newest checkpoint cannot be used", config.checkpoint.dir.display());
     };
-    if manifest.epoch < forgetting.epoch {
+    let last = last.max(forgetting.epoch);
+    if manifest.epoch < last {
         bail!(
-            "the newest checkpoint is of epoch {}, before the delete's {}",
-            manifest.epoch,
-            forgetting.epoch
+            "{}: the newest checkpoint is of epoch {}, and the input was read up to epoch {last}: without one of that epoch the journal is \
+             still needed, which knows the log as it is; see why none was made (`freshet checkpoint list`) and run the same command again",
+            config.checkpoint.dir.display(),
+            manifest.epoch
         );
     }
     let mut files = Vec::new();
@@ -158,4 +161,49 @@ fn carry_out(config: &Config, plan: &Plan) -> anyhow::Result<()> {
         fs::File::open(&config.store.dir)?.sync_all()
     };
     removed().with_context(|| journal.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    use freshet_schema::event::Target;
+    use freshet_schema::{Delete, EventId, Millis, UserId};
+    use freshet_sinks::{Embedded, EmbeddedOptions};
+
+    use super::*;
+    use crate::job;
+    use crate::progress::{Progress, RunOptions};
+
+    /// The journal alone knows what was consumed after the newest checkpoint: as long as it is needed, it stays, and so does the log.
+    #[test]
+    fn the_journal_stays_where_it_knows_more_than_the_checkpoint() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        let text =
+            format!("[input]\ndir = {:?}\nfollow = false\n[store]\ndir = {:?}\n", path("log"), path("store"));
+        let config = Config::resolve("test.toml", &text, &[], &|_| None).expect("a configuration");
+        let live = dir.path().join("log/interactions").join(LIVE_PART);
+        fs::create_dir_all(live.parent().expect("a folder")).expect("made");
+        let time = 1_600_000_000_000u64;
+        let line = format!("{{\"event_id\":1,\"event_time\":{time},\"user_id\":7,\"video_id\":3}}\n");
+        fs::write(&live, &line).expect("written");
+        fs::create_dir_all(&config.store.dir).expect("made");
+        let store = Embedded::open(&config.store.kv_dir(), EmbeddedOptions::default()).expect("a store");
+        let options = RunOptions { once: true, progress: Arc::new(Progress::default()), seat: None };
+        let ran = job::run(&config, Arc::new(store), options, Arc::new(AtomicBool::new(false)));
+        let last = ran.expect("a run").last_epoch;
+        let (event_id, target) = (EventId(2), Target::User { user_id: UserId(7) });
+        let delete = Delete { event_id, revision: 0, event_time: Millis(time), target };
+        let forgetting = Forgetting { delete, epoch: last };
+        let error = scrub(&config, &forgetting, last.next()).expect_err("an epoch that no checkpoint has");
+        let error = format!("{error:#}");
+        assert!(error.contains(&format!("up to epoch {}:", last.next())), "{error}");
+        assert!(config.journal.file().exists() && fs::read_to_string(&live).expect("a log") == line);
+        let done = scrub(&config, &forgetting, last).expect("done");
+        assert_eq!(done, json!({ "done": true, "lines": 1 }));
+        assert!(!config.journal.file().exists());
+        assert!(fs::read_to_string(&live).expect("a log").trim().is_empty());
+    }
 }

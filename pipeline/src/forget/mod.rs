@@ -19,7 +19,7 @@ use freshet_archive::{Folder, Forgetting};
 use freshet_schema::event::Target;
 use freshet_schema::store::Key;
 use freshet_schema::{Delete, Epoch, Event, EventId, Millis, UserId, hash};
-use freshet_sinks::{EventSink, FeedStore};
+use freshet_sinks::{EventSink, FeedStore, Mention};
 use serde_json::{Value as Json, json};
 
 use crate::checkpoint::{Checkpoints, LocalDisk};
@@ -90,7 +90,7 @@ pub fn live(
     Ok(certificate(config, &forgetting, archive, letters, checkpoints, log, keys(store, target)?))
 }
 
-/// Forgets where no service runs: appends the delete, lets the job drain the input, and takes out the rest.
+/// Forgets where no service runs: lets the job drain the input, appends the delete, lets the job read that, and takes out the rest.
 ///
 /// # Errors
 /// As [`live`].
@@ -99,23 +99,17 @@ pub fn stopped(config: &Config, target: Target) -> anyhow::Result<Json> {
     let mut config = config.clone();
     config.input.follow = false;
     config.checkpoint.at_end = true;
-    let last = {
-        let manifests = open(&config).manifests()?;
-        manifests.into_iter().find_map(|(_, manifest)| manifest.ok()).map(|manifest| manifest.input.base.now)
-    };
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock of this machine")?;
-    let wall = Millis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX));
-    // A replayed world has a clock of its own.
-    let delete = delete(target, last.unwrap_or(wall))?;
+    let store: Arc<dyn FeedStore> = crate::open_store::open_store(&config)?;
+    // What a service had not read when it was killed, or what came into topics since, is older than the delete, as well as what it had
+    // read after its last checkpoint: so all of it is read first.
+    let drained = drain(&config, &store)?.now_ms.load(Relaxed);
+    let delete = delete(target, end_of_log(&config, Millis(drained))?)?;
     let events = crate::input::event_sink(&config)?;
     events.append(&[Event::Delete(delete.clone())])?.wait()?;
     events.close();
     drop(events);
 
-    let progress = Arc::new(Progress::default());
-    let store: Arc<dyn FeedStore> = crate::open_store::open_store(&config)?;
-    let options = RunOptions { once: true, progress: Arc::clone(&progress), seat: None };
-    job::run(&config, Arc::clone(&store), options, Arc::new(AtomicBool::new(false))).context("the job")?;
+    let progress = drain(&config, &store)?;
     store.sync().context("the store")?;
     let Some(epoch) = progress.epoch_of_delete(delete.event_id) else {
         bail!("the delete {} was appended and not read: see that the input is complete", delete.event_id);
@@ -136,8 +130,31 @@ pub fn stopped(config: &Config, target: Target) -> anyhow::Result<Json> {
     let made =
         || Ok(json!({ "last": { "epoch": open(&config).manifests()?.first().map(|(epoch, _)| epoch.0) } }));
     let checkpoints = checkpoints(&config, epoch, &made)?;
-    let log = log::scrub(&config, &forgetting).context("the log")?;
+    let last = Epoch(progress.last_epoch.load(Relaxed));
+    let log = log::scrub(&config, &forgetting, last).context("the log")?;
     Ok(certificate(&config, &forgetting, archive, letters, checkpoints, log, keys(&*store, target)?))
+}
+
+/// Runs the job until the input is drained.
+fn drain(config: &Config, store: &Arc<dyn FeedStore>) -> anyhow::Result<Arc<Progress>> {
+    let progress = Arc::new(Progress::default());
+    let options = RunOptions { once: true, progress: Arc::clone(&progress), seat: None };
+    job::run(config, Arc::clone(store), options, Arc::new(AtomicBool::new(false))).context("the job")?;
+    Ok(progress)
+}
+
+/// The clock at the end of what was read: a replayed world has one of its own. `drained` is that of the last epoch that was read just now,
+/// 0 where a checkpoint had all of them.
+fn end_of_log(config: &Config, drained: Millis) -> anyhow::Result<Millis> {
+    let manifests = open(config).manifests()?;
+    let held = manifests.into_iter().find_map(|(_, manifest)| manifest.ok());
+    let last = held.map_or(drained, |manifest| manifest.input.base.now.max(drained));
+    if last > Millis(0) {
+        return Ok(last);
+    }
+    // Nothing was ever read.
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock of this machine")?;
+    Ok(Millis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)))
 }
 
 fn open(config: &Config) -> Checkpoints {
@@ -164,15 +181,19 @@ fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> anyhow::Result<T>
 fn letters(progress: &Progress, target: Target) -> anyhow::Result<u64> {
     let Some(file) = progress.dead_letter_file.get() else { return Ok(0) };
     let mut file = file.lock().map_err(|_| anyhow!("the dead letters failed before"))?;
-    Ok(file.redact(&numbers(target))?)
+    Ok(file.redact(&mentions(target))?)
 }
 
 /// What a dead letter of the subject mentions.
-fn numbers(target: Target) -> Vec<u64> {
+fn mentions(target: Target) -> Vec<Mention> {
+    let user = |user: UserId| Mention { number: user.0, fields: &["user_id"] };
     match target {
-        Target::User { user_id } => vec![user_id.0],
-        Target::Video { video_id } => vec![video_id.0],
-        Target::Interaction { user_id, target_event_id } => vec![user_id.0, target_event_id.0],
+        Target::User { user_id } => vec![user(user_id)],
+        Target::Video { video_id } => vec![Mention { number: video_id.0, fields: &["video_id"] }],
+        Target::Interaction { user_id, target_event_id } => {
+            let event = Mention { number: target_event_id.0, fields: &["event_id", "target_event_id"] };
+            vec![user(user_id), event]
+        }
     }
 }
 
@@ -183,7 +204,10 @@ fn checkpoints(
     checkpoint: &dyn Fn() -> anyhow::Result<Json>,
 ) -> anyhow::Result<Json> {
     if config.checkpoint.every_ms == 0 {
-        let held = open(config).drop_before(epoch)?;
+        // Of a time when they were made.
+        let checkpoints = open(config);
+        let none = checkpoints.manifests()?.is_empty();
+        let held = if none { Vec::new() } else { checkpoints.drop_before(epoch)? };
         return Ok(json!({ "made": null, "dropped": held.iter().map(|e| e.0).collect::<Vec<_>>() }));
     }
     let made = checkpoint().context("a checkpoint")?;
@@ -234,6 +258,12 @@ fn certificate(
             config.input.dir.display()
         )),
     }
+    beyond.push(format!(
+        "what came with an event time after the delete's ({} ms since 1970), as a client may date it up to clock.max_future_skew ahead: it \
+         counts, as that of one who came back; and, in the archive and the log, rows that the delete covers and that come after it, of \
+         which none counts. The same command again takes both out",
+        forgetting.delete.event_time
+    ));
     if archive.is_null() {
         beyond.push("an archive, as archive.dir is not set".to_owned());
     }

@@ -7,8 +7,8 @@
 //! video is embedded, when a window ends), as a view's definition says it. [`compare`] tells the differences in full.
 //!
 //! What cannot be found wrong this way: trained topics and centroids, and what the heads learn from, are taken as given (the heads
-//! themselves are solved again from it); lists, pools and related videos, which are choices made at earlier epochs, are not
-//! remade; and interest vectors and facets are not in a checkpoint, as they follow from the rows and the edges of their windows, which
+//! themselves are solved again from it); lists, pools and related videos, which are choices made at earlier epochs, are compared
+//! only if asked for, by [`values()`], which replays the archive; and interest vectors and facets are not in a checkpoint, as they follow from the rows and the edges of their windows, which
 //! are.
 
 mod catalogue;
@@ -19,6 +19,7 @@ mod people;
 mod publication;
 mod report;
 mod sums;
+mod values;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,12 +30,14 @@ use freshet_operators::checkpoint::Restored;
 use freshet_operators::checkpoint::kept::Kept;
 use freshet_operators::params::Params;
 use freshet_schema::Epoch;
+use freshet_schema::event::Target;
 
 use crate::checkpoint::{Loaded, Manifest};
 
 pub use compare::Difference;
 pub use past::Past;
 pub use report::{Report, ViewReport};
+pub use values::values;
 
 /// A view that is verified.
 pub struct View {
@@ -112,7 +115,17 @@ pub fn verify(
         );
     }
     let views = compare(&kept, &past, params, wanted);
-    Ok(Report { epoch, now, records: past.records, forgotten: past.forgotten, views })
+    let published = views.iter().any(|view| view.name == "published");
+    let left_out = published.then(|| past.left_out()).flatten();
+    Ok(Report {
+        epoch,
+        now,
+        records: past.records,
+        forgotten: past.forgotten,
+        left_out,
+        views,
+        values_of: None,
+    })
 }
 
 /// Compares the views.
@@ -121,7 +134,7 @@ fn compare(kept: &Kept, past: &Past, params: &Params, wanted: &[String]) -> Vec<
     chosen.map(|view| ViewReport { name: view.name, ..(view.check)(kept, past, params) }).collect()
 }
 
-/// Reads the archive up to an epoch, again from its beginning where a running service put other files in the place of those being read.
+/// Reads the archive up to an epoch, again from its beginning where somebody was forgotten meanwhile.
 fn read(
     params: &Params,
     archive: &Path,
@@ -150,7 +163,10 @@ fn read(
             );
         }
         let mut past = Past::new(params, last_version);
-        past.forgotten = manifest.forgotten.iter().filter(|f| f.epoch <= until).count() as u64;
+        let carried_out = || manifest.forgotten.iter().filter(|f| f.epoch <= until);
+        past.forgotten = carried_out().count() as u64;
+        let videos = carried_out().filter(|f| f.rows > 0 && matches!(f.target, Target::Video { .. }));
+        past.video_forgotten = videos.map(|f| f.epoch).max().unwrap_or_default();
         let mut reader = freshet_archive::Reader::new(Arc::clone(&folder), &manifest, Some(until));
         loop {
             match reader.next() {
@@ -167,7 +183,7 @@ fn read(
             }
         }
     }
-    bail!("{}: the archive was compacted each time it was read; try again", archive.display())
+    bail!("{}: rows were taken out of the archive each time it was read; try again", archive.display())
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use freshet_operators::topics::{Place, Sum, Themes};
 use freshet_operators::users::INITIAL_SKIP_BELOW;
 use freshet_schema::event::{Event, FollowAction, Origin, Target};
 use freshet_schema::store::{EVERYONE, demographic_group};
-use freshet_schema::{Upload, hash};
+use freshet_schema::{Epoch, Upload, hash};
 
 /// By which of two states of a video is the later one.
 type UploadOrder = (u64, u64, u32, Reverse<Origin>);
@@ -55,6 +55,8 @@ pub struct Past {
     pub records: u64,
     /// Deletes by which rows were taken out of the archive.
     pub forgotten: u64,
+    /// The last epoch that counted the delete of a video whose rows were taken out of the archive; 0 without one.
+    pub video_forgotten: Epoch,
     /// The catalogue.
     pub videos: BTreeMap<u64, Known>,
     /// Deleted videos, and up to when.
@@ -73,8 +75,9 @@ pub struct Past {
     counted: BTreeMap<u64, BTreeMap<u64, Counted>>,
     /// After [`Past::end`]: the rows that count, by user and in the order of (time, event).
     pub rows: BTreeMap<u64, Vec<Row>>,
-    /// The sums of categories as of the publication `last_version`, and the clock then.
-    pub themes: Option<(u64, BTreeMap<Place, Sum>)>,
+    /// The clock of the publication `last_version`, and the sums of categories as of then; without these where uploads that led to them
+    /// were forgotten since.
+    pub themes: Option<(u64, Option<BTreeMap<Place, Sum>>)>,
     /// The last publication: its version and thresholds.
     pub publication: Option<(u64, Vec<u64>)>,
 }
@@ -90,6 +93,7 @@ impl Past {
             now: 0,
             records: 0,
             forgotten: 0,
+            video_forgotten: Epoch(0),
             videos: BTreeMap::new(),
             deleted_videos: BTreeMap::new(),
             deleted_users: BTreeMap::new(),
@@ -108,6 +112,19 @@ impl Past {
     /// All rows that count, with their users.
     pub fn all_rows(&self) -> impl Iterator<Item = (u64, &Row)> {
         self.rows.iter().flat_map(|(user, rows)| rows.iter().map(|row| (*user, row)))
+    }
+
+    /// What cannot be compared, in words.
+    #[must_use]
+    pub fn left_out(&self) -> Option<String> {
+        let without = self.themes.as_ref().is_some_and(|(_, sums)| sums.is_none());
+        without.then(|| {
+            format!(
+                "category topics: a video was forgotten in epoch {}, after the last publication, which had counted its upload; the next \
+                 publication can be compared again",
+                self.video_forgotten
+            )
+        })
     }
 
     /// Takes an epoch in.
@@ -132,9 +149,13 @@ impl Past {
             self.skip_below.clone_from(skip_below);
             self.publication = Some((*version, skip_below.clone()));
             if self.last_version == Some(*version) {
-                let mut themes = Themes::default();
-                self.videos.values().for_each(|known| themes.count(&known.content, 1));
-                let sums = themes.sums().map(|(place, sum)| (place, sum.clone())).collect();
+                // What was published before the delete counted an upload that the archive has no more.
+                let whole = epoch.epoch >= self.video_forgotten;
+                let sums = whole.then(|| {
+                    let mut themes = Themes::default();
+                    self.videos.values().for_each(|known| themes.count(&known.content, 1));
+                    themes.sums().map(|(place, sum)| (place, sum.clone())).collect()
+                });
                 self.themes = Some((self.now, sums));
             }
         }

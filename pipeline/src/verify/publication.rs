@@ -2,7 +2,8 @@
 //!
 //! Baselines, thresholds and scores follow from the sums as they were then, which are the arrangements as they are now (they change with a
 //! publication only, and are themselves compared with the rows, together with what came since). Topics follow from the catalogue as
-//! it was in that epoch. The heads follow from what they learned from, which is taken as given. That the archive recorded the thresholds
+//! it was in that epoch; where a video was forgotten since, the archive cannot say how that was, and they are left out until the next
+//! publication. The heads follow from what they learned from, which is taken as given. That the archive recorded the thresholds
 //! that were published is compared as well, as all later rows are judged by them.
 
 use std::collections::BTreeMap;
@@ -51,8 +52,10 @@ pub fn published(kept: &Kept, past: &Past, params: &Params) -> ViewReport {
             .map_or_else(|| "none".to_owned(), |(version, below)| format!("version {version}: {below:?}")),
     );
     if let Some((now, themes)) = &past.themes {
-        let topics = params.interest.trained().with(themes);
-        both("topics".to_owned(), digest(&*published.topics), digest(&topics));
+        if let Some(themes) = themes {
+            let topics = params.interest.trained().with(themes);
+            both("topics".to_owned(), digest(&*published.topics), digest(&topics));
+        }
         let heads = kept.hours.solve(published.version, *now, &params.learning);
         both("heads".to_owned(), digest(&*published.heads), digest(&heads));
     }

@@ -19,8 +19,12 @@ pub struct Report {
     pub records: u64,
     /// Deletes by which rows were taken out of the archive before.
     pub forgotten: u64,
+    /// What could not be compared, and why.
+    pub left_out: Option<String>,
     /// By view.
     pub views: Vec<ViewReport>,
+    /// The epoch of the store whose values are among the views, where they were asked for.
+    pub values_of: Option<Epoch>,
 }
 
 /// What was found of a view.
@@ -70,7 +74,8 @@ impl Report {
         };
         json!({
             "epoch": self.epoch.0, "now_ms": self.now.0, "records": self.records, "forgotten": self.forgotten,
-            "holds": self.holds(), "views": self.views.iter().map(view).collect::<Vec<_>>(),
+            "left_out": self.left_out, "holds": self.holds(), "values_of": self.values_of.map(|epoch| epoch.0),
+            "views": self.views.iter().map(view).collect::<Vec<_>>(),
         })
     }
 }

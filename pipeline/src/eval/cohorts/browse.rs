@@ -1,7 +1,7 @@
 //! Runs a world whose users see what the graph lists for them.
 //!
 //! The generator's log says who comes when: each of its interactions is one video that somebody looks at, and those of one request are
-//! one page. Which video it is comes from the user's stored list, or from the list for new users, as of the epoch before; a page is
+//! one page: as long as they look at. Which video it is comes from the user's stored list, or from the list for new users, as of the epoch before; a page is
 //! what of it the user has not seen, from the top. Whom nobody is to follow ([`unknown`]) nobody follows. Pages are served as a feed server would say so. All else in the log
 //! (uploads, profiles, follows, deletes) goes on as it is.
 
@@ -21,7 +21,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::progress::Progress;
 
-/// Videos of a page, as the generator's.
+/// Videos of a page at the most, as the generator's.
 const PAGE: usize = 10;
 
 /// A video was looked at.
@@ -106,6 +106,7 @@ pub fn browse(
         people: FxHashMap::default(),
         known: FxHashSet::default(),
         of_unknown: FxHashSet::default(),
+        looks: looks(records),
         served: 0,
     };
     let mut browsed = Browsed::default();
@@ -232,7 +233,22 @@ struct Crowd<'a> {
     known: FxHashSet<(UserId, EventId)>,
     /// Videos of creators whom nobody follows.
     of_unknown: FxHashSet<VideoId>,
+    /// Videos that are still to be looked at, by user and request.
+    looks: FxHashMap<(UserId, u64), usize>,
     served: u64,
+}
+
+/// How many videos each user looks at with each request.
+fn looks(records: &[(Origin, Box<Event>)]) -> FxHashMap<(UserId, u64), usize> {
+    let (mut looks, mut known) = (FxHashMap::default(), FxHashSet::default());
+    for (_, event) in records {
+        if let Event::Interaction(view) = &**event
+            && known.insert((view.user_id, view.event_id))
+        {
+            *looks.entry((view.user_id, view.request_id.unwrap_or(0))).or_insert(0) += 1;
+        }
+    }
+    looks
 }
 
 impl Crowd<'_> {
@@ -251,10 +267,12 @@ impl Crowd<'_> {
         }
         let person = self.people.entry(user).or_default();
         let request = view.request_id.unwrap_or(0);
+        let left = self.looks.entry((user, request)).or_insert(1);
         if person.request != request || person.page.is_empty() {
             person.request = request;
             let fresh = store.list(user).iter().filter(|item| !person.seen.contains(&VideoId(item.video_id)));
-            let page: Vec<&FeedItem> = fresh.take(PAGE).collect();
+            // Nobody sees what is below the last one that they look at.
+            let page: Vec<&FeedItem> = fresh.take(PAGE.min(*left)).collect();
             if !page.is_empty() {
                 self.served += 1;
                 batch.push((
@@ -264,6 +282,7 @@ impl Crowd<'_> {
             }
             person.page = page.iter().rev().map(|item| (VideoId(item.video_id), item.policy())).collect();
         }
+        *left = left.saturating_sub(1);
         // Whoever has no list yet sees what they saw in the world; so does whoever has seen all of theirs.
         let (video, policy) = person.page.pop().unwrap_or((view.video_id, SlotPolicy::Unspecified));
         let Some(mut shown) = self.truth.instead(view, video, self.seed) else { return };

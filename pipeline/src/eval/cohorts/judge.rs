@@ -15,7 +15,8 @@ use super::browse::{Exposure, unknown};
 
 /// A day in milliseconds: as long as a video has.
 const DAY: u64 = 86_400_000;
-/// A video suits a user whose value of it is at least this, in per mille: more than a category that is none of theirs can give.
+/// A video suits a user whose value of it is at least this, in per mille: about what a category that is none of theirs
+/// can give at the most.
 pub const SUITS: u64 = 500;
 
 /// A new video.

@@ -6,7 +6,7 @@
 //! the truth is known: for whom each video is. A quarter of the creators are unknown: nobody in this world follows them.
 //!
 //! Three worlds are run that differ in nothing but the configuration: without cohorts, with cohorts, and with *boosting*, which
-//! shows each new video to as many users as the cohorts did on average, drawn from all, whatever came of it. [`browse`]
+//! wants for each new video as many users as the cohorts reached on average, drawn from all, whatever comes of it. [`browse`]
 //! runs one, [`judge`] looks at the new videos of unknown creators, and [`show`] prints.
 
 mod browse;
@@ -48,7 +48,7 @@ pub enum Arm {
     None,
     /// With cohorts.
     Cohorts,
-    /// Each is shown to the same number of users, drawn from all.
+    /// Each is to be shown to the same number of users, drawn from all.
     Boosting,
 }
 
@@ -103,10 +103,19 @@ pub fn scaled(cohorts: &Cohorts, users: u64, looks: usize) -> Cohorts {
     Cohorts { enabled: true, size: most, floor, ..cohorts.clone() }
 }
 
-/// Cohorts that show each new video to so many users who are drawn, and stop.
+/// Cohorts that show each new video to so many users who are drawn, as far as they come, and stop.
 fn boosting(cohorts: &Cohorts, size: usize) -> Cohorts {
     let size = size.max(1);
-    Cohorts { size, floor: size, predicted_share: 0.0, decay: 0.0, threshold: 100.0, ..cohorts.clone() }
+    Cohorts {
+        size,
+        floor: size,
+        predicted_share: 0.0,
+        decay: 0.0,
+        threshold: 100.0,
+        enough_share: 1.0,
+        reached_share: 1.0,
+        ..cohorts.clone()
+    }
 }
 
 /// Measures what cohorts do for new videos in a world.

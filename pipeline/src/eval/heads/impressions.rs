@@ -69,6 +69,7 @@ pub fn impressions(
         log: options.log.display().to_string(),
         interactions: log.interactions,
         refused: log.refused,
+        pages: log.records.iter().filter(|(_, event)| matches!(**event, Event::Served(_))).count(),
         plan,
         seed: config.params.seed,
         workers: config.graph.workers,

@@ -31,6 +31,8 @@ pub struct Setting {
     pub interactions: usize,
     /// Records that were refused.
     pub refused: u64,
+    /// Pages of the log as they were served: without any, nothing that the heads learn is debiased.
+    pub pages: usize,
     /// What was scored when.
     pub plan: Plan,
     /// Seed of the graph, of the pairs and of the resampling.

@@ -138,6 +138,8 @@ impl Report {
             "interrupted": self.facts.interrupted,
             "learned": self.facts.learned,
             "refused": self.setting.refused,
+            "served_pages": self.setting.pages,
+            "debiased": self.setting.pages > 0,
             "epochs": self.facts.epochs,
             "scored": self.scored,
             "users": self.users,
@@ -174,6 +176,17 @@ impl Report {
                 n(self.setting.interactions)
             );
         }
+        let _ = match self.setting.pages {
+            0 => writeln!(
+                text,
+                "not debiased: the log has no served pages, so nothing tells what was passed over"
+            ),
+            pages => writeln!(
+                text,
+                "{} served pages tell what was passed over; rows off them are not debiased",
+                n(pages)
+            ),
+        };
         let _ = writeln!(text, "\n{}", self.heads_table());
         let _ = writeln!(text, "{}", self.watch_table());
         let _ = writeln!(
