@@ -15,6 +15,9 @@ need protoc protobuf-compiler python3 python3-redis python3-protobuf || absent="
   protoc: the Python program that reads from Redis is not run"
 need npm nodejs npm || absent="$absent
   npm: the Node.js program that reads from Redis is not run"
+need_python psycopg python3-psycopg && need_python psycopg2 python3-psycopg2 && need_python sqlalchemy python3-sqlalchemy ||
+    absent="$absent
+  psycopg, SQLAlchemy: Python's drivers are not tested against the Postgres wire"
 [ -d ../shared/data ] || absent="$absent
   ../shared/data: the end-to-end runs on public data are skipped"
 cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt

@@ -3,17 +3,18 @@
 //! The root alone would not do. A sum over a product of tables asks for batch after batch, all of which are there at once, and never
 //! comes back to whoever waits for it. So each node also lets the runtime in now and then, which sees to time and to Ctrl-C.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, internal_err};
+use datafusion::common::{Result, exec_err, internal_err};
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, timeout_at};
 
 /// Hands on what the plan below says, until the time is over.
@@ -99,9 +100,14 @@ impl ExecutionPlan for Deadline {
             if Instant::now() >= until {
                 return Err(over());
             }
-            match timeout_at(until, rows.next()).await {
-                Ok(Some(batch)) => batch.map(|batch| Some((batch, rows))),
-                Ok(None) => Ok(None),
+            // The Parquet crate may panic on bytes that lie about themselves; after that nothing of the plan is run.
+            let next = AssertUnwindSafe(rows.next()).catch_unwind();
+            match timeout_at(until, next).await {
+                Ok(Ok(Some(batch))) => batch.map(|batch| Some((batch, rows))),
+                Ok(Ok(None)) => Ok(None),
+                Ok(Err(_)) => exec_err!(
+                    "the query engine gave up: a file of the archive is damaged, or this is a mistake of the engine"
+                ),
                 Err(_) => Err(over()),
             }
         });
