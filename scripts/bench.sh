@@ -6,6 +6,17 @@ cd "$(dirname "$0")/.."
 . scripts/need.sh
 
 must_have_build_tools
+# Only Kafka's figures need servers; all are measured where none is named.
+for argument in "$@"; do
+    case $argument in
+    features | state | workers | lists | freshness | reads | checkpoint | --help) named=yes ;;
+    kafka) kafka=yes ;;
+    esac
+done
+if [ -n "${kafka:-}" ] || [ -z "${named:-}" ]; then
+    must_have redis-server redis-server
+    must_have_kafka
+fi
 # On standard error, so that `make -s bench ARGS=--json` is JSON and nothing else.
 echo "building (the first time takes some minutes)" >&2
 cargo build --release --quiet -p freshet-bench -p freshet-pipeline

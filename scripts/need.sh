@@ -74,6 +74,14 @@ must_have_kafka() {
     sh scripts/kafka.sh jars
 }
 
+# The S3 server of the tests: Python packages of their own, as tests/s3/requirements.txt names them. 1: it cannot be had.
+must_have_s3() {
+    if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+        apt_install "the S3 server of the tests" python3 python3-venv || return 1
+    fi
+    sh scripts/s3.sh fetch
+}
+
 # The C compiler builds zstd, librdkafka and links; cmake and the C++ compiler build FAISS.
 must_have_build_tools() {
     must_have_rust

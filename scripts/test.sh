@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 
 must_have_build_tools
 must_have redis-server redis-server
+must_have openssl openssl
 must_have psql postgresql-client
 must_have_kafka
 absent=
@@ -18,6 +19,8 @@ need npm nodejs npm || absent="$absent
 need_python psycopg python3-psycopg && need_python psycopg2 python3-psycopg2 && need_python sqlalchemy python3-sqlalchemy ||
     absent="$absent
   psycopg, SQLAlchemy: Python's drivers are not tested against the Postgres wire"
+must_have_s3 || absent="$absent
+  an S3 server: checkpoints in a bucket are tested over memory alone"
 [ -d ../shared/data ] || absent="$absent
   ../shared/data: the end-to-end runs on public data are skipped"
 cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt

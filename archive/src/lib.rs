@@ -26,6 +26,7 @@ mod error;
 pub mod folder;
 pub mod forget;
 pub mod manifest;
+pub mod objects;
 pub mod read;
 mod rows;
 pub mod sealed;
@@ -44,6 +45,7 @@ pub use error::ArchiveError;
 pub use folder::Folder;
 pub use forget::Forgetting;
 pub use manifest::{FileEntry, Forgotten, Manifest, Mark};
+pub use objects::{Bucket, BucketError, Objects, OnDisk, Unfinished};
 pub use read::{ReadEpoch, ReadError, Reader};
 pub use writer::{Forgetter, Options, Resumed, Status, Writer};
 

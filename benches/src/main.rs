@@ -10,6 +10,7 @@ mod conditions;
 mod features;
 mod freshness;
 mod http;
+mod kafka;
 mod lists;
 mod lists_world;
 mod pace;
@@ -56,6 +57,8 @@ enum Group {
     Checkpoint,
     /// SQL over state and archive, beside DuckDB, and analysts beside events; needs freshet-sql beside the measured binary
     Sql,
+    /// From Kafka to Redis, with real servers: throughput, shares of the CPU, freshness
+    Kafka,
 }
 
 /// Measure Freshet against its targets
@@ -153,5 +156,6 @@ fn measure(group: Group, bench: &Bench) -> anyhow::Result<Vec<Figure>> {
         Group::Reads => reads::measure(bench),
         Group::Checkpoint => checkpoint::measure(bench),
         Group::Sql => queries::measure(bench),
+        Group::Kafka => kafka::measure(bench),
     }
 }

@@ -19,9 +19,14 @@ impl Pace {
         Self { first: start + between.mul_f64(number as f64), every: between.mul_f64(senders as f64) }
     }
 
+    /// The time of request `n`.
+    pub fn due(&self, n: u64) -> Instant {
+        self.first + self.every.mul_f64(n as f64)
+    }
+
     /// Waits for the time of request `n`, which may have passed, and returns it.
     pub fn wait(&self, n: u64) -> Instant {
-        let due = self.first + self.every.mul_f64(n as f64);
+        let due = self.due(n);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         due
     }

@@ -1,7 +1,7 @@
 //! CPU and memory of processes and threads, from `/proc`.
 
 use std::fs;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -53,9 +53,9 @@ fn children_cpu() -> anyhow::Result<f64> {
     stat_seconds("/proc/self/stat", 13)
 }
 
-/// CPU seconds that a running child took so far.
-pub fn cpu_of(child: &Child) -> anyhow::Result<f64> {
-    stat_seconds(&format!("/proc/{}/stat", child.id()), 11)
+/// CPU seconds that a running process took so far.
+pub fn cpu_of(process: u32) -> anyhow::Result<f64> {
+    stat_seconds(&format!("/proc/{process}/stat"), 11)
 }
 
 /// CPU seconds of the threads of a process whose name is `name`, exact to the nanosecond.

@@ -129,7 +129,7 @@ impl Analyst {
     }
 
     fn cpu(&self) -> anyhow::Result<f64> {
-        process::cpu_of(&self.child)
+        process::cpu_of(self.child.id())
     }
 }
 

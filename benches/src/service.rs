@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -29,8 +29,18 @@ impl Service {
     /// Starts it and waits until the log is replayed.
     pub fn start(worlds: &Worlds, config: &Path, log: &Path, store: &Path) -> anyhow::Result<Self> {
         let mut command = worlds.freshet("run");
+        command.arg("--input").arg(log);
+        Self::spawn(command, config, store)
+    }
+
+    /// Starts one that reads what its configuration says, and waits until the backlog is read.
+    pub fn of_topics(worlds: &Worlds, config: &Path, store: &Path) -> anyhow::Result<Self> {
+        Self::spawn(worlds.freshet("run"), config, store)
+    }
+
+    fn spawn(mut command: Command, config: &Path, store: &Path) -> anyhow::Result<Self> {
         command.args(["--quiet", "--listen", "127.0.0.1:0"]).arg("--config").arg(config);
-        command.arg("--input").arg(log).arg("--store").arg(store).stdout(Stdio::piped());
+        command.arg("--store").arg(store).stdout(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("{command:?}"))?;
         let out = child.stdout.take().context("the service's output")?;
         // From here on the process ends with the value, also where it says nothing.
@@ -62,7 +72,7 @@ impl Service {
 
     /// CPU seconds so far of the whole process.
     pub fn cpu(&self) -> anyhow::Result<f64> {
-        process::cpu_of(&self.child)
+        process::cpu_of(self.child.id())
     }
 
     /// CPU seconds so far of the thread that answers requests.

@@ -30,8 +30,9 @@ use freshet_sources::epochs::{self, Batch, EpochSource, Step};
 use crate::checkpoint::crash_point;
 use crate::config::{Config, StoreKind};
 use crate::dead_letters::DeadLetters;
+use crate::fence::Fence;
 use crate::input;
-use crate::keeper::{Fence, Keeper, Start};
+use crate::keeper::{Keeper, Start};
 use crate::meters;
 use crate::progress::{Phase, Progress, RunOptions};
 use crate::remake::{Amount, Remake};
@@ -96,13 +97,25 @@ pub fn run(
     };
     let bound_before = source.last_bound().unwrap_or_default();
     if store.newest()? > source.last_bound() {
-        let place = match config.store.kind {
-            StoreKind::Embedded => format!("store.dir = {:?}", config.store.dir.display().to_string()),
-            StoreKind::Redis => format!("the store {}", config.redis.options().shown()),
+        let (place, lost) = match config.store.kind {
+            StoreKind::Embedded => {
+                (format!("store.dir = {:?}", config.store.dir.display().to_string()), String::new())
+            }
+            StoreKind::Redis => (
+                format!("the store {}", config.redis.options().shown()),
+                // Without the journal its epochs are bound anew, and those that the store has would be passed over.
+                match begun {
+                    Epoch(0) => String::new(),
+                    begun => format!(
+                        "; where that journal was lost with its machine, empty the store: it is filled again from the \
+                         checkpoint of epoch {begun} and the input behind it"
+                    ),
+                },
+            ),
         };
         anyhow::bail!(
             "{place} holds epochs that the journal {:?} does not know: they belong to different runs; name the \
-             journal that made this store, or begin both anew",
+             journal that made this store, or begin both anew{lost}",
             config.journal.file().display().to_string()
         );
     }

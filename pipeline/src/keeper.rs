@@ -18,13 +18,10 @@ use freshet_sinks::{Claim, FeedStore};
 use freshet_sources::epochs::{EpochSource, Resume, SourceConfig, SystemClock};
 
 use crate::checkpoint::decide::Choice;
-use crate::checkpoint::{
-    Begin, CheckpointError, Checkpoints, Found, LocalDisk, Manifest, Published, Status, Writer,
-};
+use crate::checkpoint::{Begin, CheckpointError, Checkpoints, Found, Manifest, Published, Status, Writer};
 use crate::config::{Config, OnMismatch};
+use crate::fence::Fence;
 
-/// Time between two looks whether a newer run has taken over.
-const LOOK: Duration = Duration::from_millis(500);
 /// Without any input since the last checkpoint so many intervals pass before the next: what a restart would replay is the clock
 /// alone, thousands of epochs a second.
 const IDLE_INTERVALS: u32 = 60;
@@ -49,8 +46,7 @@ impl Start {
     /// Where the one that can be used was made by other parameters (`checkpoint.on_mismatch`), or the folder cannot be read.
     pub fn look(config: &Config, store: &dyn FeedStore) -> anyhow::Result<Self> {
         let marker = if store.is_remote() { Some(Epoch(u64::MAX)) } else { store.marker()? };
-        let disk = Arc::new(LocalDisk::new(&config.checkpoint.dir));
-        let checkpoints = Checkpoints::new(disk, config.checkpoint.keep);
+        let checkpoints = Checkpoints::open(&config.checkpoint.dir, config.checkpoint.keep)?;
         let (mut found, mut passed) = match checkpoints.find(marker)? {
             Choice::None => (None, Vec::new()),
             Choice::From(found, passed) => (Some(found), passed),
@@ -171,8 +167,10 @@ impl Start {
                 "going on from a checkpoint"
             );
         }
+        let mut fence = None;
         if let Some(generation) = generation {
             oldest = checkpoints.clean(generation, None)?;
+            fence = Some(Fence::new(&checkpoints, generation).context("the thread \"owner\"")?);
         }
         let (taken, snapshots) = channel();
         let taken = makes.then_some(taken);
@@ -181,32 +179,11 @@ impl Start {
             snapshots,
             checkpoints,
             generation,
+            fence,
             epoch,
             store_marker,
             trim: oldest.map(|manifest| manifest.input),
         })
-    }
-}
-
-/// Whether this run still owns the job. Whoever writes looks before; a process that slept looks first when it wakes.
-#[derive(Clone)]
-pub struct Fence {
-    checkpoints: Checkpoints,
-    generation: Generation,
-    looked_at: Instant,
-}
-
-impl Fence {
-    /// Looks, if the last look was some time ago.
-    ///
-    /// # Errors
-    /// Where a newer run has taken over.
-    pub fn check(&mut self) -> Result<(), CheckpointError> {
-        if self.looked_at.elapsed() > LOOK {
-            self.checkpoints.check_owner(self.generation)?;
-            self.looked_at = Instant::now();
-        }
-        Ok(())
     }
 }
 
@@ -218,6 +195,7 @@ pub struct TakenOver {
     checkpoints: Checkpoints,
     /// Which run this is; none where no checkpoints are made.
     pub generation: Option<Generation>,
+    fence: Option<Fence>,
     epoch: Epoch,
     /// How far the store was then.
     store_marker: Option<Epoch>,
@@ -241,8 +219,7 @@ impl TakenOver {
     /// For the sink.
     #[must_use]
     pub fn fence(&self) -> Option<Fence> {
-        let generation = self.generation?;
-        Some(Fence { checkpoints: self.checkpoints.clone(), generation, looked_at: Instant::now() })
+        self.fence.clone()
     }
 
     /// Starts the writer for a graph. `None` where no checkpoints are made.
@@ -257,13 +234,13 @@ impl TakenOver {
         source: &mut EpochSource,
         durable: Receiver<(Epoch, Option<Epoch>)>,
     ) -> anyhow::Result<Option<Keeper>> {
-        let Some(generation) = self.generation else { return Ok(None) };
+        let (Some(generation), Some(fence)) = (self.generation, self.fence) else { return Ok(None) };
         if let Some(trim) = &self.trim {
             source.trim(trim).context("the journal")?;
         }
         let (orders, ordered) = channel();
         let writer = Writer {
-            checkpoints: self.checkpoints.clone(),
+            checkpoints: self.checkpoints,
             generation,
             definitions: definitions(&config.params),
             workers: graph.peers(),
@@ -276,7 +253,6 @@ impl TakenOver {
             .name("checkpoints".to_owned())
             .spawn(move || writer.run(&ordered))
             .context("the thread \"checkpoints\"")?;
-        let fence = Fence { checkpoints: self.checkpoints, generation, looked_at: Instant::now() };
         Ok(Some(Keeper {
             fence,
             status,

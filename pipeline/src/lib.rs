@@ -12,6 +12,7 @@ pub mod config;
 pub mod control;
 pub mod dead_letters;
 pub mod eval;
+mod fence;
 pub mod forget;
 mod input;
 mod interrupt;

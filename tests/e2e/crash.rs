@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value as Json;
@@ -61,12 +61,17 @@ pub fn epoch(dir: &Path, store: &str) -> Option<u64> {
 /// Starts a run into `DIR/STORE` and kills it as soon as it has committed this epoch.
 #[track_caller]
 pub fn kill_at(dir: &Path, args: &[&str], store: &str, at: u64) {
-    let mut command = freshet(dir, args);
+    kill_when(freshet(dir, args), dir, store, |epoch| epoch >= at);
+}
+
+/// Starts a command that runs into `DIR/STORE` and kills it as soon as this can be said of the epoch that it has committed.
+#[track_caller]
+pub fn kill_when(mut command: Command, dir: &Path, store: &str, enough: impl Fn(u64) -> bool) {
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs");
     let mut process = Guard(child);
     wait_for("the epoch to kill at", || {
-        assert!(process.0.try_wait().expect("our child").is_none(), "it ended before epoch {at}");
-        epoch(dir, store).filter(|epoch| *epoch >= at)
+        assert!(process.0.try_wait().expect("our child").is_none(), "it ended before that epoch");
+        epoch(dir, store).filter(|epoch| enough(*epoch))
     });
     process.signal("KILL");
     assert_eq!(process.wait().signal(), Some(9), "it ended before it was killed");

@@ -22,6 +22,8 @@ mod redis;
 #[path = "../../sinks/tests/support/redis_server.rs"]
 mod redis_server;
 mod restart;
+mod s3;
+mod s3_server;
 mod service;
 mod shortvideo;
 mod soak;

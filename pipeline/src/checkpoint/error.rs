@@ -7,8 +7,8 @@ use freshet_schema::{Epoch, Generation};
 /// See the module.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// The disk.
-    #[error("cannot {action} {path}: {source}; see that checkpoint.dir can be written and has room", path = path.display())]
+    /// The disk, or the server of the bucket.
+    #[error("cannot {action} {path}: {source}; {remedy}", path = path.display())]
     Io {
         /// What was attempted.
         action: &'static str,
@@ -16,6 +16,20 @@ pub enum CheckpointError {
         path: PathBuf,
         /// The system's answer.
         source: std::io::Error,
+        /// What to see to.
+        remedy: &'static str,
+    },
+    /// A bucket that cannot be reached, as its address or the environment are wrong.
+    #[error("checkpoint.dir: {0}")]
+    Bucket(#[from] freshet_archive::BucketError),
+    /// A server that lets two runs take the same name.
+    #[error(
+        "{path}: its server takes a PUT with `If-None-Match: *` although the name is taken, so two runs could own the job: keep          the checkpoints on a server that honours it, as S3 does, or in a folder",
+        path = path.display()
+    )]
+    NotExclusive {
+        /// The name.
+        path: PathBuf,
     },
     /// A file is not what was written.
     #[error("{path}: {what}", path = path.display())]

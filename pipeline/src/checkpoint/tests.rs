@@ -1,4 +1,7 @@
-//! The writer over a disk that forgets, tears, fills up and fails: whatever happens when, what was said to be made is there.
+//! The writer over a disk that forgets, tears, fills up and fails, and over a bucket that fails, loses answers and falls silent: whatever
+//! happens when, what was said to be made is there.
+
+mod bucket;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,13 +11,14 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use freshet_archive::{Disk, OnDisk};
 use freshet_operators::checkpoint::{Blocks, Snapshot, Taken};
 use freshet_schema::{Epoch, Generation, hash};
 use proptest::prelude::*;
 
 use super::decide::Choice;
 use super::manifest::tests::manifest;
-use super::{Begin, CheckpointError, Checkpoints, Disk, Manifest, Status, Writer};
+use super::{Begin, CheckpointError, Checkpoints, Manifest, Objects, Status, Writer};
 
 /// What goes wrong at one of the disk's operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,9 +221,15 @@ fn rows(epoch: u64) -> Vec<(u64, u64)> {
     (0..20).map(|n| (hash::shard(n), epoch * 1000 + n)).collect()
 }
 
+impl MemoryDisk {
+    fn objects(&self) -> Arc<dyn Objects> {
+        Arc::new(OnDisk::new(Arc::new(self.clone())))
+    }
+}
+
 /// Makes checkpoints of `epochs` in one run, and says of which it was told that they were made.
-fn make(disk: &MemoryDisk, epochs: &[u64]) -> Result<Vec<u64>, CheckpointError> {
-    let checkpoints = Checkpoints::new(Arc::new(disk.clone()), 2);
+fn make(objects: &Arc<dyn Objects>, epochs: &[u64]) -> Result<Vec<u64>, CheckpointError> {
+    let checkpoints = Checkpoints::new(Arc::clone(objects), 2);
     let generation = checkpoints.claim()?;
     checkpoints.clean(generation, None)?;
     let (to_writer, taken) = channel();
@@ -265,8 +275,8 @@ fn make(disk: &MemoryDisk, epochs: &[u64]) -> Result<Vec<u64>, CheckpointError> 
 }
 
 /// The newest checkpoint, which must hold what was written.
-fn newest(disk: &MemoryDisk) -> Option<Manifest> {
-    let checkpoints = Checkpoints::new(Arc::new(disk.clone()), 2);
+fn newest(objects: &Arc<dyn Objects>) -> Option<Manifest> {
+    let checkpoints = Checkpoints::new(Arc::clone(objects), 2);
     match checkpoints.find(Some(Epoch(u64::MAX))).expect("a readable disk") {
         Choice::None => None,
         Choice::Refuse(why) => panic!("a faithful disk was refused: {why:?}"),
@@ -308,80 +318,96 @@ fn numbers(rows: u64, bytes: &[u8]) -> Vec<String> {
     (0..rows).map(|_| number()).collect()
 }
 
-fn fault() -> impl Strategy<Value = (usize, Fault)> {
+/// How many manifests, files of data and generations there are, unfinished ones among them.
+fn names(objects: &Arc<dyn Objects>) -> [usize; 3] {
+    let list = |folder: &str| objects.list(folder).expect("a sound place");
+    let data = list("data").iter().map(|folder| list(&format!("data/{folder}")).len()).sum();
+    [list("manifests").len(), data, list("generations").len()]
+}
+
+/// What may go wrong in a run, by the number of the operation, and a seed for what a crash then leaves.
+type Run = (Vec<(usize, Fault)>, u64);
+
+fn runs() -> impl Strategy<Value = Vec<Run>> {
     let kind = prop_oneof![3 => Just(Fault::Crash), 1 => Just(Fault::Full), 1 => Just(Fault::Broken)];
-    (1usize..180, kind)
+    let faults = prop::collection::vec((1usize..180, kind), 0..3);
+    prop::collection::vec((faults, any::<u64>()), 1..4)
+}
+
+/// Runs follow each other in a place: `begin` says what goes wrong in the next, `reboot` makes the place sound again.
+fn what_was_made_survives(
+    runs: Vec<Run>,
+    objects: &Arc<dyn Objects>,
+    begin: impl Fn(Vec<(usize, Fault)>),
+    reboot: impl Fn(u64),
+) -> Result<(), TestCaseError> {
+    let mut epoch = 0;
+    let mut promised = 0;
+    for (faults, seed) in runs {
+        begin(faults);
+        let epochs: Vec<u64> = (1..=4).map(|n| epoch + n).collect();
+        epoch += 4;
+        match make(objects, &epochs) {
+            Ok(made) => promised = made.last().copied().unwrap_or(promised).max(promised),
+            // Nothing can be begun in a place that fails; what there was is there.
+            Err(error) => prop_assert!(matches!(error, CheckpointError::Io { .. }), "{error}"),
+        }
+        reboot(seed);
+        let found = newest(objects).map_or(0, |manifest| manifest.epoch.0);
+        prop_assert!(found >= promised, "the checkpoint of epoch {promised} was made, and {found} is there");
+        // The next run goes on from it.
+        epoch = epoch.max(found);
+        promised = promised.max(found);
+    }
+    // In a sound place all is well, and only what is kept is left.
+    let made = make(objects, &[epoch + 1, epoch + 2, epoch + 3]).expect("a sound place");
+    prop_assert_eq!(made.len(), 3);
+    prop_assert_eq!(names(objects), [2, 4, 1]);
+    reboot(1);
+    prop_assert_eq!(newest(objects).map(|manifest| manifest.epoch.0), Some(epoch + 3));
+    Ok(())
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_was_made_survives(
-        runs in prop::collection::vec((prop::collection::vec(fault(), 0..3), any::<u64>()), 1..4),
-    ) {
+    fn what_was_made_on_a_disk_survives(runs in runs()) {
         let disk = MemoryDisk::default();
-        let mut epoch = 0;
-        let mut promised = 0;
-        for (faults, seed) in runs {
-            disk.set_faults(faults);
-            let epochs: Vec<u64> = (1..=4).map(|n| epoch + n).collect();
-            epoch += 4;
-            match make(&disk, &epochs) {
-                Ok(made) => promised = made.last().copied().unwrap_or(promised).max(promised),
-                // Nothing can be begun on a disk that fails; what there was is there.
-                Err(error) => prop_assert!(matches!(error, CheckpointError::Io { .. }), "{error}"),
-            }
-            disk.reboot(seed);
-            let found = newest(&disk).map_or(0, |manifest| manifest.epoch.0);
-            prop_assert!(found >= promised, "the checkpoint of epoch {promised} was made, and {found} is there");
-            // The next run goes on from it.
-            epoch = epoch.max(found);
-            promised = promised.max(found);
-        }
-        // On a sound disk all is well, and only what is kept is left.
-        let made = make(&disk, &[epoch + 1, epoch + 2, epoch + 3]).expect("a sound disk");
-        prop_assert_eq!(made.len(), 3);
-        let names: Vec<String> = disk.with(|disk| disk.names.keys().cloned().collect());
-        let of = |folder: &str| names.iter().filter(|name| name.starts_with(folder)).count();
-        prop_assert_eq!((of("manifests/"), of("data/"), of("generations/")), (2, 4, 1), "{:?}", names);
-        disk.reboot(1);
-        prop_assert_eq!(newest(&disk).map(|manifest| manifest.epoch.0), Some(epoch + 3));
+        what_was_made_survives(runs, &disk.objects(), |faults| disk.set_faults(faults), |seed| disk.reboot(seed))?;
     }
 }
 
-#[test]
-fn a_damaged_file_is_named_and_the_checkpoint_before_it_is_used() {
-    let disk = MemoryDisk::default();
-    make(&disk, &[5, 9]).expect("a sound disk");
-    let data = |of: &str| {
-        let name = disk
-            .with(|disk| disk.names.keys().find(|name| name.contains(of) && name.contains("two")).cloned());
-        name.expect("a file")
-    };
-    let flip = |name: &str| {
-        disk.with(|disk| {
-            let file = disk.file(name).expect("a file");
-            let middle = file.0.len() / 2;
-            file.0[middle] ^= 1;
-        });
-    };
-    let newest = data("-00000000000000000009/");
-    flip(&newest);
-    let checkpoints = Checkpoints::new(Arc::new(disk.clone()), 2);
+/// Data files are named by epoch and cut.
+fn data_file(objects: &Arc<dyn Objects>, epoch: u64, cut: &str) -> String {
+    let of = format!("-{epoch:020}");
+    let folders = objects.list("data").expect("a sound place");
+    let folder = folders.iter().rfind(|folder| folder.ends_with(&of)).expect("a folder");
+    format!("data/{folder}/{cut}.blocks")
+}
+
+fn a_damaged_file_is_named_and_the_checkpoint_before_it_is_used(objects: &Arc<dyn Objects>) {
+    make(objects, &[5, 9]).expect("a sound place");
+    let newest = data_file(objects, 9, "two");
+    let mut bytes = objects.read(&newest).expect("a file");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    objects.replace(&newest, "test", &bytes).expect("a sound place");
+    let checkpoints = Checkpoints::new(Arc::clone(objects), 2);
     let find = || checkpoints.find(Some(Epoch(9))).expect("readable");
     match find() {
         Choice::From(found, passed) => {
             assert_eq!(found.manifest.epoch, Epoch(5));
             assert!(passed[0].1.contains("two.blocks") && passed[0].1.contains("checksum"), "{passed:?}");
-            checkpoints.set_aside(&passed).expect("a sound disk");
+            checkpoints.set_aside(&passed).expect("a sound place");
         }
         _ => panic!("the earlier one holds"),
     }
     // Its epoch can be written again.
-    assert_eq!(make(&disk, &[9]).expect("a sound disk"), [9]);
-    disk.with(|disk| disk.names.remove(&data_of(disk, 5)));
-    disk.with(|disk| disk.names.remove(&data_of(disk, 9)));
+    assert_eq!(make(objects, &[9]).expect("a sound place"), [9]);
+    for epoch in [5, 9] {
+        objects.remove(&data_file(objects, epoch, "one")).expect("a sound place");
+    }
     match find() {
         Choice::Refuse(why) => {
             let error = checkpoints.none_valid(&why).to_string();
@@ -394,24 +420,43 @@ fn a_damaged_file_is_named_and_the_checkpoint_before_it_is_used() {
     }
 }
 
-fn data_of(disk: &State, epoch: u64) -> String {
-    let folder = format!("-{epoch:020}/one");
-    disk.names.keys().rfind(|name| name.contains(&folder)).expect("a file").clone()
-}
-
-#[test]
-fn an_old_run_publishes_nothing() {
-    let disk = MemoryDisk::default();
-    let old = Checkpoints::new(Arc::new(disk.clone()), 2);
-    assert_eq!(old.claim().expect("a sound disk"), Generation(1));
-    make(&disk, &[3]).expect("a sound disk");
+fn an_old_run_publishes_nothing(objects: &Arc<dyn Objects>) {
+    let old = Checkpoints::new(Arc::clone(objects), 2);
+    assert_eq!(old.claim().expect("a sound place"), Generation(1));
+    make(objects, &[3]).expect("a sound place");
     let error = old.publish(&manifest(1, 4)).expect_err("a newer run owns the job");
     assert!(matches!(error, CheckpointError::Superseded { newer: Generation(2), .. }), "{error}");
     // An epoch that somebody has is nobody else's.
-    let new = Checkpoints::new(Arc::new(disk.clone()), 2);
-    let mine = new.claim().expect("a sound disk");
+    let new = Checkpoints::new(Arc::clone(objects), 2);
+    let mine = new.claim().expect("a sound place");
     let error = new.publish(&manifest(mine.0, 3)).expect_err("it is taken");
     assert!(matches!(error, CheckpointError::Taken { epoch: Epoch(3), .. }), "{error}");
     let epochs: Vec<Epoch> = new.manifests().expect("readable").into_iter().map(|(epoch, _)| epoch).collect();
     assert_eq!(epochs, [Epoch(3)]);
+}
+
+/// Eight runs that begin at once: each has a generation of its own, and the greatest owns the job.
+fn of_runs_that_race_one_owns_the_job(objects: &Arc<dyn Objects>) {
+    let claim = |_| {
+        let checkpoints = Checkpoints::new(Arc::clone(objects), 2);
+        std::thread::spawn(move || checkpoints.claim().expect("a sound place").0)
+    };
+    let threads: Vec<_> = (0..8).map(claim).collect();
+    let mut claimed: Vec<u64> = threads.into_iter().map(|t| t.join().expect("no panic")).collect();
+    claimed.sort_unstable();
+    assert_eq!(claimed, (1..=8).collect::<Vec<_>>());
+    let checkpoints = Checkpoints::new(Arc::clone(objects), 2);
+    for generation in claimed {
+        assert_eq!(checkpoints.check_owner(Generation(generation)).is_ok(), generation == 8);
+    }
+}
+
+#[test]
+fn on_a_disk_a_damaged_file_is_named_and_the_checkpoint_before_it_is_used() {
+    a_damaged_file_is_named_and_the_checkpoint_before_it_is_used(&MemoryDisk::default().objects());
+}
+
+#[test]
+fn on_a_disk_an_old_run_publishes_nothing() {
+    an_old_run_publishes_nothing(&MemoryDisk::default().objects());
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use freshet_archive::Unfinished;
 use freshet_operators::checkpoint::{Block, CONTENTS, Definition, Encoder, Taken, WriteFailed};
 use freshet_schema::{Epoch, Generation, Millis};
 use freshet_sources::epochs::Resume;
@@ -161,12 +162,14 @@ impl Writer {
 struct Files<'a> {
     checkpoints: &'a Checkpoints,
     folder: &'a str,
-    open: BTreeMap<&'static str, Open>,
+    open: BTreeMap<&'static str, Open<'a>>,
     error: Option<CheckpointError>,
 }
 
 #[derive(Default)]
-struct Open {
+struct Open<'a> {
+    /// None as long as there are no rows.
+    file: Option<Box<dyn Unfinished + 'a>>,
     rows: u64,
     row_bytes: u64,
     bytes: u64,
@@ -189,12 +192,17 @@ impl Files<'_> {
     }
 
     fn append(&mut self, block: &Block) -> Result<(), CheckpointError> {
-        let name = Checkpoints::data(self.folder, &temporary(block.cut));
+        let name = Checkpoints::data(self.folder, &file_name(block.cut));
+        let checkpoints = self.checkpoints;
         let open = self.open.entry(block.cut).or_default();
-        let frame = self.checkpoints.io("write", &name, blocks::frame(block))?;
-        let head = if open.bytes == 0 { blocks::head() } else { Vec::new() };
+        let frame = checkpoints.io("write", &name, blocks::frame(block))?;
+        let head = if open.file.is_none() { blocks::head() } else { Vec::new() };
+        let file = match &mut open.file {
+            Some(file) => file,
+            none => none.insert(checkpoints.io("write", &name, checkpoints.objects().begin(&name))?),
+        };
         for bytes in [head, frame].iter().filter(|bytes| !bytes.is_empty()) {
-            self.checkpoints.io("write", &name, self.checkpoints.disk().append(&name, bytes))?;
+            checkpoints.io("write", &name, file.write(bytes))?;
             open.hash.update(bytes);
             open.bytes += bytes.len() as u64;
         }
@@ -209,17 +217,15 @@ impl Files<'_> {
         if let Some(error) = error {
             return Err(error);
         }
-        let disk = checkpoints.disk();
         let mut cuts = BTreeMap::new();
         for (cut, open) in open {
             let definition = definitions.iter().find(|definition| definition.name == cut);
             let mut file = None;
-            if open.bytes > 0 {
-                let (from, name) = (Checkpoints::data(folder, &temporary(cut)), final_name(cut));
-                let to = Checkpoints::data(folder, &name);
-                checkpoints.io("write", &from, crash_point("before-file"))?;
-                checkpoints.io("sync", &from, disk.sync(&from))?;
-                checkpoints.io("rename", &from, disk.rename(&from, &to))?;
+            if let Some(unfinished) = open.file {
+                let name = file_name(cut);
+                let place = Checkpoints::data(folder, &name);
+                checkpoints.io("write", &place, crash_point("before-file"))?;
+                checkpoints.io("write", &place, unfinished.finish())?;
                 file = Some(File { name, bytes: open.bytes, checksum: checksum_text(open.hash.digest()) });
             }
             cuts.insert(
@@ -239,10 +245,6 @@ impl Files<'_> {
     }
 }
 
-fn temporary(cut: &str) -> String {
-    format!("{cut}.blocks.tmp")
-}
-
-fn final_name(cut: &str) -> String {
+fn file_name(cut: &str) -> String {
     format!("{cut}.blocks")
 }

@@ -2,14 +2,13 @@
 
 use std::io::{Write, stdout};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use freshet_schema::Epoch;
 
 use super::path_override;
-use crate::checkpoint::{Checkpoints, LocalDisk, Manifest};
+use crate::checkpoint::{Checkpoints, Manifest};
 use crate::config::{Config, format_time};
 use crate::control::{self, Client};
 use crate::table::{Align, render};
@@ -50,7 +49,7 @@ struct Place {
     /// The folder that the service writes (store.dir), instead of the file's
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
-    /// The folder of the checkpoints (checkpoint.dir), instead of the file's
+    /// The folder of the checkpoints, or s3://BUCKET/PREFIX (checkpoint.dir), instead of the file's
     #[arg(long, value_name = "DIR")]
     checkpoints: Option<PathBuf>,
     /// JSON instead of a table
@@ -77,7 +76,7 @@ impl Place {
 
     fn open(&self) -> anyhow::Result<(Checkpoints, PathBuf)> {
         let checkpoint = self.config()?.checkpoint;
-        Ok((Checkpoints::new(Arc::new(LocalDisk::new(&checkpoint.dir)), checkpoint.keep), checkpoint.dir))
+        Ok((Checkpoints::open(&checkpoint.dir, checkpoint.keep)?, checkpoint.dir))
     }
 
     fn print(&self, json: &serde_json::Value, table: impl FnOnce() -> String) -> anyhow::Result<()> {
@@ -211,7 +210,7 @@ fn show(one: &One) -> anyhow::Result<()> {
 fn verify(one: &One) -> anyhow::Result<()> {
     let (checkpoints, manifest) = one.manifest()?;
     let began = std::time::Instant::now();
-    checkpoints.load(&manifest).map_err(anyhow::Error::msg)?;
+    checkpoints.load(&manifest)?.map_err(anyhow::Error::msg)?;
     let files = manifest.cuts.values().filter(|cut| cut.file.is_some()).count();
     let json = serde_json::json!({
         "epoch": manifest.epoch.0, "files": files, "bytes": manifest.bytes(), "holds": true,

@@ -40,7 +40,7 @@ pub struct Run {
     /// The folder to keep everything in (store.dir)
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
-    /// The folder of the checkpoints (checkpoint.dir)
+    /// The folder of the checkpoints, or s3://BUCKET/PREFIX (checkpoint.dir)
     #[arg(long, value_name = "DIR")]
     checkpoints: Option<PathBuf>,
     /// Write all that is counted into an archive of Parquet files (archive.dir)

@@ -36,7 +36,7 @@ pub struct Tables {
     /// The folder that the service wrote (store.dir), instead of the file's
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
-    /// The folder of the checkpoints (checkpoint.dir), instead of the file's
+    /// The folder of the checkpoints, or s3://BUCKET/PREFIX (checkpoint.dir), instead of the file's
     #[arg(long, value_name = "DIR")]
     checkpoints: Option<PathBuf>,
 }

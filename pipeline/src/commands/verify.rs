@@ -3,7 +3,6 @@
 use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -12,7 +11,7 @@ use freshet_operators::checkpoint::definitions;
 use freshet_schema::Epoch;
 
 use super::{Shown, path_override};
-use crate::checkpoint::{Checkpoints, Loaded, LocalDisk, Manifest};
+use crate::checkpoint::{Checkpoints, Loaded, Manifest};
 use crate::config::{Config, Mistakes, format_time};
 use crate::control::{Client, socket_path};
 use crate::table::{Align, render};
@@ -47,7 +46,7 @@ pub struct Verify {
     /// The archive (archive.dir), instead of the file's
     #[arg(long, value_name = "DIR")]
     archive: Option<PathBuf>,
-    /// The folder of the checkpoints (checkpoint.dir), instead of the file's
+    /// The folder of the checkpoints, or s3://BUCKET/PREFIX (checkpoint.dir), instead of the file's
     #[arg(long, value_name = "DIR")]
     checkpoints: Option<PathBuf>,
     /// The checkpoint of this epoch, instead of a new one or the newest
@@ -159,7 +158,7 @@ fn order(config: &Config) -> anyhow::Result<Option<Epoch>> {
 
 fn load(config: &Config, epoch: Option<Epoch>) -> anyhow::Result<(Manifest, Loaded)> {
     let dir = &config.checkpoint.dir;
-    let checkpoints = Checkpoints::new(Arc::new(LocalDisk::new(dir)), config.checkpoint.keep);
+    let checkpoints = Checkpoints::open(dir, config.checkpoint.keep)?;
     let manifests = checkpoints.manifests()?;
     let found = match epoch {
         None => manifests.into_iter().next(),
@@ -184,7 +183,7 @@ fn load(config: &Config, epoch: Option<Epoch>) -> anyhow::Result<(Manifest, Load
             what.join("; ")
         );
     }
-    let loaded = checkpoints.load(&manifest).map_err(anyhow::Error::msg).context("the checkpoint")?;
+    let loaded = checkpoints.load(&manifest)?.map_err(anyhow::Error::msg).context("the checkpoint")?;
     Ok((manifest, loaded))
 }
 

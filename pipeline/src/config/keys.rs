@@ -145,7 +145,7 @@ keys! {
 
     "journal.dir", "folder of the journal of bindings; unset: journal in store.dir", |c| Path(&mut c.journal.dir);
 
-    "checkpoint.dir", "folder of the checkpoints; unset: checkpoints in store.dir", |c| Path(&mut c.checkpoint.dir);
+    "checkpoint.dir", "folder of the checkpoints, or s3://BUCKET/PREFIX (reached as AWS_* in the environment say); unset: checkpoints in store.dir", |c| Path(&mut c.checkpoint.dir);
     "checkpoint.every", "time between two checkpoints; 0s makes none", |c| Duration(&mut c.checkpoint.every_ms, 0, DAY);
     "checkpoint.keep", "checkpoints that are kept", |c| Count(&mut c.checkpoint.keep, 1, 1_000);
     "checkpoint.at_end", "make one more when the service ends, so that the next start replays nothing", |c| Flag(&mut c.checkpoint.at_end);

@@ -10,6 +10,7 @@ mod document;
 mod kafka;
 mod keys;
 mod mistake;
+mod places;
 mod print;
 mod relations;
 mod topics;

@@ -47,6 +47,7 @@ pub fn check(
         }
     }
     redis(config, document, env, &mut wrong);
+    super::places::check(config, &mut wrong);
 
     let listen = config.server.listen;
     if !listen.ip().is_loopback() && config.server.token.is_none() && config.server.token_env.is_none() {

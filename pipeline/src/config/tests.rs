@@ -186,3 +186,29 @@ proptest::proptest! {
         let _ = Config::resolve("f.toml", "", &[(key.name, value, "--flag")], &|_| None);
     }
 }
+
+#[test]
+fn checkpoints_may_be_in_a_bucket_and_nothing_else_may() {
+    let config = resolve("[checkpoint]\ndir = \"s3://jobs/freshet/one\"\n").expect("a bucket");
+    assert_eq!(config.checkpoint.dir, Path::new("s3://jobs/freshet/one"));
+    for (section, key) in [("input", "dir"), ("store", "dir"), ("journal", "dir"), ("archive", "dir")] {
+        let found = mistakes(&format!("[{section}]\n{key} = \"s3://jobs/freshet\"\n"));
+        assert_eq!(found.len(), 1, "{found:?}");
+        let text = found[0].to_string();
+        assert!(text.contains("f.toml:2") && text.contains("a folder of this machine"), "{text}");
+    }
+    for (place, what) in [
+        ("gs://jobs/one", "speaks like it"),
+        ("s3://", "the bucket"),
+        ("s3://key:hush@host/one", "...@host/one"),
+    ] {
+        let found = mistakes(&format!("[checkpoint]\ndir = \"{place}\"\n"));
+        assert_eq!(found.len(), 1, "{found:?}");
+        let text = found[0].to_string();
+        assert!(
+            text.contains("checkpoint.dir") && text.contains(what) && text.contains("s3://BUCKET/PREFIX"),
+            "{text}"
+        );
+        assert!(!text.contains("hush"), "{text}");
+    }
+}

@@ -57,7 +57,7 @@ pub fn scrub(config: &Config, forgetting: &Forgetting, last: Epoch) -> anyhow::R
             json!({ "done": false, "why": "checkpoint.every = \"0s\": the journal alone knows what was consumed" }),
         );
     }
-    let manifests = open(config).manifests()?;
+    let manifests = open(config)?.manifests()?;
     let Some((_, Ok(manifest))) = manifests.into_iter().next() else {
         bail!("{}: the newest checkpoint cannot be used", config.checkpoint.dir.display());
     };
@@ -125,7 +125,7 @@ pub fn finish(config: &Config) -> anyhow::Result<()> {
 }
 
 fn carry_out(config: &Config, plan: &Plan) -> anyhow::Result<()> {
-    let checkpoints = open(config);
+    let checkpoints = open(config)?;
     let found = checkpoints.manifests()?.into_iter().find(|(epoch, _)| *epoch == plan.epoch);
     let Some((_, Ok(mut manifest))) = found else {
         bail!(

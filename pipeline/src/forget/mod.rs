@@ -22,7 +22,7 @@ use freshet_schema::{Delete, Epoch, Event, EventId, Millis, UserId, hash};
 use freshet_sinks::{EventSink, FeedStore, Mention};
 use serde_json::{Value as Json, json};
 
-use crate::checkpoint::{Checkpoints, LocalDisk};
+use crate::checkpoint::Checkpoints;
 use crate::config::{Config, InputSource};
 use crate::job;
 use crate::progress::{Phase, Progress, RunOptions};
@@ -128,7 +128,7 @@ pub fn stopped(config: &Config, target: Target) -> anyhow::Result<Json> {
     let letters = letters(&progress, target)?;
     // The job made one at its end.
     let made =
-        || Ok(json!({ "last": { "epoch": open(&config).manifests()?.first().map(|(epoch, _)| epoch.0) } }));
+        || Ok(json!({ "last": { "epoch": open(&config)?.manifests()?.first().map(|(epoch, _)| epoch.0) } }));
     let checkpoints = checkpoints(&config, epoch, &made)?;
     let last = Epoch(progress.last_epoch.load(Relaxed));
     let log = log::scrub(&config, &forgetting, last).context("the log")?;
@@ -146,7 +146,7 @@ fn drain(config: &Config, store: &Arc<dyn FeedStore>) -> anyhow::Result<Arc<Prog
 /// The clock at the end of what was read: a replayed world has one of its own. `drained` is that of the last epoch that was read just now,
 /// 0 where a checkpoint had all of them.
 fn end_of_log(config: &Config, drained: Millis) -> anyhow::Result<Millis> {
-    let manifests = open(config).manifests()?;
+    let manifests = open(config)?.manifests()?;
     let held = manifests.into_iter().find_map(|(_, manifest)| manifest.ok());
     let last = held.map_or(drained, |manifest| manifest.input.base.now.max(drained));
     if last > Millis(0) {
@@ -157,8 +157,8 @@ fn end_of_log(config: &Config, drained: Millis) -> anyhow::Result<Millis> {
     Ok(Millis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)))
 }
 
-fn open(config: &Config) -> Checkpoints {
-    Checkpoints::new(Arc::new(LocalDisk::new(&config.checkpoint.dir)), config.checkpoint.keep)
+fn open(config: &Config) -> anyhow::Result<Checkpoints> {
+    Ok(Checkpoints::open(&config.checkpoint.dir, config.checkpoint.keep)?)
 }
 
 fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> anyhow::Result<T> {
@@ -205,7 +205,7 @@ fn checkpoints(
 ) -> anyhow::Result<Json> {
     if config.checkpoint.every_ms == 0 {
         // Of a time when they were made.
-        let checkpoints = open(config);
+        let checkpoints = open(config)?;
         let none = checkpoints.manifests()?.is_empty();
         let held = if none { Vec::new() } else { checkpoints.drop_before(epoch)? };
         return Ok(json!({ "made": null, "dropped": held.iter().map(|e| e.0).collect::<Vec<_>>() }));
@@ -215,7 +215,7 @@ fn checkpoints(
     let Some(made) = made else {
         bail!("no checkpoint was made behind epoch {epoch}; those from before the delete were not dropped");
     };
-    let dropped = open(config).drop_before(epoch).context("the checkpoints")?;
+    let dropped = open(config)?.drop_before(epoch).context("the checkpoints")?;
     Ok(json!({ "made": made, "dropped": dropped.iter().map(|e| e.0).collect::<Vec<_>>() }))
 }
 

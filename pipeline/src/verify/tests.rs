@@ -10,7 +10,7 @@ use freshet_sources::generate::{World, generate};
 use serde_json::json;
 
 use super::*;
-use crate::checkpoint::{Checkpoints, LocalDisk};
+use crate::checkpoint::Checkpoints;
 use crate::config::Config;
 use crate::job;
 use crate::progress::{Progress, RunOptions};
@@ -93,10 +93,10 @@ fn world(dir: &Path) -> (Config, Kept, Past) {
 }
 
 fn state(config: &Config) -> (Kept, Past) {
-    let checkpoints = Checkpoints::new(Arc::new(LocalDisk::new(&config.checkpoint.dir)), 1);
+    let checkpoints = Checkpoints::open(&config.checkpoint.dir, 1).expect("a folder");
     let (epoch, manifest) = checkpoints.manifests().expect("readable").remove(0);
     let manifest = manifest.expect("usable");
-    let loaded = checkpoints.load(&manifest).expect("whole");
+    let loaded = checkpoints.load(&manifest).expect("a folder").expect("whole");
     let restored = Restored::open(epoch, manifest.input.base.now, Box::new(loaded)).expect("restored");
     let kept = Kept::read(&Arc::new(restored)).expect("readable");
     let archive = config.archive.dir.clone().expect("an archive");

@@ -6,8 +6,8 @@ use std::sync::mpsc::channel;
 
 use freshet_operators::checkpoint::{Restored, definitions};
 use freshet_operators::runtime::{Ask, Durable, EpochInput, Output, start_durable};
+use freshet_pipeline::checkpoint::Checkpoints;
 use freshet_pipeline::checkpoint::decide::Choice;
-use freshet_pipeline::checkpoint::{Checkpoints, LocalDisk};
 use freshet_pipeline::config::Config;
 use freshet_schema::{Epoch, UserId};
 
@@ -43,7 +43,7 @@ fn the_first_format_is_read() {
         update();
     }
     let config = Config::resolve("c.toml", CONFIG, &[], &|_| None).expect("a configuration");
-    let checkpoints = Checkpoints::new(Arc::new(LocalDisk::new(folder())), 1);
+    let checkpoints = Checkpoints::open(&folder(), 1).expect("a folder");
     let Choice::From(found, passed) = checkpoints.find(Some(Epoch(u64::MAX))).expect("readable") else {
         panic!("{} holds no checkpoint that can be used", folder().display())
     };
