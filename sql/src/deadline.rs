@@ -89,12 +89,7 @@ impl ExecutionPlan for Deadline {
         let until = *self.until.get_or_init(|| Instant::now() + timeout);
         let rows = self.input.execute(partition, context)?;
         let watched = futures::stream::try_unfold(rows, move |mut rows| async move {
-            let over = || {
-                DataFusionError::Execution(format!(
-                    "the query took longer than {} s and was cancelled: ask for less, or give it longer with --timeout",
-                    timeout.as_secs_f64()
-                ))
-            };
+            let over = || over(timeout);
             tokio::task::consume_budget().await;
             // What is there at once is handed on without a look at the clock by what follows.
             if Instant::now() >= until {
@@ -113,4 +108,12 @@ impl ExecutionPlan for Deadline {
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), watched)))
     }
+}
+
+/// What is said of a query that took too long.
+pub(crate) fn over(timeout: Duration) -> DataFusionError {
+    DataFusionError::Execution(format!(
+        "the query took longer than {} s and was cancelled: ask for less, or give it longer with --timeout",
+        timeout.as_secs_f64()
+    ))
 }

@@ -167,6 +167,17 @@ impl Cli {
             let (tables, format) = (&tables, self.format);
             return Prompt { context: &context, runtime: &runtime, tables, format }.run();
         }
+        // A mistake in the last query must not empty the file of the first.
+        let queries = runtime.block_on(async {
+            let mut queries = Vec::new();
+            for sql in &self.command {
+                queries.extend(output::plan(&context, sql).await?);
+            }
+            anyhow::Ok(queries)
+        })?;
+        if self.format == Format::Parquet && queries.len() != 1 {
+            bail!("--format parquet: a file holds the rows of one query, and there are {}", queries.len());
+        }
         let mut out: Box<dyn Write + Send> = match &self.out {
             Some(path) => {
                 let file = File::create(path).with_context(|| path.display().to_string())?;
@@ -178,10 +189,8 @@ impl Cli {
             None => Box::new(BufWriter::new(stdout())),
         };
         let all = async {
-            for sql in &self.command {
-                for query in output::plan(&context, sql).await? {
-                    output::run(query, self.format, &mut *out).await?;
-                }
+            for query in queries {
+                output::run(query, self.format, &mut *out).await?;
             }
             anyhow::Ok(())
         };

@@ -22,7 +22,7 @@ use freshet_archive::Manifest;
 use freshet_schema::tables::{Scan, SnapshotRequest};
 use tokio::sync::OnceCell;
 
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, over};
 use crate::epoch;
 use crate::history::archive::{Archive, Changed};
 use crate::history::bound;
@@ -174,9 +174,11 @@ impl QueryPlanner for OneSnapshot {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         crate::read_only::check(plan)?;
         for _ in 0..ATTEMPTS {
-            match self.planned(plan, session).await {
-                Err(error) if changed(&error) => {}
-                other => return other,
+            // Planning may wait for a snapshot, and that for a service that replays a log.
+            match tokio::time::timeout(self.timeout, self.planned(plan, session)).await {
+                Err(_) => return Err(over(self.timeout)),
+                Ok(Err(error)) if changed(&error) => {}
+                Ok(other) => return other,
             }
         }
         exec_err!("the archive was changed {ATTEMPTS} times while the query was planned: ask again")
