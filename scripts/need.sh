@@ -32,6 +32,17 @@ apt_install() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
+# The same for a module of the system's Python: `need_python MODULE PACKAGE...`.
+need_python() {
+    module=$1
+    shift
+    need python3 python3 || return 1
+    python=/usr/bin/python3
+    [ -x "$python" ] || python=python3
+    "$python" -c "import $module" 2>/dev/null && return 0
+    apt_install "$module" "$@" && "$python" -c "import $module" 2>/dev/null
+}
+
 must_have() {
     if ! need "$@"; then
         echo "error: $1 is missing and could not be installed: install the package $2, then try again" >&2

@@ -16,6 +16,9 @@ need protoc protobuf-compiler python3 python3-redis python3-protobuf || absent="
   protoc: the Python program that reads from Redis is not run"
 need npm nodejs npm || absent="$absent
   npm: the Node.js program that reads from Redis is not run"
+need_python psycopg python3-psycopg && need_python psycopg2 python3-psycopg2 && need_python sqlalchemy python3-sqlalchemy ||
+    absent="$absent
+  psycopg, SQLAlchemy: Python's drivers are not tested against the Postgres wire"
 must_have_s3 || absent="$absent
   an S3 server: checkpoints in a bucket are tested over memory alone"
 [ -d ../shared/data ] || absent="$absent

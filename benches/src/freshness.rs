@@ -13,6 +13,7 @@ use crate::http::Client;
 use crate::pace::{Latencies, Pace};
 use crate::poster::{DEMO, EVENTS_PER_SECOND, demo_service, draw_user, interaction, post};
 use crate::report::{Figure, Target};
+use crate::service::Service;
 use crate::world::FIRST_USER;
 
 const GROUP: &str = "freshness";
@@ -32,39 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub fn measure(bench: &Bench) -> anyhow::Result<Vec<Figure>> {
     let (service, _scratch) = demo_service(bench)?;
     let time = Duration::from_secs_f64(20.0 * bench.scale.max(0.1));
-    let watched_from = DEMO.users - WATCHERS as u64 * USERS_A_WATCHER;
     let before = service.cpu()?;
-    let start = Instant::now() + Duration::from_millis(100);
-    let mut latencies = std::thread::scope(|scope| {
-        let mut posters = Vec::new();
-        for number in 0..POSTERS {
-            let mut client = service.connect()?;
-            let pace = Pace::shared(start, EVENTS_PER_SECOND * (1.0 - WATCHED), number, POSTERS);
-            posters.push(scope.spawn(move || -> anyhow::Result<()> {
-                for n in 0..pace.count(time) {
-                    let n = n * POSTERS as u64 + number as u64;
-                    pace.wait(n / POSTERS as u64);
-                    post(&mut client, &interaction(draw_user(n, 0..watched_from), n))?;
-                }
-                Ok(())
-            }));
-        }
-        let mut watchers = Vec::new();
-        for number in 0..WATCHERS {
-            let mut client = service.connect()?;
-            let pace = Pace::shared(start, EVENTS_PER_SECOND * WATCHED, number, WATCHERS);
-            let first = FIRST_USER + watched_from + number as u64 * USERS_A_WATCHER;
-            watchers.push(scope.spawn(move || watch(&mut client, pace, time, first)));
-        }
-        for poster in posters {
-            poster.join().map_err(|_| anyhow::anyhow!("a poster panicked"))??;
-        }
-        let mut all = Latencies::default();
-        for watcher in watchers {
-            all.join(watcher.join().map_err(|_| anyhow::anyhow!("a watcher panicked"))??);
-        }
-        anyhow::Ok(all)
-    })?;
+    let start = Instant::now();
+    let mut latencies = latencies(&service, EVENTS_PER_SECOND, time)?;
     let busy = (service.cpu()? - before) / start.elapsed().as_secs_f64();
     let metrics = service.metrics()?;
     let own = |part: &str| metrics.get(&format!("freshet_freshness_seconds{{quantile=\"{part}\"}}")) * 1e3;
@@ -82,6 +53,42 @@ pub fn measure(bench: &Bench) -> anyhow::Result<Vec<Figure>> {
             .note("from event_time to the commit; of the last minute"),
         Figure::new(GROUP, "the service's own meter, p99", own("0.99"), "ms", Target::AtMost(200.0)),
     ])
+}
+
+/// Posts `rate` events a second for `time` to the service of the demo world, and gives how long the watched ones took.
+pub fn latencies(service: &Service, rate: f64, time: Duration) -> anyhow::Result<Latencies> {
+    let watched_from = DEMO.users - WATCHERS as u64 * USERS_A_WATCHER;
+    let start = Instant::now() + Duration::from_millis(100);
+    std::thread::scope(|scope| {
+        let mut posters = Vec::new();
+        for number in 0..POSTERS {
+            let mut client = service.connect()?;
+            let pace = Pace::shared(start, rate * (1.0 - WATCHED), number, POSTERS);
+            posters.push(scope.spawn(move || -> anyhow::Result<()> {
+                for n in 0..pace.count(time) {
+                    let n = n * POSTERS as u64 + number as u64;
+                    pace.wait(n / POSTERS as u64);
+                    post(&mut client, &interaction(draw_user(n, 0..watched_from), n))?;
+                }
+                Ok(())
+            }));
+        }
+        let mut watchers = Vec::new();
+        for number in 0..WATCHERS {
+            let mut client = service.connect()?;
+            let pace = Pace::shared(start, rate * WATCHED, number, WATCHERS);
+            let first = FIRST_USER + watched_from + number as u64 * USERS_A_WATCHER;
+            watchers.push(scope.spawn(move || watch(&mut client, pace, time, first)));
+        }
+        for poster in posters {
+            poster.join().map_err(|_| anyhow::anyhow!("a poster panicked"))??;
+        }
+        let mut all = Latencies::default();
+        for watcher in watchers {
+            all.join(watcher.join().map_err(|_| anyhow::anyhow!("a watcher panicked"))??);
+        }
+        Ok(all)
+    })
 }
 
 /// Posts one event after the other, each for the next of the watcher's users, and waits for its list.

@@ -16,6 +16,7 @@ mod lists_world;
 mod pace;
 mod poster;
 mod process;
+mod queries;
 mod reads;
 mod report;
 mod service;
@@ -23,7 +24,7 @@ mod state;
 mod workers;
 mod world;
 
-use std::io::{Write, stdout};
+use std::io::{Write, stderr, stdout};
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
@@ -54,6 +55,8 @@ enum Group {
     Reads,
     /// Size, duration, pause and cost of a checkpoint, and the start from one
     Checkpoint,
+    /// SQL over state and archive, beside DuckDB, and analysts beside events; needs freshet-sql beside the measured binary
+    Sql,
     /// From Kafka to Redis, with real servers: throughput, shares of the CPU, freshness
     Kafka,
 }
@@ -73,6 +76,9 @@ struct Args {
     /// The binary to measure
     #[arg(long, value_name = "FILE", default_value = "target/release/freshet")]
     freshet: PathBuf,
+    /// A Python that may have duckdb, to compare the sums over the archive with
+    #[arg(long, value_name = "FILE", default_value = "python3")]
+    python: PathBuf,
     /// Where generated worlds are kept between runs, and scratch stores are made
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     dir: PathBuf,
@@ -83,6 +89,7 @@ struct Args {
 pub struct Bench {
     worlds: Worlds,
     scale: f64,
+    python: PathBuf,
 }
 
 impl Bench {
@@ -108,13 +115,21 @@ fn main() -> anyhow::Result<()> {
             args.freshet.display()
         )
     })?;
-    let bench = Bench { worlds: Worlds::new(binary, &args.dir)?, scale: args.scale };
+    let bench = Bench { worlds: Worlds::new(binary, &args.dir)?, scale: args.scale, python: args.python };
     let mut report = Report { conditions: Conditions::now(args.scale), figures: Vec::new() };
     if !args.json {
         write!(stdout(), "{}", report.conditions)?;
     }
     let all = Group::value_variants();
     for group in all.iter().filter(|g| args.groups.is_empty() || args.groups.contains(g)) {
+        // The query engine takes longer to build than all the rest.
+        if args.groups.is_empty() && *group == Group::Sql && !bench.worlds.beside("freshet-sql").is_file() {
+            writeln!(
+                stderr(),
+                "sql is left out: `cargo build --release -p freshet-sql` builds what it measures"
+            )?;
+            continue;
+        }
         let figures = measure(*group, &bench).with_context(|| format!("measuring {group:?}"))?;
         if !args.json {
             for figure in &figures {
@@ -140,6 +155,7 @@ fn measure(group: Group, bench: &Bench) -> anyhow::Result<Vec<Figure>> {
         Group::Freshness => freshness::measure(bench),
         Group::Reads => reads::measure(bench),
         Group::Checkpoint => checkpoint::measure(bench),
+        Group::Sql => queries::measure(bench),
         Group::Kafka => kafka::measure(bench),
     }
 }

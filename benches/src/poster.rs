@@ -25,7 +25,9 @@ const BATCH: u64 = 10;
 pub fn demo_service(bench: &Bench) -> anyhow::Result<(Service, TempDir)> {
     let scratch = bench.worlds.scratch()?;
     let log = scratch.path().join("log");
-    bench.worlds.generate(DEMO, &log)?;
+    // A trial replays fewer events; all of its users and videos are there.
+    let size = Size { events: bench.scaled(DEMO.events), ..DEMO };
+    bench.worlds.generate(size, &log)?;
     let service = Service::start(&bench.worlds, &demo_config(), &log, &scratch.path().join("store"))?;
     Ok((service, scratch))
 }

@@ -81,6 +81,11 @@ impl Worlds {
         tempfile::Builder::new().prefix("scratch-").tempdir_in(&self.dir).context("a scratch folder")
     }
 
+    /// Another program beside the measured binary.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.binary.with_file_name(name)
+    }
+
     /// A command of the measured binary.
     pub fn freshet(&self, subcommand: &str) -> Command {
         let mut command = Command::new(&self.binary);

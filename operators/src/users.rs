@@ -426,6 +426,7 @@ pub fn of_event(event: &Event) -> Option<UserIn> {
 #[cfg(test)]
 mod tests {
     use freshet_schema::event::Origin;
+    use freshet_schema::store::Value;
     use freshet_schema::{EventId, Interaction, Millis, VideoId};
 
     use super::*;

@@ -21,6 +21,7 @@ use freshet_schema::{Epoch, Millis};
 use freshet_sinks::{Claim, Commit, Embedded, EmbeddedOptions, FeedStore};
 
 use crate::config::Config;
+use crate::interrupt::Interrupt;
 
 /// Between two looks whether the graph has caught up.
 const LOOK: Duration = Duration::from_millis(2);
@@ -135,6 +136,7 @@ fn make(
         let run = move || commit(&*store, workers, &outputs, &committed);
         std::thread::Builder::new().name("sink".to_owned()).spawn(run)?
     };
+    let interrupt = Interrupt::listen()?;
     let mut replayed = Replayed::default();
     let mut reader = Reader::new(folder, manifest, Some(last));
     let fed = loop {
@@ -148,6 +150,9 @@ fn make(
         };
         if matches!(until, Until::Time(time) if epoch.now > time) {
             break Ok(());
+        }
+        if interrupt.flag().load(Relaxed) {
+            break Err(anyhow!("interrupted at epoch {}; what was made so far is removed", epoch.epoch));
         }
         while epoch.epoch.0 > committed.load(Relaxed) + config.graph.in_flight as u64 && !sink.is_finished() {
             std::thread::sleep(LOOK);

@@ -235,6 +235,7 @@ fn serve_tables(
         }),
         store: Arc::clone(store) as Arc<dyn FeedStore>,
         dead_letters: config.store.dead_letters_file(),
+        archive: config.archive.place()?,
         report: Box::new(move || Report::of(&reported)),
         limits: tables::Limits::of(&config.sql),
     };

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! "tables"                        -> {"ok":{"tables":[{"name":"videos","key":"video_id","columns":[...]},...]}}
+//! "archive"                       -> {"ok":{"archive":"/srv/freshet/archive"}}, or null
 //! {"snapshot":{"scans":[...]}}    -> {"ok":{"snapshot":{"id":7,"epoch":42,"now_ms":1700000000000}}}
 //! {"scan":{"id":7,"scan":0}}      -> {"ok":"rows"}, then frames
 //! anything else, or in vain       -> {"error":"..."}
@@ -34,6 +35,8 @@ pub const MAX_KEYS: usize = 10_000;
 pub enum Request {
     /// Which tables there are.
     Tables,
+    /// Where the archive is.
+    Archive,
     /// Fixes an epoch and takes what the scans want of it.
     Snapshot(SnapshotRequest),
     /// The rows of a scan of a snapshot.
@@ -83,6 +86,8 @@ pub enum Answer {
 pub enum Payload {
     /// Of [`Request::Tables`].
     Tables(Vec<TableInfo>),
+    /// Of [`Request::Archive`]: the folder, absolute; none where no archive is written.
+    Archive(Option<String>),
     /// Of [`Request::Snapshot`].
     Snapshot(SnapshotInfo),
     /// Of [`Request::Scan`]: frames follow.

@@ -3,17 +3,18 @@
 //! The root alone would not do. A sum over a product of tables asks for batch after batch, all of which are there at once, and never
 //! comes back to whoever waits for it. So each node also lets the runtime in now and then, which sees to time and to Ctrl-C.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, internal_err};
+use datafusion::common::{Result, exec_err, internal_err};
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, timeout_at};
 
 /// Hands on what the plan below says, until the time is over.
@@ -88,23 +89,31 @@ impl ExecutionPlan for Deadline {
         let until = *self.until.get_or_init(|| Instant::now() + timeout);
         let rows = self.input.execute(partition, context)?;
         let watched = futures::stream::try_unfold(rows, move |mut rows| async move {
-            let over = || {
-                DataFusionError::Execution(format!(
-                    "the query took longer than {} s and was cancelled: ask for less, or give it longer with --timeout",
-                    timeout.as_secs_f64()
-                ))
-            };
+            let over = || over(timeout);
             tokio::task::consume_budget().await;
             // What is there at once is handed on without a look at the clock by what follows.
             if Instant::now() >= until {
                 return Err(over());
             }
-            match timeout_at(until, rows.next()).await {
-                Ok(Some(batch)) => batch.map(|batch| Some((batch, rows))),
-                Ok(None) => Ok(None),
+            // The Parquet crate may panic on bytes that lie about themselves; after that nothing of the plan is run.
+            let next = AssertUnwindSafe(rows.next()).catch_unwind();
+            match timeout_at(until, next).await {
+                Ok(Ok(Some(batch))) => batch.map(|batch| Some((batch, rows))),
+                Ok(Ok(None)) => Ok(None),
+                Ok(Err(_)) => exec_err!(
+                    "the query engine gave up: a file of the archive is damaged, or this is a mistake of the engine"
+                ),
                 Err(_) => Err(over()),
             }
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), watched)))
     }
+}
+
+/// What is said of a query that took too long.
+pub(crate) fn over(timeout: Duration) -> DataFusionError {
+    DataFusionError::Execution(format!(
+        "the query took longer than {} s and was cancelled: ask for less, or give it longer with --timeout",
+        timeout.as_secs_f64()
+    ))
 }

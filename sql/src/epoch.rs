@@ -73,6 +73,12 @@ pub fn udf() -> ScalarUDF {
     function(None)
 }
 
+/// A call of it that is bound to a query.
+#[must_use]
+pub fn call(query: &Arc<Query>) -> Expr {
+    function(Some(Arc::clone(query))).call(Vec::new())
+}
+
 /// The plan with the function bound to its query, and whether it is named at all.
 ///
 /// # Errors

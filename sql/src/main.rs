@@ -8,11 +8,15 @@ use std::io::{BufWriter, IsTerminal, Write, stdout};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Parser;
 use freshet_schema::sockets;
+use freshet_schema::tables::{ColumnInfo, TableInfo};
+use freshet_sql::history::Archive;
+use freshet_sql::history::describe::{self, Described, DescribedColumn};
 use freshet_sql::offline::Offline;
 use freshet_sql::output::{self, Format};
 use freshet_sql::query;
@@ -20,8 +24,9 @@ use freshet_sql::repl::Prompt;
 use freshet_sql::service::Service;
 use freshet_sql::session::{self, Resources};
 use freshet_sql::wire;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Ask the pipeline in SQL: what it knows now, all of it at one epoch.
+/// Ask the pipeline in SQL: what it knows now, all of it at one epoch, and what happened before (the schema `history`).
 ///
 /// Without -c or --listen-pg statements are read from the terminal or standard input. Nothing can be written.
 #[derive(Debug, Parser)]
@@ -30,6 +35,7 @@ use freshet_sql::wire;
 Examples:
   freshet-sql --store data/store
   freshet-sql --store data/store -c 'select * from freshness'
+  freshet-sql --store data/store -c 'select * from history.daily_users order by day'
   freshet-sql --store data/store --format csv -c 'select * from video_stats' > stats.csv
   freshet-sql --store data/store --listen-pg 127.0.0.1:5433
   freshet-sql --offline --store data/store -c 'select count(*) from users'
@@ -42,6 +48,9 @@ struct Cli {
     /// The configuration that the service was started with
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The archive that the schema `history` is read from; without it, the one that the service writes (archive.dir)
+    #[arg(long, value_name = "DIR")]
+    archive: Option<PathBuf>,
     /// Read the newest checkpoint of a stopped service
     #[arg(long)]
     offline: bool,
@@ -112,6 +121,18 @@ impl Cli {
         Ok((Service::new(&socket), None))
     }
 
+    /// The archive that is named, or the one that the service writes.
+    async fn history(&self, service: &Service) -> anyhow::Result<Archive> {
+        let place = match &self.archive {
+            Some(dir) if !dir.join(freshet_archive::manifest::NAME).is_file() => {
+                bail!("--archive {}: no archive is there (no manifest.json)", dir.display())
+            }
+            Some(dir) => Some(dir.to_string_lossy().into_owned()),
+            None => service.archive().await?,
+        };
+        Archive::new(place.as_deref())
+    }
+
     fn run(self) -> anyhow::Result<bool> {
         if !self.timeout.is_finite() || self.timeout <= 0.0 {
             bail!("--timeout {}: a number of seconds above 0", self.timeout);
@@ -127,19 +148,35 @@ impl Cli {
         };
         let runtime =
             builder.worker_threads(self.threads.into()).enable_all().build().context("the async runtime")?;
-        let context = runtime.block_on(session::open(&service, resources))?;
+        allow_files();
+        let context = runtime.block_on(async {
+            let archive = Arc::new(self.history(&service).await?);
+            session::open(&service, &archive, resources).await
+        })?;
+        let live = runtime.block_on(service.tables())?.into_iter().map(described);
+        let tables: Vec<Described> = live.chain(describe::all()).collect();
         if let Some(address) = self.listen_pg {
             let login = wire::Login { user: self.user, password: std::env::var(&self.password_env).ok() };
-            runtime.block_on(wire::serve(context, address, login, &self.password_env))?;
+            runtime.block_on(wire::serve(context, &tables, address, login, &self.password_env))?;
             return Ok(true);
         }
         if self.command.is_empty() {
             if self.format == Format::Parquet {
                 bail!("--format parquet: name the query with -c");
             }
-            let tables = runtime.block_on(service.tables())?;
             let (tables, format) = (&tables, self.format);
             return Prompt { context: &context, runtime: &runtime, tables, format }.run();
+        }
+        // A mistake in the last query must not empty the file of the first.
+        let queries = runtime.block_on(async {
+            let mut queries = Vec::new();
+            for sql in &self.command {
+                queries.extend(output::plan(&context, sql).await?);
+            }
+            anyhow::Ok(queries)
+        })?;
+        if self.format == Format::Parquet && queries.len() != 1 {
+            bail!("--format parquet: a file holds the rows of one query, and there are {}", queries.len());
         }
         let mut out: Box<dyn Write + Send> = match &self.out {
             Some(path) => {
@@ -152,10 +189,8 @@ impl Cli {
             None => Box::new(BufWriter::new(stdout())),
         };
         let all = async {
-            for sql in &self.command {
-                for query in output::plan(&context, sql).await? {
-                    output::run(query, self.format, &mut *out).await?;
-                }
+            for query in queries {
+                output::run(query, self.format, &mut *out).await?;
             }
             anyhow::Ok(())
         };
@@ -181,6 +216,24 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A live table for the prompt.
+fn described(table: TableInfo) -> Described {
+    let column = |column: ColumnInfo| DescribedColumn {
+        name: column.name,
+        about: column.about,
+        nullable: column.nullable,
+    };
+    let columns = table.columns.into_iter().map(column).collect();
+    Described { name: table.name, about: table.about, key: table.key, columns }
+}
+
+/// A query over years opens thousands of files; systems allow that, and give a process few to begin with.
+fn allow_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it is refused, a query over too many files says so.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 fn broken_pipe(error: &anyhow::Error) -> bool {

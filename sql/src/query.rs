@@ -4,23 +4,28 @@
 //! planner here gives each query a [`Query`], with which the tables leave what they want while they are planned
 //! ([`Query::add`]); the first scan that runs asks the service for all of it, at one epoch. What a query does not run (`EXPLAIN`)
 //! asks for nothing.
+//!
+//! A query that reads the archive goes by one manifest of it, for all its tables.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use datafusion::catalog::Session;
-use datafusion::common::Result;
+use datafusion::common::{Result, exec_err};
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+use freshet_archive::Manifest;
 use freshet_schema::tables::{Scan, SnapshotRequest};
 use tokio::sync::OnceCell;
 
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, over};
 use crate::epoch;
+use crate::history::archive::{Archive, Changed};
+use crate::history::bound;
 use crate::service::{Rows, Service, Snapshot};
 
 tokio::task_local! {
@@ -34,19 +39,40 @@ pub struct Query {
     scans: Mutex<Vec<Scan>>,
     snapshot: OnceCell<Snapshot>,
     epoch: OnceLock<u64>,
+    manifest: Mutex<Option<Arc<Manifest>>>,
 }
 
 impl Query {
     /// Wants nothing yet.
     #[must_use]
     pub fn new(service: Service) -> Arc<Self> {
-        Arc::new(Self { service, scans: Mutex::default(), snapshot: OnceCell::new(), epoch: OnceLock::new() })
+        Arc::new(Self {
+            service,
+            scans: Mutex::default(),
+            snapshot: OnceCell::new(),
+            epoch: OnceLock::new(),
+            manifest: Mutex::default(),
+        })
     }
 
     /// The query that is being planned; a new one where a table is planned by itself.
     #[must_use]
     pub fn current(service: &Service) -> Arc<Self> {
         CURRENT.try_with(Arc::clone).unwrap_or_else(|_| Self::new(service.clone()))
+    }
+
+    /// The manifest of the archive that the query being planned reads; the one of this moment where a table is planned by itself.
+    ///
+    /// # Errors
+    /// Where there is no archive, or its manifest cannot be read.
+    pub fn current_manifest(archive: &Archive) -> Result<Arc<Manifest>> {
+        let read = || archive.manifest().map(Arc::new).map_err(failed);
+        let Ok(query) = CURRENT.try_with(Arc::clone) else { return read() };
+        let mut manifest = query.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(manifest) = &*manifest {
+            return Ok(Arc::clone(manifest));
+        }
+        Ok(Arc::clone(manifest.insert(read()?)))
     }
 
     /// Adds a scan; its place among the query's.
@@ -103,12 +129,40 @@ pub struct OneSnapshot {
     timeout: Duration,
 }
 
+/// So often a query is planned before the archive is said to change too fast. Each time it has changed meanwhile.
+const ATTEMPTS: usize = 20;
+
 impl OneSnapshot {
     /// For queries to this service that may each take so long.
     #[must_use]
     pub fn new(service: Service, timeout: Duration) -> Self {
         Self { service, timeout }
     }
+
+    async fn planned(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
+        let query = Query::new(self.service.clone());
+        let (mut plan, mut names_epoch) = epoch::bind(plan, &query)?;
+        let (live, history) = bound::reads(&plan)?;
+        if history && (live || names_epoch) {
+            plan = bound::to_epoch(plan, &query)?;
+            names_epoch = true;
+        }
+        let planner = DefaultPhysicalPlanner::default();
+        let planned = CURRENT.scope(Arc::clone(&query), planner.create_physical_plan(&plan, session)).await?;
+        // What is only explained is shown as it is.
+        if matches!(plan, LogicalPlan::Explain(_)) {
+            return Ok(planned);
+        }
+        if names_epoch {
+            // The function cannot wait for it when it is called.
+            query.snapshot().await?;
+        }
+        Deadline::over(planned, self.timeout)
+    }
+}
+
+fn changed(error: &DataFusionError) -> bool {
+    matches!(error.find_root(), DataFusionError::External(cause) if cause.is::<Changed>())
 }
 
 #[async_trait]
@@ -119,18 +173,14 @@ impl QueryPlanner for OneSnapshot {
         session: &dyn Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         crate::read_only::check(plan)?;
-        let query = Query::new(self.service.clone());
-        let (plan, names_epoch) = epoch::bind(plan, &query)?;
-        let planner = DefaultPhysicalPlanner::default();
-        let planned = CURRENT.scope(Arc::clone(&query), planner.create_physical_plan(&plan, session)).await?;
-        if names_epoch {
-            // The function cannot wait for it when it is called.
-            query.snapshot().await?;
+        for _ in 0..ATTEMPTS {
+            // Planning may wait for a snapshot, and that for a service that replays a log.
+            match tokio::time::timeout(self.timeout, self.planned(plan, session)).await {
+                Err(_) => return Err(over(self.timeout)),
+                Ok(Err(error)) if changed(&error) => {}
+                Ok(other) => return other,
+            }
         }
-        Ok(match plan {
-            // What is only explained is shown as it is.
-            LogicalPlan::Explain(_) => planned,
-            _ => Deadline::over(planned, self.timeout)?,
-        })
+        exec_err!("the archive was changed {ATTEMPTS} times while the query was planned: ask again")
     }
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use datafusion::prelude::SessionContext;
-use freshet_schema::tables::TableInfo;
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -15,6 +14,7 @@ use rustyline::validate::Validator;
 use rustyline::{Config, Context, Editor, Helper};
 use tokio::runtime::Runtime;
 
+use crate::history::describe::Described;
 use crate::output::{self, Format};
 use crate::query::words;
 
@@ -56,9 +56,13 @@ const WORDS: &[&str] = &[
 struct Names(Vec<String>);
 
 impl Names {
-    fn of(tables: &[TableInfo]) -> Self {
+    fn of(tables: &[Described]) -> Self {
         let columns = tables.iter().flat_map(|table| table.columns.iter().map(|column| column.name.clone()));
-        let tables = tables.iter().map(|table| table.name.clone());
+        // Behind the schema's name, too.
+        let tables = tables.iter().flat_map(|table| {
+            let bare = table.name.rsplit_once('.').map(|(_, name)| name.to_owned());
+            [Some(table.name.clone()), bare].into_iter().flatten()
+        });
         let mut names: Vec<String> =
             WORDS.iter().map(|word| (*word).to_owned()).chain(tables).chain(columns).collect();
         names.sort_unstable();
@@ -102,7 +106,7 @@ pub struct Prompt<'a> {
     /// Runs it.
     pub runtime: &'a Runtime,
     /// The tables there are.
-    pub tables: &'a [TableInfo],
+    pub tables: &'a [Described],
     /// How results are written.
     pub format: Format,
 }
@@ -178,7 +182,7 @@ impl Prompt<'_> {
             ("\\q", _) => return Ok(false),
             ("\\d", "") => {
                 for table in self.tables {
-                    writeln!(out, "{:16} {}", table.name, table.about)?;
+                    writeln!(out, "{:28} {}", table.name, table.about)?;
                 }
             }
             ("\\d", name) => {

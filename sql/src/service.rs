@@ -72,6 +72,17 @@ impl Service {
         }
     }
 
+    /// Where the archive is that it writes, if it does.
+    ///
+    /// # Errors
+    /// Where nobody answers.
+    pub async fn archive(&self) -> anyhow::Result<Option<String>> {
+        match self.ask(&mut self.connect().await?, &Request::Archive).await? {
+            Payload::Archive(place) => Ok(place),
+            other => bail!("the service answered {other:?} where its archive was asked for"),
+        }
+    }
+
     /// Fixes an epoch, and what is to be read of it.
     ///
     /// # Errors

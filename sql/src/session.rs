@@ -1,4 +1,4 @@
-//! The engine, with the service's tables in it.
+//! The engine, with the service's tables and the archive's in it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,9 +6,12 @@ use std::time::Duration;
 use anyhow::Context;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use crate::any::AnyOfIdentifiers;
 use crate::epoch;
+use crate::history::{self, Archive};
 use crate::query::OneSnapshot;
 use crate::service::Service;
 use crate::table::LiveTable;
@@ -27,21 +30,28 @@ pub struct Resources {
     pub timeout: Duration,
 }
 
-/// The engine over the tables of a service.
+/// The engine over the tables of a service, and over an archive.
 ///
 /// # Errors
 /// Where the service does not answer.
-pub async fn open(service: &Service, resources: Resources) -> anyhow::Result<SessionContext> {
+pub async fn open(
+    service: &Service,
+    archive: &Arc<Archive>,
+    resources: Resources,
+) -> anyhow::Result<SessionContext> {
     let tables = service.tables().await?;
     let config = SessionConfig::new()
         .with_target_partitions(resources.threads)
         .with_information_schema(true)
         .with_default_catalog_and_schema(CATALOG, "public");
     let runtime = RuntimeEnvBuilder::new().with_memory_limit(resources.memory, 1.0).build_arc()?;
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(AnyOfIdentifiers)];
+    rules.extend(Analyzer::new().rules);
     let state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
         .with_default_features()
+        .with_analyzer_rules(rules)
         .with_query_planner(Arc::new(OneSnapshot::new(service.clone(), resources.timeout)))
         .build();
     let context = SessionContext::new_with_state(state);
@@ -52,5 +62,7 @@ pub async fn open(service: &Service, resources: Resources) -> anyhow::Result<Ses
             .register_table(name.as_str(), Arc::new(LiveTable::new(service.clone(), info)))
             .with_context(|| format!("the table {name}"))?;
     }
+    let catalog = context.catalog(CATALOG).context("the catalog")?;
+    history::register(&context, &catalog, archive).await?;
     Ok(context)
 }

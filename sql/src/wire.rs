@@ -1,7 +1,8 @@
 //! The Postgres wire, for psql, drivers and BI tools.
 //!
 //! Clients log in with a name and a password (SCRAM-SHA-256, so that the password does not travel). The connection is not encrypted:
-//! by itself it belongs on the loopback address. Catalogue queries are answered by `datafusion-postgres`.
+//! by itself it belongs on the loopback address. Catalogue queries are answered by `datafusion-postgres`, and by
+//! [`crate::postgres`] what it lacks.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,6 +36,8 @@ use datafusion_postgres::pgwire::tokio::process_socket;
 use datafusion_postgres::{DfSessionService, QueryHook};
 use tokio::net::TcpListener;
 
+use crate::history::describe::Described;
+use crate::postgres;
 use crate::read_only;
 use crate::session::CATALOG;
 
@@ -53,6 +56,7 @@ pub struct Login {
 /// Where there is no password, or the address cannot be had.
 pub async fn serve(
     context: SessionContext,
+    tables: &[Described],
     address: SocketAddr,
     login: Login,
     password_env: &str,
@@ -67,6 +71,7 @@ pub async fn serve(
     }
     setup_pg_catalog(&context, CATALOG, Arc::new(AuthManager::default()))
         .map_err(|error| anyhow!("the catalogue tables: {error}"))?;
+    postgres::register(&context, tables).await?;
     let salt = random_nonce().into_bytes();
     let salted = gen_salted_password(&password, &salt, SCRAM_ITERATIONS);
     let connections = Arc::new(ConnectionManager::new());
@@ -85,8 +90,8 @@ pub async fn serve(
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("--listen-pg {address}: choose another address"))?;
-    println!("listening for Postgres clients on {}", listener.local_addr()?);
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    println!("listening for Postgres clients on {}", listener.local_addr()?);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {

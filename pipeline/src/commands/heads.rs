@@ -77,14 +77,13 @@ fn tables(record: &HeadsRecord) -> anyhow::Result<String> {
     let columns =
         [("head", Align::Left), ("in the score", Align::Right), ("examples learned from", Align::Right)];
     let debiased = match record.placed {
-        placed if placed > 0.0 => format!(
-            "{:.1} % of the examples have their place on a served page; the others are",
-            100.0 * placed
-        ),
-        _ => "no example has its place on a served page: they are".to_owned(),
+        placed if placed > 0.0 => {
+            format!("{:.1} % of the examples are on a served page, the others", 100.0 * placed)
+        }
+        _ => "no example is on a served page: they".to_owned(),
     };
     let mut text = format!(
-        "weights of version {}\n\n{}\n{debiased} not debiased\n",
+        "weights of version {}\n\n{}\n{debiased} are not debiased\n",
         record.version,
         render(&columns, &rows)
     );
@@ -141,7 +140,7 @@ mod tests {
                 .collect::<Vec<_>>()
                 .join(" ")
         };
-        assert!(text.contains("\n12.5 % of the examples have their place on a served page"), "{text}");
+        assert!(text.contains("\n12.5 % of the examples are on a served page, "), "{text}");
         assert_eq!(line("choice", 0), "choice factor 1234");
         assert_eq!(line("watch", 0), "watch 0.400 not yet");
         assert_eq!(line("fatigue", 0), "fatigue -0.050 -");

@@ -276,6 +276,20 @@ pub struct Archive {
 }
 
 impl Archive {
+    /// Where it is, for another process: an absolute path, or the address as it stands where it is none of this machine.
+    ///
+    /// # Errors
+    /// Where the working folder is gone.
+    pub fn place(&self) -> std::io::Result<Option<String>> {
+        let absolute = |dir: &String| {
+            if dir.contains("://") {
+                return Ok(dir.clone());
+            }
+            Ok(std::path::absolute(dir)?.to_string_lossy().into_owned())
+        };
+        self.dir.as_ref().map(absolute).transpose()
+    }
+
     /// How the archive is written.
     #[must_use]
     pub fn options(&self) -> freshet_archive::Options {

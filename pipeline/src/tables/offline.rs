@@ -66,6 +66,7 @@ impl Standing {
             looker: Box::new(move || Ok(looker.clone())),
             store,
             dead_letters: config.store.dead_letters_file(),
+            archive: config.archive.place()?,
             report: Box::new(move || Report::stopped(epoch_number, marker_number)),
             limits: Limits::of(&config.sql),
         };

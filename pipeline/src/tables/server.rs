@@ -100,6 +100,7 @@ fn converse(stream: &UnixStream, snapshots: &Arc<Snapshots>) -> io::Result<()> {
                 send(&mut output, &Answer::Error(format!("no request of this protocol: {error}")))?;
             }
             Ok(Request::Tables) => send(&mut output, &Answer::Ok(Payload::Tables(infos())))?,
+            Ok(Request::Archive) => send(&mut output, &Answer::Ok(Payload::Archive(snapshots.archive())))?,
             Ok(Request::Snapshot(request)) => {
                 drop(ticket.take());
                 match snapshots.take(&request) {

@@ -60,6 +60,8 @@ pub struct Source {
     pub store: Arc<dyn FeedStore>,
     /// The dead letters.
     pub dead_letters: PathBuf,
+    /// The archive that is written, for whoever reads it beside the tables; an absolute path.
+    pub archive: Option<String>,
     /// The job's numbers.
     pub report: GetReport,
     /// Bounds.
@@ -164,6 +166,12 @@ impl Snapshots {
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.source.limits.timeout
+    }
+
+    /// Where the archive is.
+    #[must_use]
+    pub fn archive(&self) -> Option<String> {
+        self.source.archive.clone()
     }
 
     /// Takes a snapshot.

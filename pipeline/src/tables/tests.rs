@@ -53,6 +53,7 @@ impl World {
             looker: Box::new(move || Ok(looker.clone())),
             store: Arc::clone(&store) as Arc<dyn FeedStore>,
             dead_letters: dir.path().join("dead.jsonl"),
+            archive: None,
             report: Box::new(|| Report::stopped(0, 0)),
             limits,
         };

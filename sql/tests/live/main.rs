@@ -1,7 +1,9 @@
 //! Real processes: a pipeline, `freshet-sql` beside it, and Postgres clients.
 
 mod agree;
+mod docs;
 mod harness;
 mod offline;
+mod past;
 mod refused;
 mod wire;
