@@ -114,6 +114,10 @@ impl Bucket {
         if bucket.is_empty() || !bucket.chars().all(sound) {
             return Err(wrong("the name of the bucket is missing, or none"));
         }
+        // The library strips one in silence.
+        if prefix.starts_with('/') {
+            return Err(wrong("a prefix does not begin with /"));
+        }
         let prefix = Path::parse(prefix).map_err(|error| wrong(&error.to_string()))?;
         Ok((bucket, prefix))
     }
