@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value as Json;
 
 /// The longest that anything may take. Reached only by what hangs.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 fn freshet_binary() -> PathBuf {
     let named = std::env::var_os("FRESHET_BIN").map(PathBuf::from);
