@@ -74,7 +74,7 @@ pub struct Described {
 pub struct Examples {
     /// By (time, id).
     known: Vec<Example>,
-    /// The pages served last, by (time, position, video).
+    /// The pages served last, by (time, position, video, propensity).
     served: Vec<Place>,
 }
 
@@ -82,7 +82,8 @@ impl Examples {
     /// A page was served.
     pub fn served(&mut self, page: &[Place]) {
         self.served.extend(page);
-        let key = |place: &Place| (place.time, place.position, place.video);
+        // All of a place is in the order: of records of one epoch that disagree, it must not matter which came first.
+        let key = |place: &Place| (place.time, place.position, place.video, place.propensity.to_bits());
         self.served.sort_by_key(key);
         self.served.dedup_by_key(|place| key(place));
         let beyond = self.served.len().saturating_sub(SERVED);
@@ -326,6 +327,18 @@ mod tests {
         examples.served(&places);
         let weight = |video: u64| passed_over(&examples, (video, HOUR), &[], &[], 2).1.weight;
         assert_eq!((weight(10), weight(11), weight(12)), (WEIGHT, 2 * WEIGHT, 4 * WEIGHT), "up to a bound");
+    }
+
+    #[test]
+    fn records_that_disagree_say_the_same_in_any_order() {
+        let places = [0.5, 0.25].map(|propensity| Place { propensity, ..page(HOUR, 0, &[10])[0] });
+        let of = |order: [usize; 2]| {
+            let mut examples = Examples::default();
+            order.iter().for_each(|at| examples.served(&places[*at..=*at]));
+            passed_over(&examples, (10, HOUR), &[], &[], 2).1
+        };
+        assert_eq!(of([0, 1]), of([1, 0]));
+        assert_eq!(of([0, 1]).weight, 2 * WEIGHT);
     }
 
     #[test]
