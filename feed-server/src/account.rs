@@ -218,7 +218,12 @@ pub fn account(stored: &Stored, at: usize) -> (Option<Account>, Option<Gap>) {
     let Some(place) = record.items.iter().find(|place| place.video_id == item.video_id) else {
         return (None, Some(Gap::NotExplained));
     };
-    let (estimate, gap) = match stored.heads.as_ref().map(|heads| estimate(place, heads)) {
+    // An arm of an experiment may weigh the objectives in its own way.
+    let objectives = |heads| match record.objectives.as_slice() {
+        [] => estimate(place, heads, &heads.objectives),
+        own => estimate(place, heads, own),
+    };
+    let (estimate, gap) = match stored.heads.as_ref().map(objectives) {
         None => (None, Some(Gap::WeightsNotStored)),
         Some(None) => (None, Some(Gap::OtherShape)),
         Some(estimate) => (estimate, None),
@@ -246,7 +251,7 @@ pub(crate) fn rules(names: &str) -> Vec<String> {
 }
 
 /// Multiplies an account out; `None` where it does not fit the weights.
-fn estimate(place: &feed::Account, record: &HeadsRecord) -> Option<Estimate> {
+fn estimate(place: &feed::Account, record: &HeadsRecord, weighed: &[feed::Objective]) -> Option<Estimate> {
     let heads = record.heads.len();
     let values: Vec<i16> =
         place.features.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
@@ -267,10 +272,10 @@ fn estimate(place: &feed::Account, record: &HeadsRecord) -> Option<Estimate> {
         }
     }
     let sums: Vec<f32> = sums.into_iter().map(|sum| sum / UNIT).collect();
-    let mut objectives = Vec::with_capacity(record.objectives.len());
+    let mut objectives = Vec::with_capacity(weighed.len());
     // What one more in a head's sum adds to the sum of the objectives.
     let mut slopes = vec![0.0f32; heads];
-    for objective in &record.objectives {
+    for objective in weighed {
         let head = record.heads.iter().position(|name| *name == objective.name);
         let estimate = match head {
             Some(head) => place.estimates[head],
@@ -394,6 +399,10 @@ mod tests {
         }
     }
 
+    fn estimate(place: &feed::Account, record: &HeadsRecord) -> Option<Estimate> {
+        super::estimate(place, record, &record.objectives)
+    }
+
     fn place() -> feed::Account {
         let features = [1024i16, -256].iter().flat_map(|x| x.to_le_bytes()).collect();
         feed::Account { features, estimates: vec![0.05, 0.0625], fatigue: 0.5, ..feed::Account::default() }
@@ -409,6 +418,26 @@ mod tests {
         assert_eq!((similarity.value, similarity.contributions.0[1].1), (-0.25, -0.125));
         // 0 x -0.05 through the choice, 0.05 x 0.4 x 0.5 x -0.125 through the watched part.
         assert!((similarity.influence + 0.00125).abs() < 1e-7, "{}", similarity.influence);
+    }
+
+    #[test]
+    fn an_arms_own_weights_are_multiplied_out() {
+        let own = [feed::Objective { name: "watch".to_owned(), weight: 2.0 }];
+        let estimate = super::estimate(&place(), &record(), &own).expect("it fits");
+        assert!((estimate.objectives_sum - 2.0 * 0.0625).abs() < 1e-6);
+        let list = FeedRecord { epoch: 7, items: vec![FeedItem::default()], ..FeedRecord::default() };
+        let account = AccountRecord {
+            epoch: 7,
+            items: vec![place()],
+            objectives: own.to_vec(),
+            ..AccountRecord::default()
+        };
+        let stored = Stored { list, own: true, account: Some(account), heads: Some(record()) };
+        let told = super::account(&stored, 0).0.expect("an account").estimate.expect("it fits");
+        assert_eq!(
+            told.objectives_sum, estimate.objectives_sum,
+            "the arm's weights go before the published ones"
+        );
     }
 
     #[test]

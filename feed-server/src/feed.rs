@@ -101,6 +101,7 @@ struct FeedAnswer {
     group: String,
     interest_drift: bool,
     obsession_loop: bool,
+    arms: Vec<String>,
     items: Vec<ItemView>,
     next_cursor: Option<String>,
     #[serde(with = "decimal")]
@@ -225,6 +226,7 @@ fn answer(
         group: record.group,
         interest_drift: record.interest_drift,
         obsession_loop: record.obsession_loop,
+        arms: record.arms,
         items: items.collect(),
         next_cursor,
         request_id,
@@ -293,6 +295,7 @@ fn log_served(
         user_id: user,
         list_epoch: if kind == ListKind::Own { Epoch(record.epoch) } else { Epoch(0) },
         items,
+        arms: record.arms.clone(),
     };
     if let Err(cause) = events.offer(&[Event::Served(served)]) {
         ServedPageLost { cause: &cause }.emit();

@@ -12,6 +12,7 @@ pub mod account;
 pub mod cohorts;
 pub mod cursor;
 mod events;
+pub mod experiments;
 mod feed;
 mod negotiate;
 mod off_thread;

@@ -13,10 +13,10 @@ use axum::routing::{MethodRouter, any, get, post};
 use crate::problem::Problem;
 use crate::state::ServerState;
 use crate::telemetry::{RequestAnswered, RouteMeters};
-use crate::{cohorts, events, feed, operations, related, trending, video, why};
+use crate::{cohorts, events, experiments, feed, operations, related, trending, video, why};
 
 /// Every route with its method, as `/openapi.json` documents them (a test compares the two).
-pub const ROUTES: [(&str, &str); 12] = [
+pub const ROUTES: [(&str, &str); 13] = [
     ("GET", "/"),
     ("GET", "/healthz"),
     ("GET", "/metrics"),
@@ -24,6 +24,7 @@ pub const ROUTES: [(&str, &str); 12] = [
     ("GET", "/readyz"),
     ("GET", "/v1/cohorts/{video}"),
     ("POST", "/v1/events"),
+    ("GET", "/v1/experiments"),
     ("GET", "/v1/feed/{user}"),
     ("GET", "/v1/related/{video}"),
     ("GET", "/v1/trending"),
@@ -53,6 +54,7 @@ fn handler(path: &'static str, state: &ServerState) -> MethodRouter<Arc<ServerSt
         "/readyz" => get(operations::readyz),
         "/v1/cohorts/{video}" => get(cohorts::get),
         "/v1/events" => post(events::post).layer(DefaultBodyLimit::max(state.options.max_body_bytes)),
+        "/v1/experiments" => get(experiments::get),
         "/v1/feed/{user}" => get(feed::get),
         "/v1/related/{video}" => get(related::get),
         "/v1/trending" => get(trending::get),

@@ -127,6 +127,7 @@ fn answers_are_as_described() {
         ("GET", "/v1/cohorts/{video}", "/v1/cohorts/7", "", 200),
         ("GET", "/v1/cohorts/{video}", "/v1/cohorts/x", "", 400),
         ("GET", "/v1/cohorts/{video}", "/v1/cohorts/1", "", 404),
+        ("GET", "/v1/experiments", "/v1/experiments", "", 200),
         ("GET", "/v1/related/{video}", "/v1/related/7?user=1", "", 200),
         ("GET", "/v1/related/{video}", "/v1/related/7?count=0", "", 400),
         ("GET", "/v1/related/{video}", "/v1/related/1000", "", 404),

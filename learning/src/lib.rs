@@ -5,6 +5,7 @@ pub mod direction;
 pub mod kmeans;
 pub mod ridge;
 pub mod topics;
+pub mod trial;
 pub mod vector;
 
 pub use content::{CONTENT_DIMS, embed};

@@ -11,17 +11,26 @@ use crate::rank::{List, Placed};
 use crate::rerank::Rules;
 use crate::scorer::calibrate::Curve;
 use crate::scorer::features::NAMES;
-use crate::scorer::heads::{FLOOR, HEAD_NAMES, HEADS, Heads, terms};
+use crate::scorer::heads::{FLOOR, HEAD_NAMES, HEADS, Heads, Term, terms};
 
-/// The account of the first `count` places of a user's list.
+/// The account of the first `count` places of a user's list. `own` are the weights of the user's objectives, where they are others
+/// than those stored with the heads.
 #[must_use]
-pub fn record(user: u64, epoch: u64, heads: &Heads, list: &List, count: usize) -> Change {
+pub fn record(
+    user: u64,
+    epoch: u64,
+    heads: &Heads,
+    own: Option<&Ranking>,
+    list: &List,
+    count: usize,
+) -> Change {
     let key = Key::Account(UserId(user));
     if count == 0 || list.items.is_empty() {
         return (key, None);
     }
     let items = list.items.iter().take(count).map(|placed| account(placed, heads)).collect();
-    let record = AccountRecord { user_id: user, epoch, heads_version: heads.version, items };
+    let objectives = own.map(objectives).unwrap_or_default();
+    let record = AccountRecord { user_id: user, epoch, heads_version: heads.version, items, objectives };
     (key, Some(Value::Account(record).encode()))
 }
 
@@ -54,6 +63,12 @@ fn curve(curve: &Curve) -> feed::Curve {
     feed::Curve { said, seen }
 }
 
+/// The objectives with their weights, in the order in which they are added.
+fn objectives(ranking: &Ranking) -> Vec<Objective> {
+    let objective = |term: Term| Objective { name: term.name.to_owned(), weight: term.weight };
+    terms(&[0.0; HEADS], 0.0, ranking).map(objective).to_vec()
+}
+
 /// The record of some weights.
 #[must_use]
 pub fn weights(heads: &Heads, ranking: &Ranking) -> Change {
@@ -64,9 +79,7 @@ pub fn weights(heads: &Heads, ranking: &Ranking) -> Change {
         weights: heads.weights.iter().flatten().copied().collect(),
         examples: heads.examples.to_vec(),
         placed: heads.placed,
-        objectives: terms(&[0.0; HEADS], 0.0, ranking)
-            .map(|term| Objective { name: term.name.to_owned(), weight: term.weight })
-            .to_vec(),
+        objectives: objectives(ranking),
         choice_floor: FLOOR,
         curves: heads.curves.iter().map(curve).collect(),
     };

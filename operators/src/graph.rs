@@ -197,6 +197,7 @@ pub fn build<'s>(
             cohort_sums.map(|(cohort, sums)| PublishIn::Cohort(cohort, sums)),
             watched_parts.map(|(bin, count)| PublishIn::Watched(bin, count)),
             users.learned.map(|(hour, sums)| PublishIn::Learned(hour, sums)),
+            users.trials.map(PublishIn::Trial),
             videos.themes.map(|(place, sum)| PublishIn::Theme(place, sum)),
         ],
     )
@@ -408,6 +409,7 @@ pub fn build<'s>(
         records.changes,
         unrelated,
         life_records,
+        publish.experiments,
     ];
     let changes = merge(scope, changes).map(Leaving::Change);
     let answers = lists.answers.map(Leaving::Answer);

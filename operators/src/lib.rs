@@ -7,7 +7,8 @@
 //! In the order of the flow: [`enrich`] (interaction x video as of now), [`users`] and [`history`] (counting, forgetting,
 //! dirty users), [`windows`] and [`sums`] (statistics), [`publish`] (baselines, creator scores, skip thresholds), [`neighbours`]
 //! (the vector index), [`shelf`] (pools and candidates), [`rank`], [`rerank`] and [`lists`] (records), [`pools`] and [`groups`] (what strangers get), [`related`] and
-//! [`related_records`] (what goes with a video), [`cohorts`] (how new videos find their users). [`checkpoint`] says how all of it
+//! [`related_records`] (what goes with a video), [`cohorts`] (how new videos find their users), [`experiments`] (whose lists
+//! are made otherwise, and what comes of it). [`checkpoint`] says how all of it
 //! is kept and begun again, [`look`] how it is read, [`cluster`] how it runs in several processes.
 
 pub mod account;
@@ -21,6 +22,7 @@ pub mod cut;
 pub mod enrich;
 pub mod epoch;
 pub mod examples;
+pub mod experiments;
 pub mod graph;
 pub mod groups;
 pub mod history;

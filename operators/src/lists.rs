@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::account;
 use crate::epoch::{Arrivals, outputs};
 use crate::examples::Described;
-use crate::params::Params;
+use crate::params::{Params, Ranking};
 use crate::pools::Change;
 use crate::probe::{self, Probed};
 use crate::rank::{self, List, Placed, Scales, Scored, Scratch};
@@ -119,6 +119,13 @@ fn answered(
     out: &mut ListsOut,
 ) {
     let Some(heads) = replies.first().map(|reply| Arc::clone(&reply.heads)) else { return };
+    // To describe videos takes what is the same for everybody: what is learned of it is for all.
+    let own = match (&request.subject, request.purpose) {
+        (Subject::User(user), Purpose::List | Purpose::Ask { .. }) => params.of_user(*user),
+        _ => Cow::Borrowed(params),
+    };
+    let ranking = &params.ranking;
+    let params = &*own;
     let scales = Scales::new(&heads, params, request, &replies);
     match (&request.subject, request.purpose) {
         (Subject::User(user), Purpose::Ask { offered }) => {
@@ -147,14 +154,21 @@ fn answered(
             let list = rank::place(scored, &scales);
             yields.places(request, &list.items);
             out.yields.push(yields);
-            write(epoch, request, &list, &scales, out);
+            write(epoch, request, &list, &scales, ranking, out);
         }
     }
 }
 
-/// Encodes the records of a list.
-fn write(epoch: u64, request: &Request, list: &List, scales: &Scales, out: &mut ListsOut) {
-    let record = Value::Feed(feed(epoch, request, list, scales.heads)).encode();
+/// Encodes the records of a list. `published` are the weights of the objectives that are stored with the heads.
+fn write(
+    epoch: u64,
+    request: &Request,
+    list: &List,
+    scales: &Scales,
+    published: &Ranking,
+    out: &mut ListsOut,
+) {
+    let record = Value::Feed(feed(epoch, request, list, scales)).encode();
     let videos = list.items.iter().map(|p| p.chosen.candidate.video).collect();
     match &request.subject {
         Subject::Group(group) => {
@@ -166,7 +180,9 @@ fn write(epoch: u64, request: &Request, list: &List, scales: &Scales, out: &mut 
                 (!list.dropped.is_empty()).then(|| Value::Dropped(dropped(epoch, *user, list)).encode());
             out.changes.push((Key::Feed(UserId(*user)), Some(record)));
             out.changes.push((Key::Dropped(UserId(*user)), dropped));
-            out.changes.push(account::record(*user, epoch, scales.heads, list, scales.params.feed.explained));
+            let own = Some(&scales.params.ranking).filter(|own| *own != published);
+            let explained = scales.params.feed.explained;
+            out.changes.push(account::record(*user, epoch, scales.heads, own, list, explained));
             out.users.push((*user, videos));
         }
     }
@@ -197,12 +213,13 @@ fn answer(user: u64, scored: Scored, request: &Request, scales: &Scales) -> Answ
     Answer { user, scored: scores, listed, new_user: request.new_user }
 }
 
-fn feed(epoch: u64, request: &Request, list: &List, heads: &Heads) -> FeedRecord {
+fn feed(epoch: u64, request: &Request, list: &List, scales: &Scales) -> FeedRecord {
+    let (user_id, arms) = match request.subject {
+        Subject::User(user) => (user, scales.params.arm_names(user)),
+        Subject::Group(_) => (0, Vec::new()),
+    };
     FeedRecord {
-        user_id: match request.subject {
-            Subject::User(user) => user,
-            Subject::Group(_) => 0,
-        },
+        user_id,
         epoch,
         now_ms: request.now,
         algorithm: if request.new_user { NEW_USER_ALGORITHM } else { ALGORITHM }.to_owned(),
@@ -213,7 +230,8 @@ fn feed(epoch: u64, request: &Request, list: &List, heads: &Heads) -> FeedRecord
         session_started_ms: request.session.map_or(0, |session| session.started),
         session_length: request.session.map_or(0, |session| session.length),
         since_last_ms: request.session.and_then(|session| session.since_last),
-        heads_version: heads.version,
+        heads_version: scales.heads.version,
+        arms,
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use freshet_learning::Topics;
 
+use crate::experiments::{self, Experiment};
 use crate::topics::TopicTable;
 
 /// Milliseconds of a second, a minute, an hour and a day.
@@ -45,6 +46,8 @@ pub struct Params {
     pub rerank: Rerank,
     /// Cohorts of new videos.
     pub cohorts: Cohorts,
+    /// Experiments, at most [`experiments::MAX_EXPERIMENTS`].
+    pub experiments: Arc<[Experiment]>,
 }
 
 /// Interactions that come before their upload.
@@ -457,6 +460,7 @@ impl Default for Params {
             },
             rerank: Rerank::default(),
             cohorts: Cohorts::default(),
+            experiments: experiments::none(),
         }
     }
 }

@@ -20,8 +20,10 @@ use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::content::{Cohort, DURATION_CLASSES};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
+use crate::experiments::{self, Tally};
 use crate::look::{Kind, Record, Records, Wanted};
 use crate::params::{Learning, Params, Score};
+use crate::pools::Change;
 use crate::score::{self, Rates};
 use crate::scorer::heads::Heads;
 use crate::scorer::learn::{self, Hours};
@@ -44,6 +46,8 @@ pub enum PublishIn {
     Creator(u64, Sums),
     /// A cohort's total.
     Cohort(Cohort, Sums),
+    /// A change in the sums of an experiment's arm.
+    Trial(experiments::Term),
     /// Number of views of a duration class with a watched part in per cent.
     Watched((u8, u8), i64),
     /// Terms of the sums that the heads learn from, by hour.
@@ -61,6 +65,8 @@ outputs! {
         published: Arc<Published>,
         /// Weights to write again.
         again: Arc<Heads>,
+        /// The record of the experiments.
+        experiments: Change,
     }
 }
 
@@ -100,6 +106,7 @@ pub struct Publish {
     told: FxHashMap<u64, u32>,
     /// What was published last.
     last: Option<Arc<Published>>,
+    tally: Tally,
     now: u64,
 }
 
@@ -119,6 +126,7 @@ impl Publish {
             watched: BTreeMap::new(),
             told: FxHashMap::default(),
             last: None,
+            tally: Tally::new(params),
             now: 0,
         }
     }
@@ -184,7 +192,7 @@ impl Stage for Publish {
     type In = PublishIn;
     type Out = PublishOut;
 
-    fn step(&mut self, _epoch: u64, batch: Vec<PublishIn>, out: &mut PublishOut) {
+    fn step(&mut self, epoch: u64, batch: Vec<PublishIn>, out: &mut PublishOut) {
         let mut slices = Vec::new();
         let mut themes: BTreeMap<Place, Sum> = BTreeMap::new();
         for message in batch {
@@ -196,6 +204,7 @@ impl Stage for Publish {
                 PublishIn::Creator(creator, sums) => drop(self.creators.insert(creator, sums)),
                 PublishIn::Cohort(cohort, sums) if sums.is_zero() => drop(self.cohorts.remove(&cohort)),
                 PublishIn::Cohort(cohort, sums) => drop(self.cohorts.insert(cohort, sums)),
+                PublishIn::Trial(term) => self.tally.add(&term),
                 PublishIn::Learned(hour, sums) => self.hours.plus(hour, &sums),
                 PublishIn::Watched(bin, 0) => drop(self.watched.remove(&bin)),
                 PublishIn::Watched(bin, count) => drop(self.watched.insert(bin, count)),
@@ -210,6 +219,9 @@ impl Stage for Publish {
             let published = Arc::new(published);
             self.last = Some(Arc::clone(&published));
             out.published.push(published);
+            out.experiments.extend(self.tally.publish(epoch, self.now));
+        } else {
+            out.experiments.extend(self.tally.again(&slices));
         }
         if !slices.is_empty() && !self.kept.is_empty() {
             // Version 0 is written beside every other; so both are said already where there is a new one.

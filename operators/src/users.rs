@@ -14,6 +14,7 @@ mod guests;
 mod ledger;
 mod requests;
 pub(crate) mod saved;
+mod trials;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::content::{Content, DURATION_CLASSES};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
 use crate::examples::{Described, Examples, Place};
+use crate::experiments;
 use crate::history::History;
 use crate::look::{self, PersonLook, Record, Records, Wanted};
 use crate::params::Params;
@@ -44,6 +46,7 @@ use crate::scorer::learn::{self, Hours};
 use crate::topics::TopicTable;
 use crate::wire::Json;
 use guests::{Guests, Heard};
+use trials::Trials;
 
 /// Watched parts, in per mille, under which the fastest fifth of each duration class lies.
 pub type SkipThresholds = [u64; DURATION_CLASSES];
@@ -110,6 +113,8 @@ outputs! {
         groups: Group,
         /// Users for the cohorts of new videos, and what those who were invited did.
         cohorts: CohortIn,
+        /// What users of experiments add to the sums of their arms.
+        trials: experiments::Term,
     }
 }
 
@@ -163,6 +168,7 @@ pub struct Users {
     /// The epoch's preferences: one record a user, however often the profile changed.
     preferred: BTreeMap<u64, Option<Vec<u8>>>,
     guests: Guests,
+    trials: Trials,
     now: u64,
     rows: u64,
     bytes: u64,
@@ -175,6 +181,7 @@ impl Users {
         Self {
             topics: Arc::new(params.interest.trained()),
             guests: Guests::new(&params),
+            trials: Trials::new(),
             params,
             people: FxHashMap::default(),
             groups: BTreeMap::new(),
@@ -250,6 +257,7 @@ impl Stage for Users {
                         Arc::make_mut(self.people.entry(user).or_default()).examples.served(&page);
                         served.push(user);
                     }
+                    self.trials.served(user, time, &page, &self.params);
                     if self.guests.enabled() {
                         heard.pages.push((user, time, page.iter().map(|place| place.video).collect()));
                     }
@@ -277,6 +285,7 @@ impl Stage for Users {
         }
         for (user, until) in &users {
             heard.forgotten.push((*user, *until));
+            self.trials.forget(*user, *until);
             if self.forget_user(*user, *until, out) {
                 dirty.push(*user);
             }
@@ -314,6 +323,10 @@ impl Stage for Users {
             let history = |user: u64| people.get(&user).map(|person| &person.history);
             out.cohorts = self.guests.step(heard, &out.rows, self.now, history, &mut dirty);
         }
+        out.rows.iter().for_each(|(user, ..)| self.trials.touch(*user, &self.params));
+        let people = &self.people;
+        let history = |user: u64| people.get(&user).map(|person| &person.history);
+        out.trials = self.trials.step(history, &self.params);
         dirty.sort_unstable();
         dirty.dedup();
         for user in dirty.iter().chain(&served) {
@@ -351,8 +364,8 @@ impl Stage for Users {
         let seen = self.seen.capacity() * 9;
         // A viewer is named once a row, in vectors that are three quarters full on average.
         let viewers = self.viewers.capacity() * 33 + self.rows as usize * 11;
-        let guests = self.guests.bytes();
-        StateSize { entries: self.rows, bytes: self.bytes + (tombstones + seen + viewers + guests) as u64 }
+        let beside = self.guests.bytes() + self.trials.bytes();
+        StateSize { entries: self.rows, bytes: self.bytes + (tombstones + seen + viewers + beside) as u64 }
     }
 
     fn take(&self) -> Rows {

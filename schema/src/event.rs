@@ -267,6 +267,9 @@ pub struct Served {
     pub list_epoch: Epoch,
     /// The page.
     pub items: Vec<ServedItem>,
+    /// The experiments whose parameters made the list, each as `EXPERIMENT/ARM`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arms: Vec<String>,
 }
 
 /// The streams, in the order in which an epoch applies them.

@@ -5,8 +5,8 @@ use std::fmt;
 use prost::Message;
 
 use crate::feed::{
-    AccountRecord, CohortRecord, DroppedRecord, FeedRecord, HeadsRecord, PreferencesRecord, RelatedRecord,
-    TrendingRecord, VideoCard,
+    AccountRecord, CohortRecord, DroppedRecord, ExperimentsRecord, FeedRecord, HeadsRecord,
+    PreferencesRecord, RelatedRecord, TrendingRecord, VideoCard,
 };
 use crate::hash;
 use crate::ids::{UserId, VideoId};
@@ -38,6 +38,8 @@ pub enum Key {
     Trending(String),
     /// `newuser:{group}` -> [`FeedRecord`]. A group is `all` or `COUNTRY/AGE/GENDER`.
     NewUser(String),
+    /// `experiments:all` -> [`ExperimentsRecord`]
+    Experiments,
 }
 
 impl fmt::Display for Key {
@@ -53,6 +55,7 @@ impl fmt::Display for Key {
             Self::Preferences(user) => write!(f, "preferences:{user}"),
             Self::Trending(group) => write!(f, "trending:{group}"),
             Self::NewUser(group) => write!(f, "newuser:{group}"),
+            Self::Experiments => write!(f, "experiments:{EVERYONE}"),
         }
     }
 }
@@ -68,6 +71,7 @@ impl Key {
             Self::Video(video) | Self::Related(video) | Self::Cohort(video) => hash::shard(video.0),
             Self::Heads(version) => hash::shard(*version),
             Self::Trending(group) | Self::NewUser(group) => hash::text_shard(group),
+            Self::Experiments => hash::text_shard(EVERYONE),
         }
     }
 
@@ -86,6 +90,7 @@ impl Key {
             "preferences" => rest.parse().ok().map(Self::Preferences),
             "trending" => Some(Self::Trending(rest.to_owned())),
             "newuser" => Some(Self::NewUser(rest.to_owned())),
+            "experiments" => (rest == EVERYONE).then_some(Self::Experiments),
             _ => None,
         }
     }
@@ -113,6 +118,8 @@ pub enum Value {
     Preferences(PreferencesRecord),
     /// A pool.
     Trending(TrendingRecord),
+    /// What was counted of experiments.
+    Experiments(ExperimentsRecord),
 }
 
 impl Value {
@@ -131,6 +138,7 @@ impl Value {
             Key::Cohort(_) => Self::Cohort(CohortRecord::decode(bytes)?),
             Key::Preferences(_) => Self::Preferences(PreferencesRecord::decode(bytes)?),
             Key::Trending(_) => Self::Trending(TrendingRecord::decode(bytes)?),
+            Key::Experiments => Self::Experiments(ExperimentsRecord::decode(bytes)?),
         })
     }
 
@@ -147,6 +155,7 @@ impl Value {
             Self::Cohort(m) => m.encode_to_vec(),
             Self::Preferences(m) => m.encode_to_vec(),
             Self::Trending(m) => m.encode_to_vec(),
+            Self::Experiments(m) => m.encode_to_vec(),
         }
     }
 }
@@ -175,7 +184,7 @@ mod tests {
             text in ".{0,40}",
             kind in prop::sample::select(vec![
                 "feed:1", "dropped:1", "account:1", "heads:1", "video:1", "related:1", "preferences:1", "trending:all",
-                "newuser:all",
+                "newuser:all", "experiments:all",
             ]),
         ) {
             let _ = Key::parse(&text);
@@ -189,7 +198,8 @@ mod tests {
         #[test]
         fn keys_come_back(id: u64, group in "[ -~]{0,20}") {
             let user = UserId(id);
-            for key in [Key::Feed(user), Key::Heads(id), Key::Related(VideoId(id)), Key::Trending(group.clone())] {
+            let related = Key::Related(VideoId(id));
+            for key in [Key::Feed(user), Key::Heads(id), related, Key::Trending(group.clone()), Key::Experiments] {
                 prop_assert_eq!(Key::parse(&key.to_string()), Some(key));
             }
         }

@@ -287,6 +287,7 @@ fn served(m: proto::Served) -> Result<Served, WireError> {
         user_id: UserId(need(m.user_id, "user_id")?),
         list_epoch: Epoch(m.list_epoch.unwrap_or(0)),
         items: m.items.into_iter().map(item).collect::<Result<_, _>>()?,
+        arms: m.arms,
     })
 }
 
@@ -305,6 +306,7 @@ fn of_served(e: &Served) -> proto::Served {
         user_id: Some(e.user_id.0),
         list_epoch: Some(e.list_epoch.0),
         items: e.items.iter().map(item).collect(),
+        arms: e.arms.clone(),
     }
 }
 
@@ -405,8 +407,9 @@ mod tests {
                             video_id,
                             position: small,
                             propensity: 0.25,
-                            slot_policy: text.unwrap_or_default(),
+                            slot_policy: text.clone().unwrap_or_default(),
                         }],
+                        arms: text.into_iter().collect(),
                     }),
                 }
             },

@@ -8,9 +8,10 @@
 use serde_json::Value as Json;
 
 /// Fields of events with text or numbers in them.
-const KNOWN: [&str; 36] = [
+const KNOWN: [&str; 37] = [
     "action",
     "age_band",
+    "arms",
     "caption",
     "category",
     "comment",

@@ -191,7 +191,7 @@ fn served(e: &Served, limits: &Limits) -> Result<(), Rejection> {
         }
         name("items.slot_policy", Some(&item.slot_policy), limits)?;
     }
-    Ok(())
+    names("arms", &e.arms, limits)
 }
 
 #[cfg(test)]
@@ -247,6 +247,8 @@ mod tests {
         }
         let items = vec![ServedItem { propensity: 1.0, ..ServedItem::default() }; 1001];
         refused(Event::Served(Served { items, ..Served::default() }), "items");
+        let arms = vec!["x".repeat(201)];
+        refused(Event::Served(Served { arms, ..Served::default() }), "arms");
     }
 
     #[test]

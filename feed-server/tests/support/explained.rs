@@ -112,5 +112,14 @@ pub fn explained(epoch: u64, now_ms: u64) -> (FeedRecord, AccountRecord) {
         heads_version: heads.version,
         ..FeedRecord::default()
     };
-    (list, AccountRecord { user_id: USER, epoch, heads_version: heads.version, items: accounts })
+    (
+        list,
+        AccountRecord {
+            user_id: USER,
+            epoch,
+            heads_version: heads.version,
+            items: accounts,
+            objectives: Vec::new(),
+        },
+    )
 }

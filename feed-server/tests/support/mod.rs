@@ -15,9 +15,9 @@ use std::time::Duration;
 use freshet_feed_server::{Clock, ServerState, serve};
 use freshet_schema::event::{Interaction, Status};
 use freshet_schema::feed::{
-    CohortAudience, CohortRecord, CohortStage, CohortState, CohortVerdict, Dropped, DroppedRecord, FeedItem,
-    FeedRecord, PreferencesRecord, RelatedItem, RelatedRecord, ScoreParts, Source, Stage, TrendingItem,
-    TrendingRecord, VideoCard,
+    Arm, CohortAudience, CohortRecord, CohortStage, CohortState, CohortVerdict, Dropped, DroppedRecord,
+    Experiment, ExperimentsRecord, FeedItem, FeedRecord, MetricSums, PreferencesRecord, RelatedItem,
+    RelatedRecord, ScoreParts, Source, Stage, TrendingItem, TrendingRecord, VideoCard,
 };
 use freshet_schema::store::{EVERYONE, Key, Value};
 use freshet_schema::{Epoch, Millis, UserId, VideoId};
@@ -224,6 +224,25 @@ pub fn list(user: u64, epoch: u64, ids: impl IntoIterator<Item = u64>) -> FeedRe
     }
 }
 
+/// An experiment of two arms, in which likes differ.
+fn experiments() -> ExperimentsRecord {
+    let arm = |name: &str, likes: i64| {
+        let sums = MetricSums { name: "likes".to_owned(), users: 2_000, sum: likes, ..MetricSums::default() };
+        let metrics = vec![MetricSums { squares_low: likes as u64, ..sums }];
+        Arm {
+            name: name.to_owned(),
+            share: 0.5,
+            sets: vec!["ranking.watch = 0.5".to_owned()],
+            users: 2_000,
+            metrics,
+        }
+    };
+    let arms = vec![arm("control", 1_000), arm("calm", 1_400)];
+    let experiment =
+        Experiment { name: "x".to_owned(), share: 0.5, since_ms: NOW, alpha: 0.05, min_users: 500, arms };
+    ExperimentsRecord { epoch: 5, now_ms: NOW, experiments: vec![experiment] }
+}
+
 pub fn put(store: &dyn FeedStore, epoch: u64, values: Vec<(Key, Option<Value>)>) {
     let mut changes: Vec<_> =
         values.into_iter().map(|(key, value)| (key, value.map(|v| v.encode()))).collect();
@@ -294,6 +313,7 @@ pub fn world() -> Memory {
     };
     values.extend([
         (Key::Cohort(VideoId(7)), Some(Value::Cohort(life))),
+        (Key::Experiments, Some(Value::Experiments(experiments()))),
         // 17 is not ready and 500 was deleted.
         (Key::Related(VideoId(7)), related(&[9, 17, 12, 500, 8, 13, 10])),
         (Key::Preferences(UserId(1)), Some(Value::Preferences(preferences))),

@@ -22,6 +22,8 @@ enum Saved {
     Kept(Arc<Heads>),
     Told(u64, u32),
     Last(Box<Published>),
+    /// The record of the experiments as it was written.
+    Experiments(Vec<u8>),
 }
 
 pub(super) fn take(publish: &Publish) -> Rows {
@@ -30,7 +32,9 @@ pub(super) fn take(publish: &Publish) -> Rows {
     let kept = publish.kept.clone();
     let told: Vec<(u64, u32)> = publish.told.iter().map(|(creator, score)| (*creator, *score)).collect();
     let last = publish.last.clone();
+    let experiments = publish.tally.written.clone();
     Box::new(move |to| {
+        experiments.into_iter().for_each(|record| to.shared(&Saved::Experiments(record)));
         hours.into_iter().for_each(|(hour, sums)| to.shared(&Saved::Hour(hour, Box::new(sums))));
         kept.into_iter().for_each(|heads| to.shared(&Saved::Kept(heads)));
         told.into_iter().for_each(|(creator, score)| to.shared(&Saved::Told(creator, score)));
@@ -53,6 +57,7 @@ pub(super) fn restore(publish: &mut Publish, from: &Restoring) -> Result<(), Res
             Saved::Kept(heads) => publish.kept.push_back(heads),
             Saved::Told(creator, score) => drop(publish.told.insert(creator, score)),
             Saved::Last(last) => publish.last = Some(Arc::from(last)),
+            Saved::Experiments(record) => publish.tally.written = Some(record),
         }
         Ok(())
     })?;
@@ -97,8 +102,8 @@ pub fn kept(from: &Restoring, kept: &mut Kept) -> Result<(), RestoreError> {
     from.shared(CUT, |row| {
         match row {
             Saved::Hour(hour, sums) => kept.hours.plus(hour, &sums),
-            // Of versions before.
-            Saved::Kept(_) => {}
+            // Of versions before, and what the store has.
+            Saved::Kept(_) | Saved::Experiments(_) => {}
             Saved::Told(creator, score) => drop(kept.creator_scores.insert(creator, score)),
             Saved::Last(last) => kept.published = Some(*last),
         }

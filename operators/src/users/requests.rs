@@ -1,5 +1,6 @@
 //! Whose list is made, and what is asked for it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use freshet_schema::hash::Slice;
@@ -106,6 +107,7 @@ impl Users {
     /// Asks for a user's list; of whom nothing is known, has it removed.
     pub(super) fn request(&mut self, user: u64, out: &mut UsersOut) {
         let everyone = self.group(EVERYONE, out);
+        let params = self.params.of_user(user);
         let Some(person) = self.people.get_mut(&user).map(Arc::make_mut) else { return };
         if person.history.rows().is_empty() && person.profile.is_none() && person.follows.is_empty() {
             // Nothing is known of them any more: to the store they are a stranger, who gets the new-user list.
@@ -120,7 +122,7 @@ impl Users {
             person.profile.as_ref().map(|(_, profile)| profile),
             &person.follows,
             self.now,
-            &Shared { everyone: &everyone, topics: &self.topics, params: &self.params },
+            &Shared { everyone: &everyone, topics: &self.topics, params: &params },
         );
         let due = self.now.saturating_add(self.params.feed.refresh_after);
         person.refresh_at = due;
@@ -138,7 +140,11 @@ impl Users {
         let everyone = Arc::new(EVERYONE.to_owned());
         let profile = person.profile.as_ref().map(|(_, profile)| profile);
         let (history, follows) = (&person.history, &person.follows);
-        let shared = Shared { everyone: &everyone, topics: &self.topics, params: &self.params };
+        let params = match purpose {
+            Purpose::List | Purpose::Ask { .. } => self.params.of_user(user),
+            Purpose::Learn(..) | Purpose::Probe => Cow::Borrowed(&self.params),
+        };
+        let shared = Shared { everyone: &everyone, topics: &self.topics, params: &params };
         let mut request = profile::request(user, history, profile, follows, self.now, &shared);
         if wanted.is_empty() {
             request.invite(self.guests.claims(user, self.now));

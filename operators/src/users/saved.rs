@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::audience::Member;
 use super::guests::Guest;
+use super::trials::Page;
 use super::{FollowOrder, Person, Users};
 use crate::boundary::Boundary;
 use crate::checkpoint::kept::{Kept, KeptPerson};
@@ -41,6 +42,8 @@ enum Saved<P> {
     Guest(u64, Guest),
     /// A user who may be invited.
     Member(u64, Member),
+    /// When an experiment's user was served pages.
+    Pages(u64, Vec<Page>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -70,6 +73,7 @@ pub(super) fn take(users: &Users) -> Rows {
     let guests = users.guests.saved();
     let members: Vec<(u64, Member)> =
         users.guests.audience.iter().map(|(user, member)| (user, member.clone())).collect();
+    let pages = users.trials.saved();
     // Each row has its hash there; there are more only where rows were forgotten.
     let mut seen = (users.seen.len() as u64 > users.rows).then(|| users.seen.clone());
     Box::new(move |to| {
@@ -122,6 +126,9 @@ pub(super) fn take(users: &Users) -> Rows {
         for (user, member) in members {
             to.row(shard(user), &Row::Member(user, member));
         }
+        for (user, pages) in pages {
+            to.row(shard(user), &Row::Pages(user, pages));
+        }
     })
 }
 
@@ -149,11 +156,17 @@ pub(super) fn restore(users: &mut Users, from: &Restoring) -> Result<(), Restore
             Saved::Learned(..) => {}
             Saved::Guest(user, guest) => users.guests.restore(user, guest),
             Saved::Member(user, member) => users.guests.restore_member(user, member),
+            Saved::Pages(user, pages) => users.trials.restore(user, pages, &users.params),
         }
         Ok(())
     };
     from.own(CUT, &mut take)?;
-    from.shared(CUT, take)
+    from.shared(CUT, take)?;
+    // Whoever adds up begins with nothing: all is said again with the first epoch.
+    for user in users.people.keys() {
+        users.trials.touch(*user, &users.params);
+    }
+    Ok(())
 }
 
 fn person(
@@ -220,7 +233,8 @@ pub fn kept(from: &Restoring, kept: &mut Kept) -> Result<(), RestoreError> {
             Saved::ForgottenVideo(video, until) => drop(kept.forgotten_videos.insert(video, until)),
             // Hashes that say "perhaps", what the heads have not learned yet, and who may see new videos: what was drawn is
             // history.
-            Saved::Seen(_) | Saved::Learned(..) | Saved::Guest(..) | Saved::Member(..) => {}
+            Saved::Seen(_) | Saved::Learned(..) | Saved::Guest(..) | Saved::Member(..) | Saved::Pages(..) => {
+            }
         }
         Ok(())
     };

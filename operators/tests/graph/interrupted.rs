@@ -15,6 +15,7 @@ use freshet_schema::{EventId, Interaction, Millis, Served, User, UserId, VideoId
 use proptest::prelude::*;
 
 use crate::cluster::{Layout, launch};
+use crate::experiments::with_experiments;
 use crate::harness::decoded;
 use crate::neighbours;
 use crate::world::{self, VIDEOS, params};
@@ -211,7 +212,7 @@ fn busy() -> Params {
     params.feed.pools_every = 30 * MINUTE;
     params.related.per_publication = 64;
     params.learning.window = 48 * HOUR;
-    world::with_cohorts(params)
+    with_experiments(world::with_cohorts(params))
 }
 
 proptest! {
@@ -277,7 +278,7 @@ fn crashed_again_and_again() {
 #[test]
 fn on_other_processes() {
     let epochs = with_pages(neighbours::world(4, 24), 4);
-    let mut params = neighbours::trained();
+    let mut params = with_experiments(neighbours::trained());
     params.feed.pools_every = 3 * MINUTE;
     interrupt(&epochs, &params, &[5, 11, 12, 18], &[(1, 2), (2, 1), (2, 2), (3, 1), (1, 1)]);
     interrupt(&epochs, &params, &[8, 16], &[(2, 2), (1, 3), (2, 1)]);

@@ -4,6 +4,7 @@ mod any_bytes;
 mod asks;
 mod cluster;
 mod cohorts;
+mod experiments;
 mod harness;
 mod interrupted;
 mod looks;

@@ -315,6 +315,7 @@ fn check_lists(epochs: &[EpochInput], params: &Params, outputs: &BTreeMap<u64, E
                 | Value::Heads(_)
                 | Value::Video(_)
                 | Value::Cohort(_)
+                | Value::Experiments(_)
                 | Value::Preferences(_) => continue,
             };
             for video in shown {

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use freshet_operators::runtime::EpochInput;
 use freshet_schema::Epoch;
 use freshet_schema::hash::{SHARDS, Slice};
-use freshet_schema::store::Key;
+use freshet_schema::store::{EVERYONE, Key};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
+use crate::experiments::with_experiments;
 use crate::harness::{EpochOutput, first_difference, run, store};
 use crate::world;
 
@@ -44,7 +45,8 @@ proptest! {
     /// Who forgets all of a store and hears one round of slices holds what the store would hold.
     #[test]
     fn a_round_of_slices_is_the_whole_store(steps in world::steps(), parts in 1u32..4, cohorts in any::<bool>()) {
-        let params = if cohorts { world::with_cohorts(world::params()) } else { world::params() };
+        let params = world::params();
+        let params = if cohorts { with_experiments(world::with_cohorts(params)) } else { params };
         let mut epochs = world::epochs(&steps);
         // Until all who are being invited have their lists.
         for _ in 0..3 {
@@ -62,6 +64,7 @@ proptest! {
                     Some(Key::Video(video) | Key::Related(video) | Key::Cohort(video)) => slice.holds(video.0),
                     Some(Key::Heads(version)) => slice.holds(version),
                     Some(Key::Trending(group) | Key::NewUser(group)) => slice.holds_text(&group),
+                    Some(Key::Experiments) => slice.holds_text(EVERYONE),
                     None => false,
                 });
                 prop_assert!(held, "{} is in none of the slices of epoch {}", key, epoch);
@@ -99,13 +102,14 @@ fn the_worlds_have_all_kinds_of_keys() {
     let mut kinds = BTreeSet::new();
     for _ in 0..24 {
         let steps = world::steps().new_tree(&mut runner).expect("a world").current();
-        let outputs = run(&world::epochs(&steps), 1, &world::with_cohorts(world::params()));
+        let outputs = run(&world::epochs(&steps), 1, &with_experiments(world::with_cohorts(world::params())));
         kinds.extend(store(&outputs).keys().filter_map(|key| Some(key.split_once(':')?.0.to_owned())));
     }
     let all = [
         "account",
         "cohort",
         "dropped",
+        "experiments",
         "feed",
         "heads",
         "newuser",

@@ -5,6 +5,7 @@ mod check;
 mod checkpoint;
 mod cohort;
 mod eval;
+mod experiment;
 mod forget;
 mod generate;
 mod heads;
@@ -81,6 +82,7 @@ enum Command {
     Why(why::Why),
     Related(read::Related),
     Cohort(cohort::ShowCohort),
+    Experiment(experiment::ShowExperiment),
     Heads(heads::ShowHeads),
     Stats(read::Stats),
     Trending(read::Trending),
@@ -113,6 +115,7 @@ impl Cli {
             Command::Why(command) => command.run(),
             Command::Related(command) => command.run(),
             Command::Cohort(command) => command.run(),
+            Command::Experiment(command) => command.run(),
             Command::Heads(command) => command.run(),
             Command::Stats(command) => command.run(),
             Command::Trending(command) => command.run(),

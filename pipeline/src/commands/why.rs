@@ -56,6 +56,7 @@ struct Listed<'a> {
     policy: &'a str,
     propensity: f32,
     algorithm: &'a str,
+    arms: &'a [String],
     epoch: u64,
     account: Option<&'a Account>,
     account_gap: Option<Gap>,
@@ -125,6 +126,7 @@ impl Why {
                 policy: account::policy(item, stored.own),
                 propensity: account::propensity(item),
                 algorithm: &list.algorithm,
+                arms: &list.arms,
                 epoch: list.epoch,
                 account: account.as_ref(),
                 account_gap: gap,
@@ -146,6 +148,9 @@ impl Why {
             writeln!(out, "  moved by     {}", printable(&item.moved_by))?;
         }
         writeln!(out, "  made by      {} in epoch {}", printable(&list.algorithm), list.epoch)?;
+        if !list.arms.is_empty() {
+            writeln!(out, "  experiments  {}", printable(&list.arms.join(", ")))?;
+        }
         write!(out, "\n{}", wrap(&explanation, WIDTH))?;
         if let Some(parts) = &item.parts {
             writeln!(out, "\nthe video in itself")?;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
+use super::experiments::Written;
 use super::keys::{KEYS, Key};
 use super::mistake::Mistake;
 use super::{Config, Override};
@@ -47,6 +48,8 @@ pub enum Raw {
 pub struct Document {
     values: Vec<(&'static Key, Located)>,
     mistakes: Vec<Mistake>,
+    /// The tables `[[experiment]]`.
+    pub experiments: Vec<Written>,
 }
 
 impl Document {
@@ -65,6 +68,10 @@ impl Document {
             });
         }
         for (section, value) in table.get_ref() {
+            if section.get_ref() == EXPERIMENT {
+                document.experiments(&lines, &section.span(), value.get_ref(), &value.span());
+                continue;
+            }
             document.section(&lines, section.get_ref(), &section.span(), value.get_ref(), &value.span());
         }
         document
@@ -125,6 +132,32 @@ impl Document {
                     key: full,
                 });
             }
+        }
+    }
+
+    fn experiments(
+        &mut self,
+        lines: &Lines<'_>,
+        at: &Range<usize>,
+        value: &DeValue<'_>,
+        span: &Range<usize>,
+    ) {
+        let tables = value.as_array().map(|items| {
+            let table = |item: &toml::Spanned<DeValue<'_>>| {
+                item.get_ref().as_table().map(|table| written(lines, &item.span(), table))
+            };
+            items.iter().map(table).collect::<Option<Vec<Written>>>()
+        });
+        match tables.flatten() {
+            Some(tables) => self.experiments = tables,
+            None => self.mistakes.push(Mistake {
+                place: lines.place(at),
+                key: EXPERIMENT.to_owned(),
+                value: if value.is_table() { String::new() } else { lines.text_of(span) },
+                what: "is a list of tables".to_owned(),
+                remedy: "write [[experiment]] with its keys below it, and [[experiment.arm]] for each arm"
+                    .to_owned(),
+            }),
         }
     }
 
@@ -193,6 +226,43 @@ impl Raw {
     }
 }
 
+/// The name of the list of experiments.
+const EXPERIMENT: &str = "experiment";
+
+/// A table of an experiment or of an arm.
+fn written(lines: &Lines<'_>, at: &Range<usize>, table: &DeTable<'_>) -> Written {
+    let mut of = Written { place: lines.place(at), ..Written::default() };
+    let located = |key: &Range<usize>, value: &toml::Spanned<DeValue<'_>>| Located {
+        place: lines.place(key),
+        text: lines.text_of(&value.span()),
+        raw: Raw::of(value.get_ref()),
+    };
+    for (key, value) in table {
+        match (key.get_ref().as_ref(), value.get_ref()) {
+            ("arm", DeValue::Array(arms)) => {
+                let arm = |arm: &toml::Spanned<DeValue<'_>>| {
+                    Some(written(lines, &arm.span(), arm.get_ref().as_table()?))
+                };
+                of.arms = arms.iter().filter_map(arm).collect();
+            }
+            ("set", DeValue::Table(sets)) => {
+                let mut open = vec![(String::new(), sets)];
+                while let Some((prefix, table)) = open.pop() {
+                    for (key, value) in table {
+                        let name = format!("{prefix}{}", key.get_ref());
+                        match value.get_ref() {
+                            DeValue::Table(inner) => open.push((format!("{name}."), inner)),
+                            _ => of.values.push((name, located(&key.span(), value))),
+                        }
+                    }
+                }
+            }
+            (name, _) => of.values.push((name.to_owned(), located(&key.span(), value))),
+        }
+    }
+    of
+}
+
 /// Writes a table's values as texts under dotted names: `a.b = 1` and `"a.b" = "1"` are the same property.
 fn flatten(prefix: &str, table: &DeTable<'_>, pairs: &mut Vec<(String, String)>) -> bool {
     table.iter().all(|(key, value)| {
@@ -232,7 +302,7 @@ impl Lines<'_> {
 }
 
 /// "did you mean", or the list where nothing is near.
-fn suggest<'a>(name: &str, known: impl Iterator<Item = &'a str>, what: &str) -> String {
+pub fn suggest<'a>(name: &str, known: impl Iterator<Item = &'a str>, what: &str) -> String {
     let known: Vec<&str> = known.collect();
     let near = known
         .iter()

@@ -320,6 +320,7 @@ pub fn describe_keys() -> String {
         }
         text.push('\n');
     }
+    text.push_str(&super::experiments::describe());
     text
 }
 

@@ -7,6 +7,7 @@
 
 mod choice;
 mod document;
+mod experiments;
 mod kafka;
 mod keys;
 mod mistake;
@@ -61,7 +62,7 @@ pub struct Config {
     /// `[log]`
     pub log: Log,
     /// `[early]`, `[interest]`, `[score]`, `[candidates]`, `[coengagement]`, `[ranking]`, `[learning]`, `[index]`,
-    /// `[related]`, `[feed]`, `[rerank]` and `graph.seed`: what the stages need.
+    /// `[related]`, `[feed]`, `[rerank]`, `[cohorts]`, `[[experiment]]` and `graph.seed`: what the stages need.
     pub params: Params,
     /// `interest.topics`: the file that `params.interest.topics` was read from.
     pub topics_file: Option<String>,
@@ -511,6 +512,7 @@ impl Config {
         document.lay_over(overrides);
         let mut config = Self::default();
         let mut mistakes = document.apply(&mut config);
+        config.params.experiments = experiments::resolve(&document.experiments, &config, &mut mistakes);
         relations::check(&mut config, &document, env, &mut mistakes);
         if config.journal.dir.as_os_str().is_empty() {
             config.journal.dir = config.store.dir.join("journal");

@@ -28,5 +28,6 @@ pub fn to_toml(config: &Config) -> String {
             }
         }
     }
+    text.push_str(&super::experiments::to_toml(&config.params.experiments));
     text
 }

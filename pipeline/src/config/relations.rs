@@ -1,6 +1,7 @@
 //! What one key alone cannot tell: values that must fit each other.
 
 use freshet_kafka::Payload;
+use freshet_operators::params::Params;
 use freshet_schema::EventKind;
 use freshet_sinks::RedisOptions;
 
@@ -124,31 +125,8 @@ pub fn check(
             "give at least one source a quota; the seed has 200/300/200/300",
         );
     }
-    let feed = &config.params.feed;
-    if feed.per_category > feed.category_window {
-        wrong(
-            "feed.per_category",
-            feed.per_category.to_string(),
-            format!("more than feed.category_window = {} neighbours", feed.category_window),
-            "make it at most category_window",
-        );
-    }
-    let rerank = &config.params.rerank;
-    if rerank.novelty_max_share < rerank.novelty_share {
-        wrong(
-            "rerank.novelty_max_share",
-            format!("{:?}", rerank.novelty_max_share),
-            format!("less than rerank.novelty_share = {:?}", rerank.novelty_share),
-            "make it at least novelty_share; the seed's share doubled is 0.3",
-        );
-    }
-    if rerank.taste_until < rerank.taste_full {
-        wrong(
-            "rerank.taste_until",
-            rerank.taste_until.to_string(),
-            format!("less than rerank.taste_full = {}", rerank.taste_full),
-            "the boost ends after it was full: make it at least taste_full",
-        );
+    for (key, value, what, remedy) in lists(&config.params) {
+        wrong(key, value, what, remedy);
     }
     cohorts(config, &mut wrong);
     if config.input.dir == config.store.dir {
@@ -159,6 +137,38 @@ pub fn check(
             "keep the store in a folder of its own: it is written, the input is read",
         );
     }
+}
+
+/// What is wrong between keys that are read where a list is made: key, value, what, remedy.
+pub fn lists(params: &Params) -> Vec<(&'static str, String, String, &'static str)> {
+    let mut wrong = Vec::new();
+    let feed = &params.feed;
+    if feed.per_category > feed.category_window {
+        wrong.push((
+            "feed.per_category",
+            feed.per_category.to_string(),
+            format!("more than feed.category_window = {} neighbours", feed.category_window),
+            "make it at most category_window",
+        ));
+    }
+    let rerank = &params.rerank;
+    if rerank.novelty_max_share < rerank.novelty_share {
+        wrong.push((
+            "rerank.novelty_max_share",
+            format!("{:?}", rerank.novelty_max_share),
+            format!("less than rerank.novelty_share = {:?}", rerank.novelty_share),
+            "make it at least novelty_share; the seed's share doubled is 0.3",
+        ));
+    }
+    if rerank.taste_until < rerank.taste_full {
+        wrong.push((
+            "rerank.taste_until",
+            rerank.taste_until.to_string(),
+            format!("less than rerank.taste_full = {}", rerank.taste_full),
+            "the boost ends after it was full: make it at least taste_full",
+        ));
+    }
+    wrong
 }
 
 fn cohorts(config: &Config, wrong: &mut dyn FnMut(&str, String, String, &str)) {

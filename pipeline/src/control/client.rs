@@ -64,6 +64,7 @@ impl Client {
             Key::Cohort(_) => Value::Cohort(serde_json::from_value(json)?),
             Key::Preferences(_) => Value::Preferences(serde_json::from_value(json)?),
             Key::Trending(_) => Value::Trending(serde_json::from_value(json)?),
+            Key::Experiments => Value::Experiments(serde_json::from_value(json)?),
         }))
     }
 

@@ -90,6 +90,7 @@ pub fn schema(kind: EventKind) -> SchemaRef {
                     required("slot_policy", Utf8),
                 ]))),
             ),
+            optional("arms", list(Utf8)),
         ],
     });
     Arc::new(Schema::new(fields))

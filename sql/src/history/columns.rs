@@ -224,6 +224,11 @@ const SERVED: &[Column] = &[
         Same("items"),
         "the page: `video_id`, `position` (from 0), `propensity` (in (0, 1]), `slot_policy`",
     ),
+    column(
+        "arms",
+        Same("arms"),
+        "the experiments whose parameters made the list, each as `EXPERIMENT/ARM`; null where none did",
+    ),
     EPOCH,
     INPUT_PARTITION,
     INPUT_OFFSET,

@@ -1,0 +1,199 @@
+//! `freshet experiment`: what the arms of an experiment come to, for a terminal of 80 columns.
+
+use std::io::{Write, stdout};
+
+use anyhow::bail;
+use clap::Args;
+use freshet_feed_server::experiments::{Arm, Experiment, Experiments, Metric, NONE};
+use freshet_schema::store::{Key, Value};
+
+use super::StoreArgs;
+use crate::table::{Align, printable, render, wrap};
+
+/// Columns of a terminal.
+const WIDTH: usize = 80;
+
+/// Show what experiments come to: each arm's users and means, and how they differ from the first arm, the control
+///
+/// The intervals are confidence sequences: they hold however often one looks, so an experiment may be ended when one of them leaves
+/// zero out. There is no verdict before each arm has `min_users` users, nor where the arms do not have the users that they should.
+#[derive(Debug, Args)]
+#[command(name = "experiment")]
+#[command(
+    after_long_help = "Examples:\n  freshet experiment --store data/store\n  freshet experiment weights --json | jq '.experiments[].arms[].metrics'"
+)]
+pub struct ShowExperiment {
+    /// Only this experiment
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+impl ShowExperiment {
+    pub fn run(self) -> anyhow::Result<()> {
+        let mut view = self.store.open()?;
+        let Some(Value::Experiments(record)) = view.get(&Key::Experiments)? else {
+            bail!("there are no experiments: {NONE}");
+        };
+        let mut all = Experiments::from(&record);
+        if let Some(name) = &self.name {
+            let names: Vec<String> = all.experiments.iter().map(|one| one.name.clone()).collect();
+            all.experiments.retain(|one| one.name == *name);
+            if all.experiments.is_empty() {
+                bail!("experiment {name:?}: there is no such experiment; there are: {}", names.join(", "));
+            }
+        }
+        let mut out = stdout().lock();
+        if self.store.json {
+            return Ok(writeln!(out, "{}", serde_json::to_string(&all)?)?);
+        }
+        for experiment in &all.experiments {
+            writeln!(out, "{}", drawn(experiment))?;
+        }
+        Ok(writeln!(out, "epoch {}, as of {}", all.epoch, all.as_of)?)
+    }
+}
+
+/// An experiment as a table, with what it means.
+fn drawn(experiment: &Experiment) -> String {
+    let Experiment { name, share, since, min_users, alpha, .. } = experiment;
+    let mut text =
+        format!("experiment {}: {} of all users, since {since}\n", printable(name), percent(*share));
+    for arm in &experiment.arms {
+        let sets = if arm.sets.is_empty() { "as configured".to_owned() } else { arm.sets.join(", ") };
+        let line = format!("  {}: {} users ({}), {sets}", arm.name, arm.users, percent(arm.share));
+        text.push_str(&printable(&line));
+        text.push('\n');
+    }
+    if let Some(ratio) = &experiment.sample_ratio {
+        let sign = if ratio.mismatch { '>' } else { '<' };
+        let sign = if ratio.chi_squared == ratio.critical { '=' } else { sign };
+        text.push_str(&format!(
+            "  sample ratio: chi-squared {:.2} {sign} {:.2}\n",
+            ratio.chi_squared, ratio.critical
+        ));
+    }
+    text.push('\n');
+    let columns = [
+        ("metric", Align::Left),
+        ("arm", Align::Left),
+        ("users", Align::Right),
+        ("mean", Align::Right),
+        ("difference", Align::Right),
+        ("interval", Align::Left),
+        ("", Align::Left),
+    ];
+    let names = experiment.arms.first().map_or(&[][..], |arm| &arm.metrics);
+    let rows: Vec<Vec<String>> = names
+        .iter()
+        .flat_map(|metric| {
+            experiment.arms.iter().filter_map(move |arm| Some((arm, find(arm, &metric.name)?)))
+        })
+        .enumerate()
+        .map(|(n, (arm, metric))| row(n % experiment.arms.len() == 0, arm, metric))
+        .collect();
+    text.push_str(&render(&columns, &rows));
+    text.push('\n');
+    text.push_str(&wrap(&experiment.explanation, WIDTH));
+    text.push_str(&wrap(
+        &format!(
+            "Means are over users. An interval holds at any look with a chance of {}; verdicts begin at {min_users} users an arm.",
+            percent(1.0 - alpha)
+        ),
+        WIDTH,
+    ));
+    text
+}
+
+fn find<'a>(arm: &'a Arm, name: &str) -> Option<&'a Metric> {
+    arm.metrics.iter().find(|metric| metric.name == name)
+}
+
+fn row(first: bool, arm: &Arm, metric: &Metric) -> Vec<String> {
+    let name = if first { metric.name.clone() } else { String::new() };
+    let (difference, interval, verdict) = match &metric.difference {
+        None => (String::new(), String::new(), String::new()),
+        Some(of) => (
+            format!("{:+}", Short(of.value)),
+            format!("{:+} to {:+}", Short(of.low), Short(of.high)),
+            match of.verdict {
+                "higher" | "lower" => of.verdict.to_owned(),
+                _ => String::new(),
+            },
+        ),
+    };
+    let mean = Short(metric.mean).to_string();
+    vec![name, arm.name.clone(), metric.users.to_string(), mean, difference, interval, verdict]
+}
+
+fn percent(share: f64) -> String {
+    let text = format!("{:.2}", share * 100.0);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// A number with as many decimals as tell something.
+struct Short(f64);
+
+impl std::fmt::Display for Short {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let decimals = match self.0.abs() {
+            x if x >= 1_000.0 => 0,
+            x if x >= 10.0 => 2,
+            _ => 4,
+        };
+        if f.sign_plus() { write!(f, "{:+.decimals$}", self.0) } else { write!(f, "{:.decimals$}", self.0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use freshet_schema::feed;
+
+    #[test]
+    fn an_experiment_is_a_table() {
+        let metric = |name: &str, users: u64, sum: i64, squares: u64| feed::MetricSums {
+            name: name.to_owned(),
+            users,
+            sum,
+            squares_high: 0,
+            squares_low: squares,
+        };
+        let arm = |name: &str, sets: &[&str], likes: i64| feed::Arm {
+            name: name.to_owned(),
+            share: 0.5,
+            sets: sets.iter().map(|set| (*set).to_owned()).collect(),
+            users: 2_000,
+            metrics: vec![
+                metric("watch_ms", 2_000, 60_000_000, 2_400_000_000_000),
+                metric("likes", 2_000, likes, likes as u64),
+            ],
+        };
+        let record = feed::Experiment {
+            name: "weights".to_owned(),
+            share: 0.125,
+            since_ms: 1_700_000_000_000,
+            alpha: 0.05,
+            min_users: 1_000,
+            arms: vec![arm("control", &[], 1_000), arm("calm", &["ranking.fast_skip = 1.5"], 1_400)],
+        };
+        let text = drawn(&Experiment::from(&record));
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        let expected = "\
+experiment weights: 12.5 % of all users, since 2023-11-14T22:13:20.000Z
+  control: 2000 users (50 %), as configured
+  calm: 2000 users (50 %), ranking.fast_skip = 1.5
+  sample ratio: chi-squared 0.00 < 10.83
+
+metric    arm      users    mean  difference  interval
+watch_ms  control   2000   30000
+          calm      2000   30000     +0.0000  -1663 to +1663
+likes     control   2000  0.5000
+          calm      2000  0.7000     +0.2000  +0.1500 to +0.2500  higher
+";
+        assert!(text.starts_with(&expected[..expected.len() - 150]), "{text}");
+        assert!(text.contains("likes is higher in calm"), "{text}");
+        assert!(text.contains("chance of 95 %"), "{text}");
+    }
+}
