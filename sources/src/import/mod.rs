@@ -11,6 +11,7 @@
 //!
 //! The order of the arguments does not matter, and the same files give the same bytes.
 
+pub mod bandit;
 mod catalogue;
 mod emit;
 mod error;

@@ -3,7 +3,7 @@
 //! Where [`super::walk`] asks what a list holds, this asks what the graph predicts of a given user and video. [`schedule`]
 //! decides what is scored and learned when, [`probes`] takes it through the graph, [`item_rate`] does the same by counting,
 //! [`figures`] compares both with the [`labels`], and [`report`] and [`show`] put it together. What is computed is in pure
-//! functions: [`binary`], [`by_user`], [`watch`], [`off_policy`].
+//! functions: [`binary`], [`by_user`], [`watch`], [`freshet_learning::off_policy`].
 
 mod binary;
 mod by_user;
@@ -11,7 +11,6 @@ mod figures;
 mod impressions;
 mod item_rate;
 mod labels;
-mod off_policy;
 mod over_time;
 mod pairs;
 mod pairs_show;

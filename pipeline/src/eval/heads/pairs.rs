@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use anyhow::bail;
+use freshet_learning::off_policy::{self, Decision, Value};
 use freshet_operators::probe::Heads;
 use freshet_schema::{Event, UserId, VideoId};
 use freshet_sources::import::pairs::{self, Pair};
@@ -19,7 +20,6 @@ use super::binary::Case;
 use super::by_user;
 use super::figures::{self, Compared};
 use super::item_rate::ItemRates;
-use super::off_policy::{self, Decision, Value};
 use super::probes::{Probes, Row};
 use crate::config::Config;
 use crate::eval::cost::{Cost, Stopwatch};
@@ -242,7 +242,7 @@ fn decisions(pairs: &[Pair], truth: &[(u32, bool)], scores: &[f32]) -> Option<Ve
         .zip(chosen)
         .map(|(pair, chosen)| {
             let reward = if pair.label { 1.0 } else { 0.0 };
-            Some(Decision { reward, propensity: pair.propensity?, chosen })
+            Some(Decision { reward, propensity: pair.propensity?, chosen, ..Decision::default() })
         })
         .collect()
 }

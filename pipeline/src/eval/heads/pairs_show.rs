@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
+use freshet_learning::off_policy::{ENOUGH, Value};
 use serde_json::{Value as Json, json};
 
 use super::MODELS;
 use super::figures::Measure;
-use super::off_policy::{ENOUGH, Value};
 use super::pairs::Pairs;
 use super::show::{estimate_text, figures_json, key, rate, sign, values_json};
 use crate::eval::bootstrap::RESAMPLES;
