@@ -258,6 +258,7 @@ fn item(placed: &Placed, request: &Request) -> FeedItem {
         moved_by: account::names(placed.slot.moved),
         policy: policy as i32,
         propensity: placed.slot.propensity,
+        drawn: placed.slot.drawn,
     }
 }
 

@@ -249,7 +249,7 @@ pub struct ServedItem {
     pub slot_policy: String,
 }
 
-/// A page that the feed server handed out. It feeds the label join and off-policy evaluation; no view counts it.
+/// A page that the feed server handed out. It feeds the label join and off-policy evaluation; only experiments count pages.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Served {
     /// Unique within the stream.

@@ -502,3 +502,91 @@ fn new_videos_are_followed_through_a_world_that_answers() {
         "{err}"
     );
 }
+
+#[test]
+fn experiments_are_held_against_the_truth_of_a_world() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    let measure = |workers: &str| {
+        let size = [
+            "--users",
+            "120",
+            "--videos",
+            "300",
+            "--events",
+            "3500",
+            "--days",
+            "2",
+            "--runs",
+            "1",
+            "--copies",
+            "6",
+            "--min-users",
+            "15",
+            "--workers",
+            workers,
+        ];
+        let mut report = ok_json(dir, &[&["eval", "experiments", "--json", "--quiet"], &size[..]].concat());
+        report.as_object_mut().expect("an object").remove("workers").expect("their number");
+        for run in report["runs"].as_array_mut().expect("runs") {
+            run.as_object_mut().expect("an object").remove("cost").expect("the cost");
+        }
+        report
+    };
+    let report = measure("1");
+    assert_eq!(report["same"]["experiments"], 6);
+    let run = &report["runs"][0];
+    assert!(run["looks"].as_u64() > Some(10) && run["smallest_arm"].as_u64() >= Some(15), "{run}");
+    let metrics: Vec<&str> =
+        run["planted"].as_array().expect("metrics").iter().filter_map(|m| m["metric"].as_str()).collect();
+    assert_eq!(metrics.len(), 9, "{metrics:?}");
+    let slots = &run["slots"];
+    assert!(slots["decisions"].as_u64() > Some(50), "{slots}");
+    assert_eq!(
+        slots["claimed"],
+        slots["effective"].as_f64() >= Some(1_000.0),
+        "no claim below 1,000: {slots}"
+    );
+    assert_eq!(measure("2"), report, "two workers");
+    let (code, _, err) = self::run(
+        dir,
+        &[
+            "eval",
+            "experiments",
+            "--users",
+            "10",
+            "--videos",
+            "50",
+            "--events",
+            "100",
+            "--runs",
+            "1",
+            "--quiet",
+        ],
+    );
+    assert!(
+        code == Some(1) && err.contains("no arm ever had 150 users") && err.contains("--min-users"),
+        "{err}"
+    );
+}
+
+#[test]
+fn each_logged_bandit_is_found_in_the_others_log() {
+    let shared = crate::harness::root().join("../shared/data/open_bandit_small");
+    let dir = tempfile::tempdir().expect("a folder");
+    let (code, _, err) = run(dir.path(), &["eval", "bandit", "nowhere"]);
+    assert!(code == Some(1) && err.contains("random_all_all.parquet"), "{err}");
+    if !shared.is_dir() {
+        eprintln!("SKIPPED: {} is not there", shared.display());
+        return;
+    }
+    let report = ok_json(dir.path(), &["eval", "bandit", shared.to_str().expect("a path"), "--json"]);
+    for direction in report["directions"].as_array().expect("two") {
+        assert_eq!(direction["decisions"], 10_000, "{direction}");
+        let earned = direction["earned"]["value"].as_f64().expect("a rate");
+        assert!((0.002..0.01).contains(&earned), "{direction}");
+        for (name, estimate) in direction["estimates"].as_object().expect("three") {
+            assert_eq!(estimate["covers"], true, "{name}: {direction}");
+        }
+    }
+}

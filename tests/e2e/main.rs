@@ -9,6 +9,7 @@ mod cluster;
 mod commands;
 mod crash;
 mod eval;
+mod experiments;
 mod explain;
 mod forget;
 mod harness;

@@ -34,6 +34,8 @@ struct Choice {
     number: Number,
     policy: Policy,
     propensity: f32,
+    /// See [`Slot::drawn`].
+    drawn: u32,
 }
 
 impl<'a> Allocator<'a> {
@@ -117,7 +119,8 @@ impl<'a> Allocator<'a> {
             }
             if last || (self.fits_category(number) && !self.like_neighbour(number)) {
                 self.claims.remove(n);
-                return Some(Choice { number, policy: claim.policy, propensity: claim.propensity });
+                let (policy, propensity) = (claim.policy, claim.propensity);
+                return Some(Choice { number, policy, propensity, drawn: 0 });
             }
         }
         None
@@ -153,11 +156,11 @@ impl<'a> Allocator<'a> {
             at += 1;
             if self.fits_category(number) && self.may_draw(policy, number) && !self.like_neighbour(number) {
                 eligible += 1;
-                let lot = (self.draws.lot(place, self.queue.content(number).video), number);
-                least = Some(least.map_or(lot, |other: (u64, Number)| other.min(lot)));
+                let lot = (self.draws.lot(place, self.queue.content(number).video), number, eligible as u32);
+                least = Some(least.map_or(lot, |other: (u64, Number, u32)| other.min(lot)));
             }
         }
-        least.map(|(_, number)| Choice { number, policy, propensity: 1.0 / eligible as f32 })
+        least.map(|(_, number, drawn)| Choice { number, policy, propensity: 1.0 / eligible as f32, drawn })
     }
 
     /// The best that the rules allow, or else the best for which the fewest are given up.
@@ -200,7 +203,7 @@ impl<'a> Allocator<'a> {
             }
             (None, None) => self.queue.take_twin()?,
         };
-        Some(Choice { number, policy: Policy::Rank, propensity: 1.0 })
+        Some(Choice { number, policy: Policy::Rank, propensity: 1.0, drawn: 0 })
     }
 
     fn place(&mut self, choice: &Choice) {
@@ -231,6 +234,7 @@ impl<'a> Allocator<'a> {
             account,
             policy: choice.policy,
             propensity: choice.propensity,
+            drawn: choice.drawn,
             creator,
             compared: self.queue.compared(number),
             moved,

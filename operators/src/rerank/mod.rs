@@ -166,6 +166,8 @@ pub struct Slot {
     pub policy: Policy,
     /// The chance, in (0, 1], with which the policy gave this place to this candidate, given the places before it.
     pub propensity: f32,
+    /// Where the place was drawn evenly, which of those that might have had it the candidate was, from the best, 1; else 0.
+    pub drawn: u32,
     /// Factor of the creator's earlier places, in (0, 1].
     pub creator: f32,
     /// What it was compared by at this place: `scaled(scaled(score, fatigue * taste), creator)`.

@@ -9,7 +9,7 @@ use freshet_sources::generate::World;
 use serde_json::Value as Json;
 
 use crate::config::{Config, parse_duration};
-use crate::eval::{self, CohortOptions, Delays, Held, Options, Test, WorldOptions};
+use crate::eval::{self, CohortOptions, Delays, ExperimentOptions, Held, Options, Test, WorldOptions};
 
 /// Measure how good lists and predictions are, on a log
 ///
@@ -28,6 +28,7 @@ Examples:
   freshet eval pairs --train data/kuairand --test random.csv --label is_click
   freshet eval world --plot regret.svg
   freshet eval cohorts --users 5000 --videos 4000 --events 400000
+  freshet eval experiments --runs 10
   freshet eval bandit open_bandit"
 )]
 pub struct Eval {
@@ -44,6 +45,7 @@ enum What {
     World(WorldArgs),
     Cohorts(CohortArgs),
     Bandit(BanditArgs),
+    Experiments(ExperimentArgs),
 }
 
 /// Does a user's list hold what they are about to watch?
@@ -250,6 +252,39 @@ struct CohortArgs {
     common: Common,
 }
 
+/// Do experiments tell the truth, where it is known?
+///
+/// In generated worlds whose users look at the pages that the graph lists for them. Arms that differ in nothing: how often an
+/// interval leaves zero out at any of the publications (at most alpha = 5 %). A planted arm whose lists are ordered by nothing: when it
+/// is found. An arm that draws its places of novelty from fewer candidates: whether what it earns there is estimated from the draws
+/// of the control alone.
+#[derive(Debug, Args)]
+struct ExperimentArgs {
+    /// Worlds, with seeds from --seed on
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    runs: u64,
+    /// Experiments in each world whose arms do not differ
+    #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u64).range(1..=eval::MAX_COPIES as u64))]
+    copies: u64,
+    /// No verdict before each arm has so many users
+    #[arg(long, value_name = "N", default_value_t = 150, value_parser = clap::value_parser!(u64).range(2..))]
+    min_users: u64,
+    /// Users
+    #[arg(long, value_name = "N", default_value_t = 1_500)]
+    users: u64,
+    /// Videos
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    videos: u64,
+    /// Videos that are looked at
+    #[arg(long, value_name = "N", default_value_t = 150_000)]
+    events: u64,
+    /// Days that a world lasts
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    days: u64,
+    #[command(flatten)]
+    common: Common,
+}
+
 /// Do off-policy estimates hold, where the truth is known?
 ///
 /// In the Open Bandit Dataset two policies ran side by side: one drew evenly, the other is Bernoulli Thompson sampling. What each earns
@@ -392,6 +427,16 @@ impl Eval {
                 let limit = args.common.limit.map(size);
                 let options = CohortOptions { world, limit, quiet: args.common.quiet };
                 let report = eval::cohorts(&options, &config)?;
+                (Said { json: report.to_json(), text: report.to_text(), short: None }, args.common.json)
+            }
+            What::Experiments(args) => {
+                let config = args.common.config()?;
+                let world = World { days: args.days, ..World::new(args.users, args.videos, args.events, 0) };
+                let limit = args.common.limit.map(size);
+                let (copies, quiet) = (size(args.copies), args.common.quiet);
+                let (runs, min_users) = (args.runs, args.min_users);
+                let options = ExperimentOptions { world, runs, copies, min_users, limit, quiet };
+                let report = eval::experiments(&options, &config)?;
                 (Said { json: report.to_json(), text: report.to_text(), short: None }, args.common.json)
             }
             What::Bandit(args) => {

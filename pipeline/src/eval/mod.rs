@@ -13,6 +13,7 @@ mod cohorts;
 mod cost;
 mod diversity;
 mod drive;
+mod experiments;
 mod exposure;
 mod heads;
 mod holdout;
@@ -37,6 +38,9 @@ use anyhow::{Context, bail};
 pub use self::bandit::{Bandit, bandit};
 pub use self::cohorts::{Options as CohortOptions, Report as CohortReport, cohorts};
 use self::cost::Stopwatch;
+pub use self::experiments::{
+    MAX_COPIES, Options as ExperimentOptions, Report as ExperimentReport, experiments_report as experiments,
+};
 pub use self::heads::{Delays, Impressions, Pairs, Test, impressions, pairs};
 pub use self::holdout::Held;
 use self::records::Log;

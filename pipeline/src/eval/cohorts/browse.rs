@@ -13,7 +13,7 @@ use anyhow::anyhow;
 use freshet_operators::params::Params;
 use freshet_operators::runtime::{self, EpochInput, Output, WorkerGone};
 use freshet_schema::event::{Event, Origin, Served, ServedItem};
-use freshet_schema::feed::{FeedItem, SlotPolicy};
+use freshet_schema::feed::{ExperimentsRecord, FeedItem, SlotPolicy};
 use freshet_schema::store::{EVERYONE, Key, Value};
 use freshet_schema::{CreatorId, Epoch, EventId, Interaction, Millis, UserId, VideoId, hash};
 use freshet_sources::generate::Known;
@@ -25,7 +25,7 @@ use crate::progress::Progress;
 const PAGE: usize = 10;
 
 /// A video was looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Exposure {
     /// Which.
     pub video: VideoId,
@@ -35,6 +35,14 @@ pub struct Exposure {
     pub at: u64,
     /// How well it suits them, in per mille.
     pub value: u64,
+    /// Whether they watched it to its end.
+    pub completed: bool,
+    /// What decided its place; unspecified where there was no list.
+    pub policy: SlotPolicy,
+    /// The chance with which it had the place.
+    pub propensity: f32,
+    /// See [`FeedItem::drawn`].
+    pub drawn: u32,
 }
 
 /// What was counted.
@@ -75,6 +83,8 @@ pub struct Browsed {
     pub exposures: Vec<Exposure>,
     /// See [`Counts`].
     pub counts: Counts,
+    /// What was counted of experiments, publication by publication.
+    pub experiments: Vec<ExperimentsRecord>,
     /// Whether it was stopped before the world's end.
     pub interrupted: bool,
 }
@@ -99,7 +109,8 @@ pub fn browse(
     stop: &AtomicBool,
 ) -> anyhow::Result<Browsed> {
     let (job, outputs) = runtime::start(workers, params, false).map_err(|e| anyhow!("the dataflow: {e}"))?;
-    let mut store = Store { outputs, closed: vec![0; workers], lists: FxHashMap::default() };
+    let mut store =
+        Store { outputs, closed: vec![0; workers], lists: FxHashMap::default(), experiments: Vec::new() };
     let mut crowd = Crowd {
         truth,
         seed: params.seed,
@@ -160,6 +171,7 @@ pub fn browse(
     while let Ok(output) = store.outputs.try_recv() {
         store.take(output, &mut browsed.counts);
     }
+    browsed.experiments = store.experiments;
     Ok(browsed)
 }
 
@@ -170,6 +182,7 @@ struct Store {
     closed: Vec<u64>,
     /// The new-user list under `None`.
     lists: FxHashMap<Option<UserId>, Vec<FeedItem>>,
+    experiments: Vec<ExperimentsRecord>,
 }
 
 impl Store {
@@ -190,6 +203,14 @@ impl Store {
                     let user = match &key {
                         Key::Feed(user) => Some(*user),
                         Key::NewUser(group) if group == EVERYONE => None,
+                        Key::Experiments => {
+                            if let Some(Ok(Value::Experiments(record))) =
+                                value.map(|bytes| Value::decode(&key, &bytes))
+                            {
+                                self.experiments.push(record);
+                            }
+                            continue;
+                        }
                         _ => continue,
                     };
                     counts.lists += u64::from(value.is_some());
@@ -222,7 +243,7 @@ struct Person {
     seen: FxHashSet<VideoId>,
     request: u64,
     /// What is left of the page, the next one last.
-    page: Vec<(VideoId, SlotPolicy)>,
+    page: Vec<FeedItem>,
 }
 
 struct Crowd<'a> {
@@ -280,17 +301,28 @@ impl Crowd<'_> {
                     served(self.served, view, &page),
                 ));
             }
-            person.page = page.iter().rev().map(|item| (VideoId(item.video_id), item.policy())).collect();
+            person.page = page.iter().rev().map(|item| (*item).clone()).collect();
         }
         *left = left.saturating_sub(1);
         // Whoever has no list yet sees what they saw in the world; so does whoever has seen all of theirs.
-        let (video, policy) = person.page.pop().unwrap_or((view.video_id, SlotPolicy::Unspecified));
+        let own = || FeedItem { video_id: view.video_id.0, ..FeedItem::default() };
+        let item = person.page.pop().unwrap_or_else(own);
+        let (video, policy) = (VideoId(item.video_id), item.policy());
         let Some(mut shown) = self.truth.instead(view, video, self.seed) else { return };
         shown.follow &= !self.of_unknown.contains(&video);
         person.seen.insert(video);
         let taste = self.truth.taste(user, view.event_time);
         let value = taste.and_then(|taste| taste.value(video)).unwrap_or(0);
-        browsed.exposures.push(Exposure { video, user, at: view.event_time.0, value });
+        browsed.exposures.push(Exposure {
+            video,
+            user,
+            at: view.event_time.0,
+            value,
+            completed: shown.watch_ms >= shown.duration_ms,
+            policy,
+            propensity: item.propensity,
+            drawn: item.drawn,
+        });
         browsed.counts.impressions += 1;
         browsed.counts.value += value;
         browsed.counts.claimed += u64::from(policy == SlotPolicy::Cohort);

@@ -168,6 +168,8 @@ pub fn judge(subjects: &Subjects, exposures: &[Exposure]) -> Figures {
 
 #[cfg(test)]
 mod tests {
+    use freshet_schema::feed::SlotPolicy;
+
     use super::*;
 
     #[test]
@@ -181,8 +183,16 @@ mod tests {
             looked_at: 5,
             first: 3,
         };
-        let exposure =
-            |video, user, at, value| Exposure { video: VideoId(video), user: UserId(user), at, value };
+        let exposure = |video, user, at, value| Exposure {
+            video: VideoId(video),
+            user: UserId(user),
+            at,
+            value,
+            completed: false,
+            policy: SlotPolicy::Unspecified,
+            propensity: 1.0,
+            drawn: 0,
+        };
         let hour = 3_600_000;
         let exposures = [
             exposure(1, 0, 1_000 + hour, 700),
