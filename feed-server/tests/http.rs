@@ -246,6 +246,33 @@ fn pages_are_logged_with_propensities_and_head_hands_nothing_out() {
 }
 
 #[test]
+fn the_arms_of_a_list_are_said_and_logged() {
+    let mut server = Server::start(world(), |_| {});
+    let own = FeedRecord { arms: vec!["x/calm".to_owned()], ..list(7, 6, 1..=10) };
+    put(&*server.store, 6, vec![(Key::Feed(UserId(7)), Some(Value::Feed(own)))]);
+    assert_eq!(server.get("/v1/feed/7?limit=2").json()["arms"], json!(["x/calm"]));
+    assert_eq!(server.get("/v1/why/7/2").json()["arms"], json!(["x/calm"]));
+    assert_eq!(server.get("/v1/feed/2?limit=2").json()["arms"], json!([]));
+    server.stop();
+    let served = server.log("served");
+    assert_eq!(served[0]["arms"], json!(["x/calm"]));
+    assert!(served[1].get("arms").is_none(), "a list that no arm made names none: {}", served[1]);
+}
+
+#[test]
+fn experiments_are_told_with_their_intervals() {
+    let server = Server::start(world(), |_| {});
+    let told = server.get("/v1/experiments").json();
+    let calm = &told["experiments"][0]["arms"][1];
+    assert_eq!((&calm["name"], &calm["users"]), (&json!("calm"), &json!(2_000)));
+    let likes = &calm["metrics"][0];
+    assert_eq!((&likes["mean"], &likes["difference"]["verdict"]), (&json!(0.7), &json!("higher")));
+    assert!(likes["difference"]["low"].as_f64() > Some(0.1), "{likes}");
+    let none = Server::start(Memory::new(), |_| {});
+    assert!(none.get("/v1/experiments").problem(404).contains("[[experiment]]"));
+}
+
+#[test]
 fn why_explains_what_is_listed_and_names_the_stage_otherwise() {
     let server = Server::start(world(), |_| {});
     let why = server.get("/v1/why/1/3").json();

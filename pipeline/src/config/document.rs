@@ -239,7 +239,7 @@ fn written(lines: &Lines<'_>, at: &Range<usize>, table: &DeTable<'_>) -> Written
     };
     for (key, value) in table {
         match (key.get_ref().as_ref(), value.get_ref()) {
-            ("arm", DeValue::Array(arms)) => {
+            ("arm", DeValue::Array(arms)) if arms.iter().all(|arm| arm.get_ref().is_table()) => {
                 let arm = |arm: &toml::Spanned<DeValue<'_>>| {
                     Some(written(lines, &arm.span(), arm.get_ref().as_table()?))
                 };
@@ -252,7 +252,7 @@ fn written(lines: &Lines<'_>, at: &Range<usize>, table: &DeTable<'_>) -> Written
                         let name = format!("{prefix}{}", key.get_ref());
                         match value.get_ref() {
                             DeValue::Table(inner) => open.push((format!("{name}."), inner)),
-                            _ => of.values.push((name, located(&key.span(), value))),
+                            _ => of.sets.push((name, located(&key.span(), value))),
                         }
                     }
                 }

@@ -26,8 +26,10 @@ const NAME: usize = 40;
 pub struct Written {
     /// `FILE:LINE`
     pub place: String,
-    /// Values by name; those of `set` by dotted name.
+    /// Values by name.
     pub values: Vec<(String, Located)>,
+    /// What is in `set`, by dotted name.
+    pub sets: Vec<(String, Located)>,
     /// The arms of an experiment.
     pub arms: Vec<Written>,
 }
@@ -86,6 +88,23 @@ pub fn resolve(written: &[Written], config: &Config, mistakes: &mut Vec<Mistake>
 
 fn experiment(table: &Written, config: &Config, told: &mut Told<'_>) -> Experiment {
     unknown(table, &FIELDS, "experiment", told);
+    if let Some((name, located)) = table.sets.first() {
+        told.of(
+            &format!("experiment.set.{name}"),
+            located,
+            "an experiment sets nothing",
+            "write set under one of its [[experiment.arm]]",
+        );
+    }
+    for inner in table.arms.iter().flat_map(|arm| &arm.arms) {
+        told.at(
+            &inner.place,
+            "experiment.arm.arm",
+            "",
+            "an arm has no arms",
+            "write each [[experiment.arm]] below its [[experiment]]",
+        );
+    }
     let name = name(table, "experiment.name", told);
     let salt = match table.value("salt").map(|located| (located, &located.raw)) {
         None => name.clone(),
@@ -183,8 +202,14 @@ fn experiment(table: &Written, config: &Config, told: &mut Told<'_>) -> Experime
 
 fn unknown(table: &Written, fields: &[&str], of: &str, told: &mut Told<'_>) {
     for (name, located) in &table.values {
-        let known = fields.contains(&name.as_str()) || name.contains('.') && of == "experiment.arm";
-        if !known {
+        if matches!(name.as_str(), "arm" | "set") {
+            let remedy = if name == "arm" {
+                "write [[experiment.arm]] for each arm, with its keys below it"
+            } else {
+                "write set = { ranking.watch = 0.5 } with the keys of an arm"
+            };
+            told.of(&format!("{of}.{name}"), located, "this is not what belongs here", remedy);
+        } else if !fields.contains(&name.as_str()) {
             let remedy = super::document::suggest(name, fields.iter().copied(), &format!("keys of [[{of}]]"));
             told.of(&format!("{of}.{name}"), located, "there is no such key", remedy);
         }
@@ -254,7 +279,7 @@ fn time(raw: &Raw) -> Option<Millis> {
 /// What an arm sets: each key is read as the file's own would be.
 fn sets(arm: &Written, config: &Config, told: &mut Told<'_>) -> Vec<(&'static Setting, Value)> {
     let mut sets = Vec::new();
-    for (name, located) in arm.values.iter().filter(|(name, _)| name.contains('.')) {
+    for (name, located) in &arm.sets {
         match (find(name), KEYS.iter().find(|key| key.name == name)) {
             (Some(setting), Some(key)) => {
                 let mut own = config.clone();
@@ -310,7 +335,8 @@ fn apart(written: &[Written], all: &[Experiment], told: &mut Told<'_>) {
             let theirs = || other.arms.iter().flat_map(|arm| &arm.sets);
             for (arm, setting) in written_sets(table, own) {
                 if theirs().any(|(set, _)| *set == setting) {
-                    let located = arm.value(setting.key).expect("it was read from there");
+                    let set = arm.sets.iter().find(|(name, _)| name == setting.key);
+                    let (_, located) = set.expect("the setting was read from this table");
                     let what = format!("experiment {} sets it, too", other.name);
                     let remedy = "let one experiment have both values as arms: a user may be in both, and only one can hold";
                     told.of(setting.key, located, what, remedy);
@@ -535,6 +561,38 @@ set = { feed.per_category = 5 }
         );
         let one = "[[experiment.arm]]\nname = \"calm\"\nset = { ranking.fast_skip = 1.5, \"rerank.fatigue_half_life\" = \"6h\" }\n";
         refused(one, "", "experiment.arm", "1 arms", "from 2 to 8");
+    }
+
+    #[test]
+    fn what_is_in_the_wrong_place_is_told() {
+        let arms = "[[experiment.arm]]\nname = \"calm\"\nset = { ranking.fast_skip = 1.5, \"rerank.fatigue_half_life\" = \"6h\" }\n";
+        refused(
+            arms,
+            "[[experiment.arm]]\nname = \"calm\"\nset = 3\n",
+            "experiment.arm.set",
+            "belongs",
+            "ranking.watch",
+        );
+        let inner = format!("{arms}[[experiment.arm.arm]]\nname = \"x\"\n");
+        refused(arms, &inner, "experiment.arm.arm", "no arms", "below its");
+        refused("share = 0.5\n", "share = 0.5\narm = [1, 2]\n", "", "no TOML", "section");
+        refused(
+            "share = 0.5\n",
+            "share = 0.5\nset = { ranking.watch = 1 }\n",
+            "experiment.set.ranking.watch",
+            "sets nothing",
+            "under one",
+        );
+        let found = load("[[experiment]]\nname = \"x\"\nshare = 1\nsince = 2026-01-31\narm = [1, 2]\n")
+            .expect_err("wrong")
+            .0;
+        assert!(
+            found.iter().any(|m| m.key == "experiment.arm" && m.remedy.contains("[[experiment.arm]]")),
+            "{found:?}"
+        );
+        let text = TWO.replace("set = { feed.per_category = 5 }", "set = { name = \"x\" }");
+        let found = load(&text).expect_err("wrong").0;
+        assert!(found.iter().any(|m| m.key == "name" && m.what.contains("no such key")), "{found:?}");
     }
 
     #[test]
