@@ -45,6 +45,8 @@ pub struct Params {
     pub rerank: Rerank,
     /// Cohorts of new videos.
     pub cohorts: Cohorts,
+    /// Abuse.
+    pub abuse: Abuse,
 }
 
 /// Interactions that come before their upload.
@@ -369,6 +371,37 @@ pub struct Cohorts {
     pub keep: u64,
 }
 
+/// Abuse: which behaviour is no person's, and what becomes of it ([`crate::abuse`]).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Abuse {
+    /// Whether anybody is judged.
+    pub enabled: bool,
+    /// Users and videos are judged by so much of the past.
+    pub window: u64,
+    /// Who has a greater share of the three signals than this is flagged, in [0, 1).
+    pub threshold: f64,
+    /// The score of a flagged video is multiplied by 1 - score of suspicion x this, in [0, 1].
+    pub penalty: f64,
+    /// Half-life of the penalty since what speaks against the video.
+    pub half_life: u64,
+    /// So many engagements (likes, shares, comments, follows) of a user within a minute are no person's.
+    pub per_minute: usize,
+    /// Fewest engagements from which a user is judged by what they are like.
+    pub least: usize,
+    /// Share of a user's engagements without watching from which they are no person's, in (0, 1].
+    pub unwatched_share: f64,
+    /// Share of engagements in all that a user watches from which it is farming, where nothing is skipped, in (0, 1].
+    pub farming_share: f64,
+    /// Length of a burst.
+    pub burst: u64,
+    /// Fewest users of a burst.
+    pub ring_users: usize,
+    /// Videos in whose bursts the same users were, from which they act in lockstep.
+    pub ring_videos: usize,
+    /// Share of suspects among who engaged with a video, or was in a burst, from which it is suspect, in (0, 1].
+    pub suspect_share: f64,
+}
+
 impl Params {
     /// Whether users are invited to cohorts: by their lists.
     #[must_use]
@@ -457,6 +490,27 @@ impl Default for Params {
             },
             rerank: Rerank::default(),
             cohorts: Cohorts::default(),
+            abuse: Abuse::default(),
+        }
+    }
+}
+
+impl Default for Abuse {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            window: 3 * DAY,
+            threshold: 0.3,
+            penalty: 0.9,
+            half_life: DAY,
+            per_minute: 12,
+            least: 10,
+            unwatched_share: 0.8,
+            farming_share: 0.8,
+            burst: 10 * MINUTE,
+            ring_users: 5,
+            ring_videos: 3,
+            suspect_share: 0.5,
         }
     }
 }

@@ -9,6 +9,8 @@ use std::ops::BitXor;
 
 use freshet_learning::LONG_DIMS;
 use freshet_schema::feed::{Source, Stage as Dropped};
+
+use crate::abuse::FULL;
 use freshet_schema::hash;
 
 use crate::interest::Likeness;
@@ -233,6 +235,7 @@ pub fn place(scored: Scored, scales: &Scales) -> List {
             content: &c.candidate.content,
             drawn: Some(c.asks) == drawn,
             claimed: c.asks == invited,
+            trusted: f32::from(c.candidate.trusted) / f32::from(FULL),
         })
         .collect();
     let claim = |invited: &Invited| {
@@ -283,6 +286,7 @@ fn dropped_by(rule: Rule) -> Dropped {
         Rule::Creator => Dropped::Creator,
         Rule::Fatigue => Dropped::Fatigue,
         Rule::Taste => Dropped::Taste,
+        Rule::Abuse => Dropped::Abuse,
         Rule::Slot => Dropped::Slot,
         Rule::Length => Dropped::Length,
     }

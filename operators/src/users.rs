@@ -14,6 +14,7 @@ mod guests;
 mod ledger;
 mod requests;
 pub(crate) mod saved;
+mod suspects;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ use freshet_schema::{User, UserId};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
+use crate::abuse::user::UserNumbers;
+use crate::abuse::{AbuseIn, InBurst, Report};
 use crate::boundary::Boundary;
 use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::coengage::Pair;
@@ -34,7 +37,7 @@ use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
 use crate::examples::{Described, Examples, Place};
 use crate::history::History;
-use crate::look::{self, PersonLook, Record, Records, Wanted};
+use crate::look::{self, Kind, PersonLook, Record, Records, SuspectLook, Wanted};
 use crate::params::Params;
 use crate::pools::Change;
 use crate::profile::Profile;
@@ -44,6 +47,7 @@ use crate::scorer::learn::{self, Hours};
 use crate::topics::TopicTable;
 use crate::wire::Json;
 use guests::{Guests, Heard};
+use suspects::Suspects;
 
 /// Watched parts, in per mille, under which the fastest fifth of each duration class lies.
 pub type SkipThresholds = [u64; DURATION_CLASSES];
@@ -86,6 +90,8 @@ pub enum UserIn {
     Remake(Slice),
     /// Of cohorts, from the epoch before. Invitations are heard by their user's worker, the others by every one.
     Cohort(Call),
+    /// Of abuse, from the epoch before: a user was in a burst, or was not after all.
+    Burst(InBurst),
 }
 
 /// Which of two follows is the later one: (time, event, revision).
@@ -110,6 +116,10 @@ outputs! {
         groups: Group,
         /// Users for the cohorts of new videos, and what those who were invited did.
         cohorts: CohortIn,
+        /// What speaks of abuse: engagements of users, and whose signals changed.
+        evidence: AbuseIn,
+        /// What is suspected of users, for metrics and the log.
+        suspicions: Report,
     }
 }
 
@@ -163,6 +173,7 @@ pub struct Users {
     /// The epoch's preferences: one record a user, however often the profile changed.
     preferred: BTreeMap<u64, Option<Vec<u8>>>,
     guests: Guests,
+    suspects: Suspects,
     now: u64,
     rows: u64,
     bytes: u64,
@@ -175,6 +186,7 @@ impl Users {
         Self {
             topics: Arc::new(params.interest.trained()),
             guests: Guests::new(&params),
+            suspects: Suspects::new(params.abuse.enabled),
             params,
             people: FxHashMap::default(),
             groups: BTreeMap::new(),
@@ -219,6 +231,7 @@ impl Stage for Users {
         let mut slices = Vec::new();
         let (mut probes, mut described) = (BTreeMap::new(), Vec::new());
         let (mut heard, mut ticked) = (Heard::default(), false);
+        let mut bursts = Vec::new();
         for message in batch {
             match message {
                 UserIn::Clock(now) => (self.now, ticked) = (self.now.max(now), true),
@@ -257,6 +270,7 @@ impl Stage for Users {
                 UserIn::Described(row) => described.push(row),
                 UserIn::Remake(slice) => slices.push(slice),
                 UserIn::Cohort(call) => heard.calls.push(call),
+                UserIn::Burst(burst) => bursts.push(burst),
             }
         }
         let mut dirty = Vec::new();
@@ -304,14 +318,23 @@ impl Stage for Users {
                 dirty.push(view.user);
             }
         }
+        let publishes = self.publication.pass(self.now, self.params.score.publish_every).is_some();
+        self.suspects.hear(bursts, ticked);
+        self.suspects.sift(out);
+        if publishes {
+            self.judge_suspects(out);
+        }
         if ticked {
             self.guests.take_up(&mut heard);
         } else {
             self.guests.put_off(&mut heard);
         }
         if self.guests.enabled() {
-            let people = &self.people;
-            let history = |user: u64| people.get(&user).map(|person| &person.history);
+            let (people, suspects) = (&self.people, &self.suspects);
+            // Whose rows do not count is no use to a cohort.
+            let history = |user: u64| {
+                people.get(&user).filter(|_| !suspects.withholds(user)).map(|person| &person.history)
+            };
             out.cohorts = self.guests.step(heard, &out.rows, self.now, history, &mut dirty);
         }
         dirty.sort_unstable();
@@ -336,7 +359,7 @@ impl Stage for Users {
         for (user, videos) in probes {
             out.requests.push(Arc::new(self.asked(user, Purpose::Probe, videos)));
         }
-        if self.publication.pass(self.now, self.params.score.publish_every).is_some() {
+        if publishes {
             out.learned.extend(self.unpublished.take().map(|(hour, sums)| (hour, Box::new(sums))));
             self.guests.age(self.now);
         }
@@ -351,7 +374,7 @@ impl Stage for Users {
         let seen = self.seen.capacity() * 9;
         // A viewer is named once a row, in vectors that are three quarters full on average.
         let viewers = self.viewers.capacity() * 33 + self.rows as usize * 11;
-        let guests = self.guests.bytes();
+        let guests = self.guests.bytes() + self.suspects.bytes();
         StateSize { entries: self.rows, bytes: self.bytes + (tombstones + seen + viewers + guests) as u64 }
     }
 
@@ -360,6 +383,17 @@ impl Stage for Users {
     }
 
     fn look(&self, wanted: &Wanted) -> Records {
+        if wanted.kind == Kind::SuspectUsers {
+            let suspects = self.suspects.of.iter().filter(|(user, _)| wanted.holds(**user));
+            let suspects = suspects.filter(|(_, suspect)| !suspect.numbers.signals.is_empty());
+            let all: Vec<(u64, UserNumbers, bool)> =
+                suspects.map(|(user, suspect)| (*user, suspect.numbers, suspect.flagged)).collect();
+            return Box::new(move |to| {
+                let _ = all.iter().all(|(user, numbers, flagged)| {
+                    to(Record::Suspect(SuspectLook::User(*user, numbers, *flagged)))
+                });
+            });
+        }
         let known = |user: &u64, person: &Arc<Person>| (*user, Arc::clone(person));
         let people: Vec<(u64, Arc<Person>)> = match &wanted.keys {
             None => self.people.iter().map(|(user, person)| known(user, person)).collect(),

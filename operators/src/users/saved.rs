@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::audience::Member;
 use super::guests::Guest;
+use super::suspects::Suspect;
 use super::{FollowOrder, Person, Users};
 use crate::boundary::Boundary;
 use crate::checkpoint::kept::{Kept, KeptPerson};
@@ -41,6 +42,10 @@ enum Saved<P> {
     Guest(u64, Guest),
     /// A user who may be invited.
     Member(u64, Member),
+    /// What is known of a user who is suspected or was in a burst.
+    Suspect(u64, Box<Suspect>),
+    /// Something of a user changed since the last publication.
+    Touched(u64),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -70,6 +75,9 @@ pub(super) fn take(users: &Users) -> Rows {
     let guests = users.guests.saved();
     let members: Vec<(u64, Member)> =
         users.guests.audience.iter().map(|(user, member)| (user, member.clone())).collect();
+    let suspects: Vec<(u64, Suspect)> =
+        users.suspects.of.iter().map(|(user, suspect)| (*user, suspect.clone())).collect();
+    let touched: Vec<u64> = users.suspects.touched.iter().copied().collect();
     // Each row has its hash there; there are more only where rows were forgotten.
     let mut seen = (users.seen.len() as u64 > users.rows).then(|| users.seen.clone());
     Box::new(move |to| {
@@ -122,6 +130,12 @@ pub(super) fn take(users: &Users) -> Rows {
         for (user, member) in members {
             to.row(shard(user), &Row::Member(user, member));
         }
+        for (user, suspect) in suspects {
+            to.row(shard(user), &Row::Suspect(user, Box::new(suspect)));
+        }
+        for user in touched {
+            to.row(shard(user), &Row::Touched(user));
+        }
     })
 }
 
@@ -149,6 +163,8 @@ pub(super) fn restore(users: &mut Users, from: &Restoring) -> Result<(), Restore
             Saved::Learned(..) => {}
             Saved::Guest(user, guest) => users.guests.restore(user, guest),
             Saved::Member(user, member) => users.guests.restore_member(user, member),
+            Saved::Suspect(user, suspect) => drop(users.suspects.of.insert(user, *suspect)),
+            Saved::Touched(user) => drop(users.suspects.touched.insert(user)),
         }
         Ok(())
     };
@@ -221,6 +237,8 @@ pub fn kept(from: &Restoring, kept: &mut Kept) -> Result<(), RestoreError> {
             // Hashes that say "perhaps", what the heads have not learned yet, and who may see new videos: what was drawn is
             // history.
             Saved::Seen(_) | Saved::Learned(..) | Saved::Guest(..) | Saved::Member(..) => {}
+            Saved::Suspect(user, suspect) if suspect.flagged => drop(kept.withheld.insert(user)),
+            Saved::Suspect(..) | Saved::Touched(_) => {}
         }
         Ok(())
     };

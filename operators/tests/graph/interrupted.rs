@@ -211,6 +211,7 @@ fn busy() -> Params {
     params.feed.pools_every = 30 * MINUTE;
     params.related.per_publication = 64;
     params.learning.window = 48 * HOUR;
+    params = world::with_abuse(params);
     world::with_cohorts(params)
 }
 

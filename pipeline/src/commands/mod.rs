@@ -1,5 +1,6 @@
 //! The command line. Each command is a struct of its arguments with a `run`; what its `--help` says stands at its fields.
 
+mod abuse;
 mod archive;
 mod check;
 mod checkpoint;
@@ -81,6 +82,7 @@ enum Command {
     Why(why::Why),
     Related(read::Related),
     Cohort(cohort::ShowCohort),
+    Abuse(abuse::Abuse),
     Heads(heads::ShowHeads),
     Stats(read::Stats),
     Trending(read::Trending),
@@ -113,6 +115,7 @@ impl Cli {
             Command::Why(command) => command.run(),
             Command::Related(command) => command.run(),
             Command::Cohort(command) => command.run(),
+            Command::Abuse(command) => command.run(),
             Command::Heads(command) => command.run(),
             Command::Stats(command) => command.run(),
             Command::Trending(command) => command.run(),

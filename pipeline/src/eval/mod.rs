@@ -7,6 +7,7 @@
 //! [`exposure`], [`diversity`], [`bootstrap`], [`timeline`]).
 
 mod accuracy;
+mod attacks;
 mod bootstrap;
 mod cohorts;
 mod cost;
@@ -33,6 +34,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use anyhow::{Context, bail};
 
+pub use self::attacks::{Options as AttackOptions, Report as AttackReport, attacks};
 pub use self::cohorts::{Options as CohortOptions, Report as CohortReport, cohorts};
 use self::cost::Stopwatch;
 pub use self::heads::{Delays, Impressions, Pairs, Test, impressions, pairs};
