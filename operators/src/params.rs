@@ -292,6 +292,12 @@ pub struct Rerank {
     pub taste_full: usize,
     /// From so many interactions on there is none.
     pub taste_until: usize,
+    /// So many of the last interactions are read for whether lists have become too narrow ([`crate::rerank::narrow`]); 0: nobody looks.
+    pub narrow_last: usize,
+    /// They have where a category has a greater share of them than this, in [0, 1] ...
+    pub narrow_share: f64,
+    /// ... and of the later half a smaller part is watched than this much of what was of the earlier half, in [0, 1].
+    pub narrow_falls: f64,
 }
 
 impl Default for Rerank {
@@ -316,6 +322,9 @@ impl Default for Rerank {
             taste_boost: 1.5,
             taste_full: 5,
             taste_until: 10,
+            narrow_last: 0,
+            narrow_share: 0.6,
+            narrow_falls: 0.8,
         }
     }
 }

@@ -402,6 +402,7 @@ impl Stage for Users {
         let shared = look::Shared {
             now: self.now,
             interest: self.params.interest.clone(),
+            rerank: self.params.rerank.clone(),
             topics: Arc::clone(&self.topics),
         };
         Box::new(move |to| {

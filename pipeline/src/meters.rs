@@ -186,6 +186,7 @@ pub struct Sources<'a>(pub &'a Yields);
 impl Sources<'_> {
     /// Counts it.
     pub fn emit(self) {
+        counter!("freshet_lists_widened_total").increment(self.0.widened);
         for (source, brought) in &self.0.sources {
             let name = source.name();
             counter!("freshet_candidates_total", "source" => name).increment(brought.candidates);

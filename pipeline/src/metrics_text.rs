@@ -90,6 +90,10 @@ pub fn describe() {
     describe_counter!("freshet_cohort_exposures_total", "Invited users who were shown the video.");
     describe_counter!("freshet_cohort_top_ups_total", "Stages for which more users were invited.");
     describe_counter!("freshet_cohort_stages_judged_total", "Stages that were judged, by verdict.");
+    describe_counter!(
+        "freshet_lists_widened_total",
+        "Lists that had become too narrow for their users, and got more novelty and less of a category."
+    );
     describe_gauge!("freshet_abuse_flagged", "Users and videos that are flagged for abuse.");
     describe_gauge!(
         "freshet_abuse_suspected",

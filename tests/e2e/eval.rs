@@ -502,3 +502,55 @@ fn new_videos_are_followed_through_a_world_that_answers() {
         "{err}"
     );
 }
+
+/// Attacks of each kind are found and damped, and who is honest is left alone, whatever the number of workers.
+#[test]
+fn attackers_are_found_and_honest_users_are_not() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    let sizes = [
+        "--users",
+        "120",
+        "--videos",
+        "150",
+        "--events",
+        "6000",
+        "--days",
+        "4",
+        "--attack",
+        "bots=5",
+        "--attack",
+        "farming=5",
+        "--attack",
+        "ring=12",
+        "--attack",
+        "spam-uploads=4",
+    ];
+    let figures = |more: &[&str]| {
+        let arguments = [&["eval", "attacks", "--json", "--quiet"], &sizes[..], more].concat();
+        let mut report = ok_json(dir, &arguments);
+        for arm in report["arms"].as_array_mut().expect("arms") {
+            arm.as_object_mut().expect("an object").remove("cost").expect("the cost");
+        }
+        report["workers"] = Json::Null;
+        report
+    };
+    let report = figures(&[]);
+    let int = |json: &Json| json.as_u64().unwrap_or_else(|| panic!("{json} is no count"));
+    let [undamped, damped, honest] = [0, 1, 2].map(|arm| &report["arms"][arm]);
+    assert_eq!((int(&undamped["users_flagged"]), int(&undamped["videos_flagged"])), (0, 0));
+    for (without, with) in undamped["attacks"]
+        .as_array()
+        .expect("attacks")
+        .iter()
+        .zip(damped["attacks"].as_array().expect("attacks"))
+    {
+        assert!(int(&with["accounts_flagged"]) * 10 >= int(&with["accounts"]) * 9, "{with}");
+        assert!(int(&with["videos_flagged"]) * 10 >= int(&with["videos"]) * 8, "{with}");
+        assert!(int(&with["lists"]) < int(&without["lists"]), "{with}\n{without}");
+    }
+    assert!(int(&damped["attackers_among_them"]) * 100 >= int(&damped["users_flagged"]) * 95, "{damped}");
+    assert!(int(&damped["attacked_among_them"]) * 100 >= int(&damped["videos_flagged"]) * 90, "{damped}");
+    assert_eq!((int(&honest["users_flagged"]), int(&honest["videos_flagged"])), (0, 0), "{honest}");
+    assert_eq!(figures(&["--workers", "2"]), report);
+}

@@ -19,6 +19,7 @@ mod category;
 mod creator;
 mod draw;
 pub mod fatigue;
+pub mod narrow;
 pub mod novelty;
 mod numbers;
 mod plan;
@@ -89,11 +90,22 @@ pub struct Context<'a> {
     pub taste: Option<&'a Taste>,
     /// Places that are owed to certain candidates.
     pub claims: &'a [Claim],
+    /// Whether the user's lists have become too narrow for them ([`narrow`]).
+    pub narrowed: bool,
 }
 
 impl Default for Context<'_> {
     fn default() -> Self {
-        Self { kind: Kind::User, subject: 0, now: 0, rows: &[], fatigue: None, taste: None, claims: &[] }
+        Self {
+            kind: Kind::User,
+            subject: 0,
+            now: 0,
+            rows: &[],
+            fatigue: None,
+            taste: None,
+            claims: &[],
+            narrowed: false,
+        }
     }
 }
 
@@ -202,7 +214,7 @@ pub struct Reranked {
 #[must_use]
 pub fn rerank(entries: &[Entry<'_>], context: &Context<'_>, params: &Params) -> Reranked {
     let order = adjust::order(entries, context);
-    let tired = fatigue::session(context.rows, context.now, params);
+    let tired = if context.narrowed { 1.0 } else { fatigue::session(context.rows, context.now, params) };
     let draws = Draws::new(params.seed, context);
     let plan = plan::plan(context.kind, params.feed.length.min(entries.len()), tired, draws, params);
     allocate::Allocator::new(entries, &order, context, draws, params).fill(&plan)

@@ -273,6 +273,9 @@ keys! {
     "rerank.taste_boost", "factor on what shares something with a new user's first positives", |c| Real(&mut c.params.rerank.taste_boost, 1.0, 10.0);
     "rerank.taste_full", "the boost is full up to so many interactions", |c| Count(&mut c.params.rerank.taste_full, 0, 1_000);
     "rerank.taste_until", "from so many interactions on there is no boost", |c| Count(&mut c.params.rerank.taste_until, 0, 1_000);
+    "rerank.narrow_last", "last interactions that are read for whether lists have become too narrow for a user; 0: nobody looks", |c| Count(&mut c.params.rerank.narrow_last, 0, 1_000);
+    "rerank.narrow_share", "lists are narrow where a category has a greater share of those ...", |c| Real(&mut c.params.rerank.narrow_share, 0.0, 1.0);
+    "rerank.narrow_falls", "... and less than this part of what was watched of the earlier half is watched of the later one", |c| Real(&mut c.params.rerank.narrow_falls, 0.0, 1.0);
 
     "cohorts.enabled", "whether new videos are shown to cohorts of users; of use where lists are served and pages recorded", |c| Flag(&mut c.params.cohorts.enabled);
     "cohorts.size", "users of a new video's first cohort", |c| Count(&mut c.params.cohorts.size, 1, 1_000_000);
