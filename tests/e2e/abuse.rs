@@ -40,7 +40,7 @@ fn attackers_are_listed_and_withheld() {
     assert!(said.contains("attack bots: 5 accounts") && said.contains("attack ring: 12 accounts"), "{said}");
     let [attackers, promoted] = truth(dir);
     assert!(read(dir, "log", "interactions").len() > 6_000);
-    fs::write(dir.join("guarded.toml"), "[abuse]\nenabled = true\nwindow = \"7d\"\n").expect("written");
+    fs::write(dir.join("guarded.toml"), "[abuse]\nenabled = true\nwindow = \"7d\"\n\n[feed]\nenabled = false\n").expect("written");
     let run = |store: &str, workers: &str| {
         let archive = format!("{store}-archive");
         ok(

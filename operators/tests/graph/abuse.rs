@@ -13,6 +13,8 @@ use freshet_schema::event::{Event, Origin, Status, Target};
 use freshet_schema::store::{Key, Value};
 use freshet_schema::{CreatorId, Delete, Epoch, EventId, Interaction, Millis, Upload, UserId, VideoId};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 use crate::harness::{EpochOutput, decoded, first_difference, run, store};
 use crate::oracle::Oracle;
@@ -349,6 +351,20 @@ fn a_ring_is_found_withheld_and_let_go_again() {
     outputs.values().for_each(|output| told.apply(output));
     assert!(told.signals.is_empty() && told.factors.is_empty(), "{:?} {:?}", told.signals, told.factors);
     assert!(!store(&outputs).contains_key(&Key::Feed(UserId(101)).to_string()));
+}
+
+/// The random worlds are such in which flags go up: else nothing would be compared.
+#[test]
+fn random_worlds_have_flags() {
+    let params = world::with_abuse(world::params());
+    let mut runner = TestRunner::deterministic();
+    let mut flags = 0;
+    for _ in 0..12 {
+        let steps = world::steps().new_tree(&mut runner).expect("a world").current();
+        let epochs = world::epochs(&steps);
+        flags += check(&epochs, &params, &run(&epochs, 1, &params));
+    }
+    assert!(flags > 20, "{flags} in 12 worlds");
 }
 
 #[test]
