@@ -13,6 +13,7 @@ use freshet_schema::feed::{Source, Stage as Dropped};
 use crate::abuse::FULL;
 use freshet_schema::hash;
 
+use crate::content::Content;
 use crate::interest::Likeness;
 use crate::params::Params;
 use crate::popularity::{STEP, add_term, decayed, log_sum};
@@ -207,9 +208,11 @@ pub fn score(scales: &Scales, replies: Vec<Reply>, scratch: &mut Scratch) -> Sco
     order[..best].iter().for_each(|(.., n)| kept[*n as usize] = true);
     featuring.weigh_many();
     let likeness = Likeness::new(request.query.as_ref(), LONG_DIMS);
-    // What is read of the vectors is fetched at once, as on the shelves.
-    let vectors = order[..best].iter().map(|(.., n)| &candidates[*n as usize].content.vector.0);
-    black_box(vectors.flat_map(|vector| vector.iter().step_by(64)).fold(0, BitXor::bitxor));
+    // What is read of the contents is fetched at once, as on the shelves: the vectors, and what the affinities are taken of.
+    let contents = || order[..best].iter().map(|(.., n)| &*candidates[*n as usize].content);
+    black_box(contents().flat_map(|content| content.vector.0.iter().step_by(64)).fold(0, BitXor::bitxor));
+    let named = |content: &Content| content.facets.last().map_or(0, |(_, name)| name.as_ptr() as usize);
+    black_box(contents().map(|content| named(content) ^ content.space as usize).fold(0, BitXor::bitxor));
     let mut pool: Vec<Weighed> = Vec::with_capacity(best);
     for (n, mut candidate) in candidates.into_iter().enumerate().filter(|(n, _)| kept[*n]) {
         candidate.parts.similarity = likeness.of(&candidate.content, candidate.norm);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value as Json, json};
 
-use crate::harness::{number, ok, ok_json, replay, run, same, videos, wait_for};
+use crate::harness::{SELDOM, number, ok, ok_json, replay, run, same, videos, wait_for};
 use crate::redis_server::RedisServer;
 use crate::service::Service;
 use crate::world::{add_deletes, world};
@@ -238,6 +238,8 @@ fn an_emptied_server_is_filled_again_under_a_running_pipeline() {
     world(dir, 35, 900);
     let server = RedisServer::start();
     configure(dir, &server);
+    let config = std::fs::read_to_string(dir.join("redis.toml")).expect("just written");
+    std::fs::write(dir.join("redis.toml"), config + SELDOM).expect("written");
     let pipeline = Service::run(dir, &RUN);
     let before = dump_redis(dir);
     server.ask("FLUSHALL").expect("an answer");

@@ -22,8 +22,11 @@ use crate::score;
 use crate::scorer::features::Stats;
 use crate::sums::Sums;
 
-/// So many candidates are looked at before the first of them is taken.
+/// So many videos are looked at before the first of them is taken.
 const TOGETHER: usize = 32;
+
+/// What a walk meets: the rank value, the video, and its place on the shelf.
+type Met = (i64, u64, u32);
 
 impl Shelf {
     fn parts(&self, face: &Face, request: &Request, similarity: u32) -> Parts {
@@ -49,30 +52,37 @@ impl Shelf {
         for (n, ask) in request.asks.iter().take(MAX_ASKS).enumerate() {
             let mut taken = 0;
             let mut named = 0;
-            self.walk(ask, request, |rank, video, at| {
-                let face = &mut faces[at as usize];
-                // Co-engagement knows videos that cannot be shown.
-                if !face.shown {
-                    return true;
-                }
-                if request.watched.binary_search(&video).is_ok() {
-                    if named < WATCHED_NAMED {
-                        watched.push((n as u8, rank, video));
-                        named += 1;
+            self.walk(ask, request, |met| {
+                // As below: whether it is shown is read of all at once.
+                black_box(met.iter().fold(false, |shown, (_, _, at)| shown ^ faces[*at as usize].shown));
+                for (rank, video, at) in met {
+                    let face = &mut faces[*at as usize];
+                    // Co-engagement knows videos that cannot be shown.
+                    if !face.shown {
+                        continue;
                     }
-                    return true;
+                    if request.watched.binary_search(video).is_ok() {
+                        if named < WATCHED_NAMED {
+                            watched.push((n as u8, *rank, *video));
+                            named += 1;
+                        }
+                        continue;
+                    }
+                    if face.asked != self.requests {
+                        (face.asked, face.found) = (self.requests, found.len() as u32);
+                        found.push((*at, [ABSENT; MAX_ASKS]));
+                    }
+                    let ranks = &mut found[face.found as usize].1;
+                    // A video in several of the source's pools is met several times and counts once.
+                    if ranks[n] == ABSENT {
+                        ranks[n] = *rank;
+                        taken += 1;
+                    }
+                    if taken >= ask.quota {
+                        return false;
+                    }
                 }
-                if face.asked != self.requests {
-                    (face.asked, face.found) = (self.requests, found.len() as u32);
-                    found.push((at, [ABSENT; MAX_ASKS]));
-                }
-                let ranks = &mut found[face.found as usize].1;
-                // A video in several of the source's pools is met several times and counts once.
-                if ranks[n] == ABSENT {
-                    ranks[n] = rank;
-                    taken += 1;
-                }
-                taken < ask.quota
+                true
             });
         }
         self.faces = faces;
@@ -214,17 +224,11 @@ impl Shelf {
         }
     }
 
-    /// Visits the videos of an ask, best first, until `visit` says no.
-    fn walk(&self, ask: &Ask, request: &Request, mut visit: impl FnMut(i64, u64, u32) -> bool) {
+    /// Visits the videos of an ask, best first, some at a time, until `visit` says no.
+    fn walk(&self, ask: &Ask, request: &Request, visit: impl FnMut(&[Met]) -> bool) {
         if !ask.found.is_empty() {
-            for (video, rank) in &ask.found {
-                if let Some(at) = self.index.get(video)
-                    && !visit(*rank, *video, *at)
-                {
-                    return;
-                }
-            }
-            return;
+            let known = |(video, rank): &(u64, i64)| Some((*rank, *video, *self.index.get(video)?));
+            return together(ask.found.iter().filter_map(known), visit);
         }
         if ask.pools.is_empty() {
             // Exploration: from a point drawn for this list, once around the ring. Nearer is better.
@@ -234,23 +238,16 @@ impl Shelf {
             };
             let start = hash::mix(self.params.seed, &[kind, id]);
             let from = self.ring.range((start, 0)..).chain(self.ring.range(..(start, 0)));
-            for ((point, video), at) in from {
+            let near = from.map(|((point, video), at)| {
                 let distance = (point.wrapping_sub(start) >> 1) as i64;
-                if !visit(-distance, *video, *at) {
-                    return;
-                }
-            }
-            return;
+                (-distance, *video, *at)
+            });
+            return together(near, visit);
         }
         let mut pools: Vec<_> =
             ask.pools.iter().filter_map(|facet| self.order(*facet)).map(Order::best).collect();
         if let [pool] = &mut pools[..] {
-            for (Reverse(rank), video, at) in pool {
-                if !visit(*rank, *video, *at) {
-                    return;
-                }
-            }
-            return;
+            return together(pool.map(|(Reverse(rank), video, at)| (*rank, *video, *at)), visit);
         }
         let mut heads: BinaryHeap<_> = BinaryHeap::new();
         for (n, pool) in pools.iter_mut().enumerate() {
@@ -258,13 +255,29 @@ impl Shelf {
                 heads.push(Reverse((head, n)));
             }
         }
-        while let Some(Reverse(((Reverse(rank), video, at), n))) = heads.pop() {
-            if !visit(*rank, *video, *at) {
-                return;
-            }
+        let merged = std::iter::from_fn(|| {
+            let Reverse(((Reverse(rank), video, at), n)) = heads.pop()?;
             if let Some(head) = pools[n].next() {
                 heads.push(Reverse((head, n)));
             }
+            Some((*rank, *video, *at))
+        });
+        together(merged, visit);
+    }
+}
+
+/// Hands on what is met, [`TOGETHER`] at a time, until `visit` says no.
+fn together(met: impl Iterator<Item = Met>, mut visit: impl FnMut(&[Met]) -> bool) {
+    let mut met = met.fuse();
+    let mut some = [(0, 0, 0); TOGETHER];
+    loop {
+        let mut n = 0;
+        for (place, met) in some.iter_mut().zip(&mut met) {
+            *place = met;
+            n += 1;
+        }
+        if n == 0 || !visit(&some[..n]) {
+            return;
         }
     }
 }

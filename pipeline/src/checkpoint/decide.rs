@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use freshet_schema::{Epoch, Generation};
 
-use super::Manifest;
+use super::{Listed, Manifest};
 
 /// What the folder of the manifests holds, or one of them.
 #[derive(Debug)]
@@ -36,6 +36,24 @@ pub fn choose<T>(candidates: impl Iterator<Item = Candidate<T>>) -> Choice<T> {
         }
     }
     if passed.is_empty() { Choice::None } else { Choice::Refuse(passed) }
+}
+
+/// Refuses what a run made after a newer one had taken over: a later epoch than a checkpoint of that one. The run could not take it
+/// back, and its epochs are not those of the job. `manifests` are newest first.
+pub fn refuse_taken_over(manifests: &mut [Listed]) {
+    let mut newest = Generation(0);
+    for (_, read) in manifests.iter_mut().rev() {
+        match read {
+            Ok(manifest) if manifest.generation < newest => {
+                *read = Err(format!(
+                    "run {} made it after run {newest} had taken over the job",
+                    manifest.generation
+                ));
+            }
+            Ok(manifest) => newest = manifest.generation,
+            Err(_) => {}
+        }
+    }
 }
 
 /// Whether the store reaches as far as it did when the checkpoint was made: what it lost since would not be written again.
@@ -127,6 +145,17 @@ mod tests {
         assert!(matches!(choose(std::iter::empty::<Candidate<u8>>()), Choice::None));
         let found = choose([candidate(9, Err("a")), candidate(7, Err("b"))].into_iter());
         assert!(matches!(found, Choice::Refuse(why) if why.len() == 2));
+    }
+
+    #[test]
+    fn what_was_made_after_a_takeover_is_refused() {
+        let made = |generation, epoch| (Epoch(epoch), Ok(manifest(generation, epoch)));
+        let torn = (Epoch(8), Err("torn".to_owned()));
+        let mut listed = [made(1, 9), torn, made(2, 7), made(2, 6), made(1, 5)];
+        refuse_taken_over(&mut listed);
+        let said: Vec<_> = listed.iter().map(|(_, read)| read.as_ref().err().map(String::as_str)).collect();
+        let late = "run 1 made it after run 2 had taken over the job";
+        assert_eq!(said, [Some(late), Some("torn"), None, None, None]);
     }
 
     #[test]

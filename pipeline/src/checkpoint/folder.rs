@@ -220,7 +220,8 @@ impl Checkpoints {
     /// # Errors
     /// Where the folder cannot be read.
     pub fn find(&self, marker: Option<Epoch>) -> Result<Choice<Found>, CheckpointError> {
-        let manifests = self.manifests()?;
+        let mut manifests = self.manifests()?;
+        decide::refuse_taken_over(&mut manifests);
         let mut fault = None;
         let mut read = |manifest: Result<Manifest, String>| -> Option<Result<Found, String>> {
             let reaches = |manifest: Manifest| {
@@ -351,6 +352,11 @@ impl Checkpoints {
                 return Err(CheckpointError::Taken { path: self.path(&name), epoch: manifest.epoch });
             }
             created => self.io("claim", &name, created)?,
+        }
+        // A run that slept between its look and the manifest made it for nobody.
+        if let Err(taken_over) = self.check_owner(manifest.generation) {
+            self.io("remove", &name, self.objects.remove(&name))?;
+            return Err(taken_over);
         }
         self.io("claim", &name, crash_point("after-claim"))
     }

@@ -29,7 +29,12 @@ enum Fault {
     Full,
     /// The device fails.
     Broken,
+    /// Another machine begins a run of generation 2; the operation itself succeeds.
+    Overtaken,
 }
+
+/// The claim of that run.
+const OTHER_RUN: &str = "generations/0000000002";
 
 /// A disk in memory. What was not synced may be lost by a crash, name by name and byte by byte.
 #[derive(Default)]
@@ -62,6 +67,11 @@ impl State {
                 Err(io::Error::other("the machine is down"))
             }
             Some(Fault::Broken) => Err(io::Error::from_raw_os_error(5)),
+            Some(Fault::Overtaken) => {
+                self.files.push((Vec::new(), 0));
+                self.names.insert(OTHER_RUN.to_owned(), self.files.len() - 1);
+                Ok(fault)
+            }
             fault => Ok(fault),
         }
     }
@@ -451,6 +461,27 @@ fn of_runs_that_race_one_owns_the_job(objects: &Arc<dyn Objects>) {
     }
 }
 
+/// Another run takes over at each operation in turn: what was published is there, and what was not is not. `with` is a place that is
+/// taken over at that operation.
+fn a_run_that_is_overtaken_takes_back_what_it_published(with: impl Fn(usize) -> Arc<dyn Objects>) {
+    let mut taken_back = 0;
+    for at in 1..20 {
+        let checkpoints = Checkpoints::new(with(at), 2);
+        let mine = checkpoints.claim().expect("a sound place");
+        let published = checkpoints.publish(&manifest(mine.0, 4));
+        let there = checkpoints.manifests().expect("readable").len();
+        match published {
+            Ok(()) => assert_eq!(there, 1, "overtaken at operation {at}"),
+            Err(CheckpointError::Superseded { newer: Generation(2), .. }) => {
+                assert_eq!(there, 0, "overtaken at operation {at}");
+                taken_back += 1;
+            }
+            Err(error) => panic!("overtaken at operation {at}: {error}"),
+        }
+    }
+    assert!((2..19).contains(&taken_back), "{taken_back}");
+}
+
 #[test]
 fn on_a_disk_a_damaged_file_is_named_and_the_checkpoint_before_it_is_used() {
     a_damaged_file_is_named_and_the_checkpoint_before_it_is_used(&MemoryDisk::default().objects());
@@ -459,4 +490,13 @@ fn on_a_disk_a_damaged_file_is_named_and_the_checkpoint_before_it_is_used() {
 #[test]
 fn on_a_disk_an_old_run_publishes_nothing() {
     an_old_run_publishes_nothing(&MemoryDisk::default().objects());
+}
+
+#[test]
+fn on_a_disk_a_run_that_is_overtaken_takes_back_what_it_published() {
+    a_run_that_is_overtaken_takes_back_what_it_published(|at| {
+        let disk = MemoryDisk::default();
+        disk.set_faults(vec![(at, Fault::Overtaken)]);
+        disk.objects()
+    });
 }

@@ -66,6 +66,10 @@ impl BadBucket {
         match fault {
             None => request(&self.inner),
             Some(Fault::Broken) => Err(silent()),
+            Some(Fault::Overtaken) => {
+                self.inner.create(super::OTHER_RUN, "other", b"other")?;
+                request(&self.inner)
+            }
             // It was done, and nobody heard of it.
             Some(Fault::Crash | Fault::Full) => request(&self.inner).and_then(|_| Err(silent())),
         }
@@ -165,6 +169,15 @@ fn in_a_bucket_a_damaged_file_is_named_and_the_checkpoint_before_it_is_used() {
 #[test]
 fn in_a_bucket_an_old_run_publishes_nothing() {
     super::an_old_run_publishes_nothing(&BadBucket::new().objects());
+}
+
+#[test]
+fn in_a_bucket_a_run_that_is_overtaken_takes_back_what_it_published() {
+    super::a_run_that_is_overtaken_takes_back_what_it_published(|at| {
+        let bucket = BadBucket::new();
+        bucket.set_faults(vec![(at, Fault::Overtaken)]);
+        bucket.objects()
+    });
 }
 
 #[test]
