@@ -15,7 +15,7 @@
 //! shelves; reports.
 //!
 //! Coordination is found in two steps. A video's engagements by many users within `abuse.burst` are a burst, and its members are
-//! told of it with a sketch of who they were: the least of their hashes, four times over (min-wise hashing, Broder 1997), so that two
+//! told of it with a sketch of who they were: the least of their hashes, eight times over (min-wise hashing, Broder 1997), so that two
 //! bursts have a number in common with the chance of their overlap (Jaccard). A user who was in bursts of `abuse.ring_videos`
 //! videos with the same other one in common acts in lockstep: the clustering of SynchroTrap (Cao et al. 2014), in which two accounts
 //! are alike by the actions that they do to the same object at the same time, without its pairs of accounts. The sketches are
@@ -163,7 +163,7 @@ impl Suspicions {
             standing.count(numbers.signals, flagged);
             self.entries += known.engagements.len() as u64;
         }
-        self.videos.retain(|_, known| known.engagements.len() > 0);
+        self.videos.retain(|_, known| !known.engagements.is_empty());
         changes.sort_unstable_by_key(|change| change.id);
         if !changes.is_empty() || standing != self.standing {
             self.standing = standing;

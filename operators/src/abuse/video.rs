@@ -16,7 +16,7 @@ const BURST_PART: usize = 10;
 const EACH: usize = 3;
 
 /// Least hashes of a sketch.
-pub const SKETCHES: usize = 4;
+pub const SKETCHES: usize = 8;
 /// The least of a set of users' hashes, each of another hash.
 pub type Sketch = [u64; SKETCHES];
 
@@ -86,7 +86,11 @@ impl Engagements {
         let mut bursts: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
         for (time, user) in self.iter() {
             all.insert(user);
-            bursts.entry(time / abuse.burst.max(1)).or_default().insert(user);
+            // Stretches overlap by half: whatever takes no longer than that is in one of them as a whole.
+            let half = (abuse.burst / 2).max(1);
+            for stretch in [time / half, (time / half).saturating_sub(1)] {
+                bursts.entry(stretch).or_default().insert(user);
+            }
         }
         bursts.retain(|_, users| users.len() >= abuse.ring_users && users.len() * BURST_PART >= all.len());
         bursts
@@ -218,7 +222,7 @@ mod tests {
     fn many_at_once_are_a_burst_unless_many_always_are() {
         let abuse = Params::default().abuse;
         let wave = || (0..8).map(|user| (DAY + user * 1_000, user));
-        assert_eq!(engagements(wave()).bursts(&abuse).len(), 1);
+        assert_eq!(engagements(wave()).bursts(&abuse).len(), 2, "two stretches overlap");
         let popular = (0..500).map(|n| (n * MINUTE, 100 + n));
         assert_eq!(engagements(wave().chain(popular)).bursts(&abuse).len(), 0);
         assert_eq!(engagements(wave().take(4)).bursts(&abuse).len(), 0);

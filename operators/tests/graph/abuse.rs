@@ -65,7 +65,7 @@ impl Judge {
         let enough = likes.len() >= abuse.least;
         let all_likes = likes.len() as f64 >= abuse.farming_share * rows.len() as f64;
         // With the same other one, by any of the hashes that speak for the members.
-        let together = (0..4).any(|n| {
+        let together = (0..8).any(|n| {
             let theirs = self.bursts.iter().filter(|(_, users)| users.contains(&user));
             let mut videos: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
             for ((video, _), users) in theirs {
@@ -134,7 +134,10 @@ impl Judge {
             let all: BTreeSet<u64> = engagements.iter().map(|(_, user)| *user).collect();
             let mut bursts: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
             for (time, user) in &engagements {
-                bursts.entry(time / params.abuse.burst).or_default().insert(*user);
+                // Each half of a stretch is also the other half of its neighbour.
+                let half = time / (params.abuse.burst / 2);
+                bursts.entry(half).or_default().insert(*user);
+                bursts.entry(half - 1).or_default().insert(*user);
             }
             bursts.retain(|_, users| users.len() >= params.abuse.ring_users && users.len() * 10 >= all.len());
             let members: Vec<BTreeSet<u64>> = bursts.values().cloned().collect();
@@ -250,7 +253,7 @@ fn attacked() -> Vec<EpochInput> {
             video_id: VideoId(video),
             watch_ms: Some(if like { 9_500 } else { 2_000 + user * 100 % 5_000 }),
             duration_ms: Some(10_000),
-            skip: Some(!like && user % 3 == 0),
+            skip: Some(!like && user.is_multiple_of(3)),
             like,
             ..Interaction::default()
         })
@@ -274,7 +277,12 @@ fn attacked() -> Vec<EpochInput> {
         let mut events = Vec::new();
         for user in 1..=20u64 {
             let video = 1 + (user + hour * 3) % 20;
-            events.push(view(user, video, at(hour * 60 - 40) + user * SECOND, (user + hour) % 7 == 0));
+            events.push(view(
+                user,
+                video,
+                at(hour * 60 - 40) + user * SECOND,
+                (user + hour).is_multiple_of(7),
+            ));
         }
         // The ring: videos 17 to 20, one after another, beside what its accounts watch as others do.
         if hour <= 4 {
@@ -369,5 +377,5 @@ fn random_worlds_have_flags() {
 
 #[test]
 fn a_sketch_of_nobody_is_that_of_no_user() {
-    assert_eq!(sketch(std::iter::empty()), [u64::MAX; 4]);
+    assert_eq!(sketch(std::iter::empty()), [u64::MAX; 8]);
 }
