@@ -204,6 +204,7 @@ fn moved(item: &FeedItem, account: Option<&Account>) -> Vec<String> {
         "taste" => {
             format!("It shares something with what the user liked first{}.", times(|a| a.taste_factor))
         }
+        "abuse" => format!("It is flagged for abuse{}.", times(|a| a.abuse_factor.unwrap_or(1.0))),
         other => format!("The rule {other:?} moved it from its place by score."),
     };
     let mut text: Vec<String> = rules(&item.moved_by).iter().map(|rule| words(rule)).collect();
@@ -235,6 +236,7 @@ pub fn dropped(stage: Stage) -> (&'static str, &'static str) {
         Stage::Creator => ("creator", "its creator has places already"),
         Stage::Fatigue => ("fatigue", "the user has tired of what it shows"),
         Stage::Taste => ("taste", "others share something with what the user liked first, and passed it"),
+        Stage::Abuse => ("abuse", "it is flagged for abuse, and others passed it"),
         Stage::Slot => ("slot", "a place that was drawn went to another"),
         Stage::LightRank => {
             ("light_rank", "it was too far behind the other candidates to be looked at closely")
@@ -375,6 +377,7 @@ mod tests {
             rank_by_value: 3,
             fatigue_factor: 1.0,
             taste_factor: 1.0,
+            abuse_factor: None,
             rank_adjusted: 3,
             creator_factor: 0.85,
             compared: 0.0034,

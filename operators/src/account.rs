@@ -49,6 +49,8 @@ fn account(placed: &Placed, heads: &Heads) -> Account {
         creator_factor: slot.creator,
         compared: slot.compared,
         relaxed: names(slot.relaxed),
+        // Left out where it changes nothing.
+        abuse_factor: (slot.account.trusted < 1.0).then_some(slot.account.trusted),
     }
 }
 

@@ -16,6 +16,7 @@ use timely::dataflow::operators::vec::{Branch, Broadcast, Filter, Map};
 use timely::dataflow::operators::{Concatenate, ConnectLoop, Exchange, Feedback};
 use timely::dataflow::{Scope, StreamVec};
 
+use crate::abuse::{self, AbuseIn, InBurst, Suspicions};
 use crate::account;
 use crate::checkpoint::loops::{remember, restored};
 use crate::coengage::Pair;
@@ -76,6 +77,8 @@ pub enum Leaving {
     Published(u64, SkipThresholds),
     /// What happened to the lives of new videos, of those on this worker.
     Cohorts(cohorts::Report),
+    /// What is suspected of users or of videos, of those on this worker.
+    Abuse(abuse::Report),
 }
 
 /// A change of an inner view, for those who check the graph against a batch computation.
@@ -99,6 +102,10 @@ pub enum Tap {
     Request(Arc<Request>),
     /// What the cohorts ask of the users, for the next epoch.
     Cohort(Call),
+    /// Signals of a user changed.
+    Suspect(u64, abuse::Signals),
+    /// The factor on a video's score changed, in per mille.
+    Penalty(u64, u16),
 }
 
 /// A stream of plain records.
@@ -125,6 +132,13 @@ pub fn build<'s>(
         Some((back, calls)) => (Some(back), merge(scope, [calls, restored(scope, "cohort_calls", cuts)])),
         None => (None, empty(scope)),
     };
+    // Nor where nobody is judged.
+    let guards = params.abuse.enabled;
+    let (bursts_loop, bursts) = match guards.then(|| scope.feedback::<Vec<InBurst>>(1)) {
+        Some((back, bursts)) => (Some(back), merge(scope, [bursts, restored(scope, "bursts", cuts)])),
+        None => (None, empty(scope)),
+    };
+    let bursts = bursts.map(UserIn::Burst);
     let [calls_to_all, calls_to_one] =
         split(calls.map(UserIn::Cohort), |call| matches!(call, UserIn::Cohort(Call::Invited(_))));
 
@@ -144,7 +158,7 @@ pub fn build<'s>(
         merge(
             scope,
             [
-                merge(scope, [views, to_one, calls_to_one]).exchange(user_route),
+                merge(scope, [views, to_one, calls_to_one, bursts]).exchange(user_route),
                 merge(scope, [to_everyone, videos.gone.clone().map(UserIn::Gone), calls_to_all]).broadcast(),
                 listed,
                 restored(scope, "listed", cuts),
@@ -247,6 +261,21 @@ pub fn build<'s>(
     let (life_records, life_reports, life_taps) =
         lives.unwrap_or_else(|| (empty(scope), empty(scope), empty(scope)));
 
+    // Who is no person is found by what they do together: who was there is heard in the next epoch, and penalties at once.
+    let suspicions = bursts_loop.map(|back| {
+        let [engaged, suspects] = split(users.evidence, |evidence| matches!(evidence, AbuseIn::Suspect(..)));
+        let taps = if tapped { suspects.clone().flat_map(suspect_tap) } else { empty(scope) };
+        let heard = [engaged.exchange(abuse_route), suspects.broadcast(), clock.clone().map(AbuseIn::Clock)];
+        let said = per_epoch(merge(scope, heard), "abuse", cuts, Suspicions::new(params, scope.index()));
+        remember(said.bursts, "bursts", cuts, |burst| route(burst.user)).connect_loop(back);
+        let reports = merge(scope, [said.reports, users.suspicions]);
+        let penalties = said.penalties.clone().map(|(video, factor)| Tap::Penalty(video, factor));
+        let taps = if tapped { merge(scope, [taps, penalties]) } else { taps };
+        (said.penalties, reports, taps)
+    });
+    let (penalties, suspicion_reports, suspicion_taps) =
+        suspicions.unwrap_or_else(|| (empty(scope), empty(scope), empty(scope)));
+
     // Dirty users and strangers ask; every worker answers from its shelves.
     let everyone = Arc::new(EVERYONE.to_owned());
     let owner = hash::text_shard(&everyone) % scope.peers() as u64 == scope.index() as u64;
@@ -315,6 +344,7 @@ pub fn build<'s>(
             published.clone().flat_map(move |p| publisher.then_some(Tap::Published(p))),
             requests.clone().map(Tap::Request),
             life_taps,
+            suspicion_taps,
         ];
         merge(scope, taps).map(Leaving::Tap)
     } else {
@@ -330,6 +360,7 @@ pub fn build<'s>(
                 merge(scope, [video_sums, popularity, users.pairs.map(ShelfIn::Pair)]).exchange(shelf_route),
                 // Terms are where the shelf is: both go by the video.
                 terms.quick.map(ShelfIn::Quick),
+                penalties.map(|(video, factor)| ShelfIn::Penalty(video, factor)),
                 merge(
                     scope,
                     [
@@ -418,7 +449,11 @@ pub fn build<'s>(
     let waiting = videos.waiting.map(|(held, gave_way)| Leaving::Waiting(held, gave_way));
     let index = index_reports.map(Leaving::Index);
     let life_reports = life_reports.map(Leaving::Cohorts);
-    merge(scope, [changes, answers, probed, yields, index, waiting, life_reports, said, taps])
+    let suspicion_reports = suspicion_reports.map(Leaving::Abuse);
+    merge(
+        scope,
+        [changes, answers, probed, yields, index, waiting, life_reports, suspicion_reports, said, taps],
+    )
 }
 
 /// The records of which `second` is not true, and those of which it is.
@@ -462,6 +497,7 @@ fn user_route(message: &UserIn) -> u64 {
             Call::Invited(invitation) => route(invitation.user),
             Call::Wanted(_) | Call::Judged(..) | Call::Over(_) => 0,
         },
+        UserIn::Burst(burst) => route(burst.user),
         UserIn::Clock(_)
         | UserIn::ForgetVideo(..)
         | UserIn::Gone(_)
@@ -475,6 +511,20 @@ fn cohort_route(message: &CohortIn) -> u64 {
         CohortIn::Offers(video, _) | CohortIn::Did(video, ..) => route(*video),
         CohortIn::Version(content) => route(content.video),
         CohortIn::Clock(_) | CohortIn::Published(_) | CohortIn::Remake(_) => 0,
+    }
+}
+
+fn abuse_route(message: &AbuseIn) -> u64 {
+    match message {
+        AbuseIn::Engaged(engaged, _) => route(engaged.video),
+        AbuseIn::Clock(_) | AbuseIn::Suspect(..) => 0,
+    }
+}
+
+fn suspect_tap(message: AbuseIn) -> Option<Tap> {
+    match message {
+        AbuseIn::Suspect(user, signals) => Some(Tap::Suspect(user, signals)),
+        AbuseIn::Clock(_) | AbuseIn::Engaged(..) => None,
     }
 }
 
@@ -509,6 +559,7 @@ fn shelf_route(message: &ShelfIn) -> u64 {
         ShelfIn::Version(content) => route(content.video),
         ShelfIn::Pair(pair) => route(pair.video),
         ShelfIn::Quick(term) => route(term.video),
+        ShelfIn::Penalty(video, _) => route(*video),
         ShelfIn::Everybody(..)
         | ShelfIn::Clock(_)
         | ShelfIn::Group(_)

@@ -8,9 +8,11 @@
 //! dirty users), [`windows`] and [`sums`] (statistics), [`publish`] (baselines, creator scores, skip thresholds), [`neighbours`]
 //! (the vector index), [`shelf`] (pools and candidates), [`rank`], [`rerank`] and [`lists`] (records), [`pools`] and [`groups`] (what strangers get), [`related`] and
 //! [`related_records`] (what goes with a video), [`cohorts`] (how new videos find their users), [`experiments`] (whose lists
-//! are made otherwise, and what comes of it). [`checkpoint`] says how all of it
+//! are made otherwise, and what comes of it), [`abuse`] (who is no person, and what no longer counts because of it).
+//! [`checkpoint`] says how all of it
 //! is kept and begun again, [`look`] how it is read, [`cluster`] how it runs in several processes.
 
+pub mod abuse;
 pub mod account;
 pub mod boundary;
 pub mod checkpoint;

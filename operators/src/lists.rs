@@ -153,6 +153,7 @@ fn answered(
             yields.candidates(request, scored.pool());
             let list = rank::place(scored, &scales);
             yields.places(request, &list.items);
+            yields.widened += u64::from(scales.narrowed());
             out.yields.push(yields);
             write(epoch, request, &list, &scales, ranking, out);
         }

@@ -48,6 +48,8 @@ pub struct Params {
     pub cohorts: Cohorts,
     /// Experiments, at most [`experiments::MAX_EXPERIMENTS`].
     pub experiments: Arc<[Experiment]>,
+    /// Abuse.
+    pub abuse: Abuse,
 }
 
 /// Interactions that come before their upload.
@@ -293,6 +295,12 @@ pub struct Rerank {
     pub taste_full: usize,
     /// From so many interactions on there is none.
     pub taste_until: usize,
+    /// So many of the last interactions are read for whether lists have become too narrow ([`crate::rerank::narrow`]); 0: nobody looks.
+    pub narrow_last: usize,
+    /// They have where a category has a greater share of them than this, in [0, 1] ...
+    pub narrow_share: f64,
+    /// ... and of the later half a smaller part is watched than this much of what was of the earlier half, in [0, 1].
+    pub narrow_falls: f64,
 }
 
 impl Default for Rerank {
@@ -317,6 +325,9 @@ impl Default for Rerank {
             taste_boost: 1.5,
             taste_full: 5,
             taste_until: 10,
+            narrow_last: 0,
+            narrow_share: 0.6,
+            narrow_falls: 0.8,
         }
     }
 }
@@ -370,6 +381,37 @@ pub struct Cohorts {
     pub window: usize,
     /// The record of a life stays for this after its end.
     pub keep: u64,
+}
+
+/// Abuse: which behaviour is no person's, and what becomes of it ([`crate::abuse`]).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Abuse {
+    /// Whether anybody is judged.
+    pub enabled: bool,
+    /// Users and videos are judged by so much of the past.
+    pub window: u64,
+    /// Who has a greater share of the three signals than this is flagged, in [0, 1).
+    pub threshold: f64,
+    /// The score of a flagged video is multiplied by 1 - score of suspicion x this, in [0, 1].
+    pub penalty: f64,
+    /// Half-life of the penalty since what speaks against the video.
+    pub half_life: u64,
+    /// So many engagements (likes, shares, comments, follows) of a user within a minute are no person's.
+    pub per_minute: usize,
+    /// Fewest engagements from which a user is judged by what they are like.
+    pub least: usize,
+    /// Share of a user's engagements without watching from which they are no person's, in (0, 1].
+    pub unwatched_share: f64,
+    /// Share of engagements in all that a user watches from which it is farming, where nothing is skipped, in (0, 1].
+    pub farming_share: f64,
+    /// Length of a burst.
+    pub burst: u64,
+    /// Fewest users of a burst.
+    pub ring_users: usize,
+    /// Videos in whose bursts the same users were, from which they act in lockstep.
+    pub ring_videos: usize,
+    /// Share of suspects among who engaged with a video, or was in a burst, from which it is suspect, in (0, 1].
+    pub suspect_share: f64,
 }
 
 impl Params {
@@ -432,7 +474,7 @@ impl Default for Params {
                 continuation: 0.15,
                 fast_skip: 0.05,
                 fatigue: 0.05,
-                light: 300,
+                light: 200,
             },
             learning: Learning {
                 enabled: true,
@@ -442,7 +484,7 @@ impl Default for Params {
                 least_propensity: 0.25,
                 shrinkage: 4.0,
             },
-            index: Index { dims: 128, nprobe: 32, train_at: 4096, sample: 65_536, iterations: 8 },
+            index: Index { dims: 128, nprobe: 16, train_at: 4096, sample: 65_536, iterations: 8 },
             related: Related { length: 50, per_publication: 6_400 },
             feed: Feed {
                 enabled: true,
@@ -461,6 +503,27 @@ impl Default for Params {
             rerank: Rerank::default(),
             cohorts: Cohorts::default(),
             experiments: experiments::none(),
+            abuse: Abuse::default(),
+        }
+    }
+}
+
+impl Default for Abuse {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            window: 3 * DAY,
+            threshold: 0.3,
+            penalty: 0.9,
+            half_life: DAY,
+            per_minute: 12,
+            least: 10,
+            unwatched_share: 0.8,
+            farming_share: 0.8,
+            burst: 10 * MINUTE,
+            ring_users: 5,
+            ring_videos: 3,
+            suspect_share: 0.5,
         }
     }
 }

@@ -101,6 +101,8 @@ pub fn request(
         asks.extend(strangers(&group, params));
     }
     asks.retain(|a| a.quota > 0 && (!a.pools.is_empty() || a.source == SourceId::new(Source::Exploration)));
+    let rerank = &params.rerank;
+    let reread = rerank.novelty_last.max(rerank.narrow_last).max(params.feed.no_repeat_last);
     Request {
         subject: Subject::User(user),
         purpose: Purpose::List,
@@ -112,8 +114,7 @@ pub fn request(
         asks,
         watched: Arc::clone(history.watched()),
         last_watched: rows.iter().rev().take(params.feed.no_repeat_last).map(|r| r.content.video).collect(),
-        recent: rows[rows.len().saturating_sub(params.rerank.novelty_last.max(params.feed.no_repeat_last))..]
-            .to_vec(),
+        recent: rows[rows.len().saturating_sub(reread)..].to_vec(),
         new_user,
         session: sessions::last(rows, params.interest.session_gap),
         group,

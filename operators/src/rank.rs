@@ -9,6 +9,8 @@ use std::ops::BitXor;
 
 use freshet_learning::LONG_DIMS;
 use freshet_schema::feed::{Source, Stage as Dropped};
+
+use crate::abuse::FULL;
 use freshet_schema::hash;
 
 use crate::content::Content;
@@ -16,7 +18,9 @@ use crate::interest::Likeness;
 use crate::params::Params;
 use crate::popularity::{STEP, add_term, decayed, log_sum};
 use crate::request::{ABSENT, Candidate, Invited, MAX_ASKS, Reply, Request, SourceId, Subject};
-use crate::rerank::{self, Claim, Context, Entry, Fatigue, Kind, Policy, Reranked, Rule, Slot, Taste};
+use crate::rerank::{
+    self, Claim, Context, Entry, Fatigue, Kind, Policy, Reranked, Rule, Slot, Taste, narrow,
+};
 use crate::scorer::Scorer;
 use crate::scorer::features::{Counts, FEATURES, Features, Featuring};
 use crate::scorer::heads::{self, Heads};
@@ -141,6 +145,11 @@ impl<'a> Scales<'a> {
         Self { heads, params, request, followed, fatigue }
     }
 
+    /// Whether the user's lists have become too narrow for them.
+    pub fn narrowed(&self) -> bool {
+        narrow::narrowed(&self.request.recent, self.request.obsession, &self.params.rerank)
+    }
+
     fn featuring(&self) -> Featuring<'a, impl Fn(i64) -> f64 + use<>, impl Fn(i64) -> f64 + use<>> {
         let now = self.request.now;
         let count = |half_life: u64| move |rank: i64| decayed(rank * STEP, now, half_life);
@@ -236,6 +245,7 @@ pub fn place(scored: Scored, scales: &Scales) -> List {
             content: &c.candidate.content,
             drawn: Some(c.asks) == drawn,
             claimed: c.asks == invited,
+            trusted: f32::from(c.candidate.trusted) / f32::from(FULL),
         })
         .collect();
     let claim = |invited: &Invited| {
@@ -253,6 +263,7 @@ pub fn place(scored: Scored, scales: &Scales) -> List {
         fatigue: fatigue.is_strong().then_some(fatigue),
         taste: taste.is_known().then_some(&taste),
         claims: &claims,
+        narrowed: scales.narrowed(),
     };
     let Reranked { slots, left } = rerank::rerank(&entries, &context, params);
     let items =
@@ -286,6 +297,7 @@ fn dropped_by(rule: Rule) -> Dropped {
         Rule::Creator => Dropped::Creator,
         Rule::Fatigue => Dropped::Fatigue,
         Rule::Taste => Dropped::Taste,
+        Rule::Abuse => Dropped::Abuse,
         Rule::Slot => Dropped::Slot,
         Rule::Length => Dropped::Length,
     }

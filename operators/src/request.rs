@@ -171,6 +171,8 @@ pub struct Candidate {
     pub parts: Parts,
     /// The norm of the content's vector.
     pub norm: f64,
+    /// Factor on its score for abuse, in per mille: [`crate::abuse::FULL`] where nothing is suspected.
+    pub trusted: u16,
     /// The video's side of the features.
     pub stats: Stats,
 }
@@ -198,6 +200,7 @@ impl Candidate {
             ranks: [ABSENT; MAX_ASKS],
             parts: Parts { similarity: ONE / 2, quality: ONE, creator: ONE, freshness: ONE },
             norm: 0.0,
+            trusted: crate::abuse::FULL,
             stats: Stats::default(),
         }
     }

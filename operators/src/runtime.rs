@@ -22,6 +22,7 @@ use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::{Input, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle};
 
+use crate::abuse;
 use crate::checkpoint::{RestoreError, Restored, Restoring, Taken};
 use crate::cluster::{Members, Plan};
 use crate::cohorts::Report;
@@ -103,6 +104,8 @@ pub enum Output {
     Index(IndexReport),
     /// What happened to the lives of new videos, of those on a worker, in an epoch.
     Cohorts(usize, Epoch, Report),
+    /// What is suspected of users or of videos, of those on a worker, since a publication of an epoch.
+    Abuse(usize, Epoch, abuse::Report),
     /// A worker has taken its state as of an epoch ([`Job::checkpoint`]), of which it has said all.
     Taken(usize, Epoch),
     /// A worker has taken what a look wants, as of an epoch of which it has said all. Comes only where the look wants to know
@@ -553,6 +556,9 @@ fn leave<'s>(
                             }
                             Leaving::Cohorts(report) => {
                                 let _ = outside.send(Output::Cohorts(index, Epoch(*time.time()), report));
+                            }
+                            Leaving::Abuse(report) => {
+                                let _ = outside.send(Output::Abuse(index, Epoch(*time.time()), report));
                             }
                             Leaving::Waiting(held, gave_way) => {
                                 let _ = outside.send(Output::Waiting(index, held, gave_way));

@@ -14,6 +14,7 @@ mod guests;
 mod ledger;
 mod requests;
 pub(crate) mod saved;
+mod suspects;
 mod trials;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,8 @@ use freshet_schema::{User, UserId};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
+use crate::abuse::user::UserNumbers;
+use crate::abuse::{AbuseIn, InBurst, Report};
 use crate::boundary::Boundary;
 use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::coengage::Pair;
@@ -36,7 +39,7 @@ use crate::epoch::{Stage, outputs};
 use crate::examples::{Described, Examples, Place};
 use crate::experiments;
 use crate::history::History;
-use crate::look::{self, PersonLook, Record, Records, Wanted};
+use crate::look::{self, Kind, PersonLook, Record, Records, SuspectLook, Wanted};
 use crate::params::Params;
 use crate::pools::Change;
 use crate::profile::Profile;
@@ -46,6 +49,7 @@ use crate::scorer::learn::{self, Hours};
 use crate::topics::TopicTable;
 use crate::wire::Json;
 use guests::{Guests, Heard};
+use suspects::Suspects;
 use trials::Trials;
 
 /// Watched parts, in per mille, under which the fastest fifth of each duration class lies.
@@ -89,6 +93,8 @@ pub enum UserIn {
     Remake(Slice),
     /// Of cohorts, from the epoch before. Invitations are heard by their user's worker, the others by every one.
     Cohort(Call),
+    /// Of abuse, from the epoch before: a user was in a burst, or was not after all.
+    Burst(InBurst),
 }
 
 /// Which of two follows is the later one: (time, event, revision).
@@ -115,6 +121,10 @@ outputs! {
         cohorts: CohortIn,
         /// What users of experiments add to the sums of their arms.
         trials: experiments::Term,
+        /// What speaks of abuse: engagements of users, and whose signals changed.
+        evidence: AbuseIn,
+        /// What is suspected of users, for metrics and the log.
+        suspicions: Report,
     }
 }
 
@@ -169,6 +179,7 @@ pub struct Users {
     preferred: BTreeMap<u64, Option<Vec<u8>>>,
     guests: Guests,
     trials: Trials,
+    suspects: Suspects,
     now: u64,
     rows: u64,
     bytes: u64,
@@ -182,6 +193,7 @@ impl Users {
             topics: Arc::new(params.interest.trained()),
             guests: Guests::new(&params),
             trials: Trials::new(),
+            suspects: Suspects::new(params.abuse.enabled),
             params,
             people: FxHashMap::default(),
             groups: BTreeMap::new(),
@@ -226,6 +238,7 @@ impl Stage for Users {
         let mut slices = Vec::new();
         let (mut probes, mut described) = (BTreeMap::new(), Vec::new());
         let (mut heard, mut ticked) = (Heard::default(), false);
+        let mut bursts = Vec::new();
         for message in batch {
             match message {
                 UserIn::Clock(now) => (self.now, ticked) = (self.now.max(now), true),
@@ -265,6 +278,7 @@ impl Stage for Users {
                 UserIn::Described(row) => described.push(row),
                 UserIn::Remake(slice) => slices.push(slice),
                 UserIn::Cohort(call) => heard.calls.push(call),
+                UserIn::Burst(burst) => bursts.push(burst),
             }
         }
         let mut dirty = Vec::new();
@@ -313,20 +327,29 @@ impl Stage for Users {
                 dirty.push(view.user);
             }
         }
+        let publishes = self.publication.pass(self.now, self.params.score.publish_every).is_some();
+        self.suspects.hear(bursts, ticked);
+        self.suspects.sift(out);
+        if publishes {
+            self.judge_suspects(out);
+        }
         if ticked {
             self.guests.take_up(&mut heard);
         } else {
             self.guests.put_off(&mut heard);
         }
         if self.guests.enabled() {
-            let people = &self.people;
-            let history = |user: u64| people.get(&user).map(|person| &person.history);
+            let (people, suspects) = (&self.people, &self.suspects);
+            // Whose rows do not count is no use to a cohort.
+            let history = |user: u64| {
+                people.get(&user).filter(|_| !suspects.withholds(user)).map(|person| &person.history)
+            };
             out.cohorts = self.guests.step(heard, &out.rows, self.now, history, &mut dirty);
         }
         out.rows.iter().for_each(|(user, ..)| self.trials.touch(*user, &self.params));
-        let people = &self.people;
+        let (people, suspects) = (&self.people, &self.suspects);
         let history = |user: u64| people.get(&user).map(|person| &person.history);
-        out.trials = self.trials.step(history, &self.params);
+        out.trials = self.trials.step(history, |user| !suspects.withholds(user), &self.params);
         dirty.sort_unstable();
         dirty.dedup();
         for user in dirty.iter().chain(&served) {
@@ -349,7 +372,7 @@ impl Stage for Users {
         for (user, videos) in probes {
             out.requests.push(Arc::new(self.asked(user, Purpose::Probe, videos)));
         }
-        if self.publication.pass(self.now, self.params.score.publish_every).is_some() {
+        if publishes {
             out.learned.extend(self.unpublished.take().map(|(hour, sums)| (hour, Box::new(sums))));
             self.guests.age(self.now);
         }
@@ -364,7 +387,7 @@ impl Stage for Users {
         let seen = self.seen.capacity() * 9;
         // A viewer is named once a row, in vectors that are three quarters full on average.
         let viewers = self.viewers.capacity() * 33 + self.rows as usize * 11;
-        let beside = self.guests.bytes() + self.trials.bytes();
+        let beside = self.guests.bytes() + self.trials.bytes() + self.suspects.bytes();
         StateSize { entries: self.rows, bytes: self.bytes + (tombstones + seen + viewers + beside) as u64 }
     }
 
@@ -373,6 +396,17 @@ impl Stage for Users {
     }
 
     fn look(&self, wanted: &Wanted) -> Records {
+        if wanted.kind == Kind::SuspectUsers {
+            let suspects = self.suspects.of.iter().filter(|(user, _)| wanted.holds(**user));
+            let suspects = suspects.filter(|(_, suspect)| !suspect.numbers.signals.is_empty());
+            let all: Vec<(u64, UserNumbers, bool)> =
+                suspects.map(|(user, suspect)| (*user, suspect.numbers, suspect.flagged)).collect();
+            return Box::new(move |to| {
+                let _ = all.iter().all(|(user, numbers, flagged)| {
+                    to(Record::Suspect(SuspectLook::User(*user, numbers, *flagged)))
+                });
+            });
+        }
         let known = |user: &u64, person: &Arc<Person>| (*user, Arc::clone(person));
         let people: Vec<(u64, Arc<Person>)> = match &wanted.keys {
             None => self.people.iter().map(|(user, person)| known(user, person)).collect(),
@@ -381,6 +415,7 @@ impl Stage for Users {
         let shared = look::Shared {
             now: self.now,
             interest: self.params.interest.clone(),
+            rerank: self.params.rerank.clone(),
             topics: Arc::clone(&self.topics),
         };
         Box::new(move |to| {

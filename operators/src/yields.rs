@@ -35,6 +35,8 @@ impl Yield {
 pub struct Yields {
     /// By source.
     pub sources: BTreeMap<SourceId, Yield>,
+    /// Lists that had become too narrow for their users, and were made wider.
+    pub widened: u64,
 }
 
 impl Yields {
@@ -75,6 +77,7 @@ impl Yields {
 
     /// Adds the counts of other lists.
     pub fn plus(&mut self, other: &Self) {
+        self.widened += other.widened;
         for (source, counts) in &other.sources {
             self.sources.entry(*source).or_default().plus(*counts);
         }

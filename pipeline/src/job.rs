@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use freshet_archive::{Closed, Folder, Records, Resumed, Writer};
+use freshet_operators::abuse::{self, Side};
 use freshet_operators::cohorts::Standing;
 use freshet_operators::pools::Change;
 use freshet_operators::runtime::{self, EpochInput, Output};
@@ -163,6 +164,7 @@ pub fn run(
             announced: BTreeMap::new(),
             waiting: vec![0; workers],
             lives: vec![Standing::default(); workers],
+            suspects: [vec![abuse::Standing::default(); workers], vec![abuse::Standing::default(); workers]],
             sizes: vec![Vec::new(); workers],
             synced: Instant::now(),
             remake: Arc::clone(&remake),
@@ -406,6 +408,8 @@ struct Sink {
     waiting: Vec<u64>,
     /// How many lives of new videos each worker has.
     lives: Vec<Standing>,
+    /// How many users and videos are suspected of abuse, by worker.
+    suspects: [Vec<abuse::Standing>; 2],
     sizes: Vec<Vec<meters::Size>>,
     synced: Instant,
     remake: Arc<Remake>,
@@ -448,6 +452,14 @@ impl Sink {
                 Output::Cohorts(worker, epoch, report) => {
                     self.lives[worker] = report.standing;
                     meters::Lives { epoch, report: &report, standing: &self.lives }.emit();
+                }
+                Output::Abuse(worker, epoch, report) => {
+                    let standing = match report.side {
+                        Side::Users => &mut self.suspects[0],
+                        Side::Videos => &mut self.suspects[1],
+                    };
+                    standing[worker] = report.standing;
+                    meters::Suspected { epoch, report: &report, standing }.emit();
                 }
                 Output::Sizes(worker, sizes) => {
                     self.sizes[worker] = sizes;

@@ -30,6 +30,7 @@ pub mod serve;
 pub mod service;
 pub mod store_gate;
 pub mod supervisor;
+pub mod suspects;
 mod table;
 pub mod tables;
 mod telemetry;

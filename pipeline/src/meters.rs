@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use freshet_operators::abuse;
 use freshet_operators::cohorts::{Report, Standing};
 use freshet_operators::cut::StateSize;
 use freshet_operators::neighbours::IndexReport;
@@ -185,6 +186,7 @@ pub struct Sources<'a>(pub &'a Yields);
 impl Sources<'_> {
     /// Counts it.
     pub fn emit(self) {
+        counter!("freshet_lists_widened_total").increment(self.0.widened);
         for (source, brought) in &self.0.sources {
             let name = source.name();
             counter!("freshet_candidates_total", "source" => name).increment(brought.candidates);
@@ -263,6 +265,47 @@ impl Lives<'_> {
         gauge!("freshet_cohort_lives", "stage" => "first").set(sum(|standing| standing.first));
         gauge!("freshet_cohort_lives", "stage" => "fading").set(sum(|standing| standing.fading));
         gauge!("freshet_cohort_lives", "stage" => "expanding").set(sum(|standing| standing.expanding));
+    }
+}
+
+/// What is suspected of users or videos on one worker.
+pub struct Suspected<'a> {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// It.
+    pub report: &'a abuse::Report,
+    /// How many there are of the same side, by worker.
+    pub standing: &'a [abuse::Standing],
+}
+
+impl Suspected<'_> {
+    /// Shows how many there are, and logs each whose signals changed.
+    pub fn emit(self) {
+        let of = match self.report.side {
+            abuse::Side::Users => "users",
+            abuse::Side::Videos => "videos",
+        };
+        for change in &self.report.changes {
+            if change.flagged {
+                counter!("freshet_abuse_flags_total", "of" => of).increment(1);
+            }
+            tracing::debug!(
+                target: "abuse",
+                epoch = self.epoch.0,
+                of,
+                id = change.id,
+                signals = change.signals.names(),
+                flagged = change.flagged,
+                "the signals of abuse changed"
+            );
+        }
+        let sum =
+            |count: &dyn Fn(&abuse::Standing) -> u64| self.standing.iter().map(count).sum::<u64>() as f64;
+        gauge!("freshet_abuse_flagged", "of" => of).set(sum(&|standing| standing.flagged));
+        for (n, (_, signal)) in abuse::Signals::ALL.into_iter().enumerate() {
+            gauge!("freshet_abuse_suspected", "of" => of, "signal" => signal)
+                .set(sum(&|standing| standing.signals[n]));
+        }
     }
 }
 

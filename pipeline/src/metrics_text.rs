@@ -90,6 +90,19 @@ pub fn describe() {
     describe_counter!("freshet_cohort_exposures_total", "Invited users who were shown the video.");
     describe_counter!("freshet_cohort_top_ups_total", "Stages for which more users were invited.");
     describe_counter!("freshet_cohort_stages_judged_total", "Stages that were judged, by verdict.");
+    describe_counter!(
+        "freshet_lists_widened_total",
+        "Lists that had become too narrow for their users, and got more novelty and less of a category."
+    );
+    describe_gauge!("freshet_abuse_flagged", "Users and videos that are flagged for abuse.");
+    describe_gauge!(
+        "freshet_abuse_suspected",
+        "Users and videos of which something is suspected, by signal."
+    );
+    describe_counter!(
+        "freshet_abuse_flags_total",
+        "Times that signals of a user or a video changed to something that is enough for a flag."
+    );
     describe_gauge!("freshet_cohort_lives", "Lives of new videos under way, by stage, and those that wait.");
     describe_gauge!("freshet_state_entries", "Entries of each piece of state.");
     describe_gauge!(

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use freshet_feed_server::{Clock, Options, Readiness, ServerState};
+use freshet_operators::runtime::Looker;
 use freshet_schema::sockets;
 use freshet_schema::store::{Key, Value};
 use freshet_schema::{Millis, UserId, VideoId};
@@ -33,6 +34,7 @@ use crate::job;
 use crate::progress::{Phase, Progress, RunOptions};
 use crate::progress_display::{Display, count, summary};
 use crate::store_gate::GatedStore;
+use crate::suspects::Suspects;
 use crate::tables::{self, Report, Source, TableServer};
 use crate::telemetry;
 
@@ -218,6 +220,15 @@ async fn run_parts(
     server_result
 }
 
+/// What reads the state.
+fn looker(progress: &Progress) -> anyhow::Result<Looker> {
+    let started =
+        progress.looker.get().context("the job is starting: it has no state to read yet; try again")?;
+    started.clone().context(
+        "the job runs in several processes (cluster.processes), each with a part of the state: SQL reads a job of one process",
+    )
+}
+
 /// Lets queries read the state.
 fn serve_tables(
     config: &Config,
@@ -226,13 +237,7 @@ fn serve_tables(
 ) -> anyhow::Result<TableServer> {
     let (graph, reported) = (Arc::clone(progress), Arc::clone(progress));
     let source = Source {
-        looker: Box::new(move || {
-            let started =
-                graph.looker.get().context("the job is starting: it has no state to read yet; try again")?;
-            started.clone().context(
-                "the job runs in several processes (cluster.processes), each with a part of the state: SQL reads a job of one process",
-            )
-        }),
+        looker: Box::new(move || looker(&graph)),
         store: Arc::clone(store) as Arc<dyn FeedStore>,
         dead_letters: config.store.dead_letters_file(),
         archive: config.archive.place()?,
@@ -259,6 +264,7 @@ fn order(
         };
         match task {
             Task::Checkpoint => checkpoint(),
+            Task::Suspects => Ok(serde_json::to_value(Suspects::of(&looker(&progress)?)?)?),
             Task::Forget(target) => forget::live(&config, target, &progress, &events, &*store, &checkpoint),
         }
     })

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use freshet_schema::event::{FollowAction, Status, Target};
 use freshet_schema::{Delete, EventKind, Follow, Interaction, Millis, Upload, User};
-use freshet_sources::generate::{GenerateError, Report, World, generate};
+use freshet_sources::generate::{Attack, AttackKind, GenerateError, Report, World, generate};
 use freshet_sources::validate::{Limits, validate};
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
@@ -257,4 +257,80 @@ fn small_worlds_and_wrong_arguments() {
     assert!(!dir.path().join("none").exists(), "nothing is written for wrong arguments");
     let again = generate(&World::new(1, 1, 1, 1), &dir.path().join("one"), &mut |_, _| {});
     assert!(matches!(again, Err(GenerateError::Log(_))), "a log is not written into another");
+}
+
+fn attacked() -> (World, World) {
+    let world = World { truth: true, days: 6, ..World::new(60, 80, 2_000, 11) };
+    let attacks = AttackKind::ALL.map(Attack::new).to_vec();
+    (world.clone(), World { attacks, ..world })
+}
+
+#[test]
+fn an_attack_changes_nothing_of_what_the_others_do() {
+    let (honest, attacked) = attacked();
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let report = write(&attacked, &dir.path().join("log"));
+    let (with, without) = (files(&dir.path().join("log")), made(&honest));
+    assert_eq!(with, made(&attacked), "the same arguments give the same bytes");
+    assert_eq!(report.attacks.len(), 4);
+    let users: HashSet<u64> = report.attacks.iter().flat_map(|attack| attack.users.clone()).collect();
+    let videos: HashSet<u64> = report.attacks.iter().flat_map(|attack| attack.videos.clone()).collect();
+    assert_eq!(users.len(), 5 + 5 + 12 + 4, "each account is of one attack");
+    let theirs = |line: &serde_json::Value| {
+        let is = |key: &str, of: &HashSet<u64>| line[key].as_u64().is_some_and(|id| of.contains(&id));
+        is("user_id", &users) || (line.get("user_id").is_none() && is("video_id", &videos))
+    };
+    let lines = |bytes: &[u8]| -> Vec<serde_json::Value> {
+        let text = std::str::from_utf8(bytes).expect("text");
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    let mut found = 0;
+    for (name, bytes) in &with {
+        if name == "truth/attacks.jsonl" {
+            assert_eq!(lines(bytes).len(), 4);
+            continue;
+        }
+        let all = lines(bytes);
+        found += all.iter().filter(|line| theirs(line) && line.get("watch_ms").is_some()).count() as u64;
+        let rest: Vec<_> = all.into_iter().filter(|line| !theirs(line)).collect();
+        assert_eq!(rest, lines(&without[name]), "{name}");
+    }
+    assert_eq!(found, report.attacks.iter().map(|attack| attack.interactions).sum::<u64>());
+}
+
+/// Each kind leaves the trace that it is known for.
+#[test]
+fn attackers_do_what_is_said_of_them() {
+    let (_, world) = attacked();
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let report = write(&world, &dir.path().join("log"));
+    let path = dir.path().join("log").join(EventKind::Interactions.folder()).join("part-00000.jsonl");
+    let text = fs::read_to_string(path).expect("interactions");
+    let views: Vec<Interaction> =
+        text.lines().map(|line| serde_json::from_str(line).expect("a record")).collect();
+    for attack in &report.attacks {
+        let own: Vec<&Interaction> =
+            views.iter().filter(|view| attack.users.contains(&view.user_id.0)).collect();
+        let promoted = |view: &Interaction| attack.videos.contains(&view.video_id.0);
+        let liked = own.iter().filter(|view| view.like && promoted(view)).count();
+        assert!(liked > 40, "{}: {liked} likes", attack.attack.as_str());
+        match attack.attack {
+            AttackKind::Bots => {
+                let unwatched = |view: &&&Interaction| view.like && view.watch_ms < Some(1_000);
+                assert_eq!(own.iter().filter(unwatched).count(), liked);
+            }
+            AttackKind::Farming | AttackKind::SpamUploads => {
+                assert!(own.iter().all(|view| view.skip == Some(false) && promoted(view)));
+                assert!(liked * 10 > own.len() * 9);
+            }
+            AttackKind::Ring => {
+                assert!(liked * 5 < own.len(), "most of what they do is there to hide behind");
+                let mut times: Vec<(u64, u64)> =
+                    own.iter().filter(|v| promoted(v)).map(|v| (v.video_id.0, v.event_time.0)).collect();
+                times.sort_unstable();
+                let near = |pair: &[(u64, u64)]| pair[0].0 == pair[1].0 && pair[1].1 - pair[0].1 < 240_000;
+                assert!(times.windows(2).filter(|pair| near(pair)).count() * 10 > times.len() * 8);
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Freshet from outside: the real binary, its own processes and folders, real signals, real HTTP. What a stage computes is
 //! tested beside the stage; here it is the promises of the whole that are held to account.
 
+mod abuse;
 #[path = "../../feed-server/tests/support/adds_up.rs"]
 mod adds_up;
 mod archive;

@@ -77,6 +77,7 @@ pub fn explained(epoch: u64, now_ms: u64) -> (FeedRecord, AccountRecord) {
             .sum();
         let (tired, taste, creator) =
             ([1.0, 0.6, 1.0, 1.0][place], [1.0, 1.5, 1.0, 1.0][place], [1.0, 0.85, 1.0, 1.0][place]);
+        let abused = [None, None, Some(0.7), None][place];
         let (value, rank) = (choice * r, place as u32 * 2 + 1);
         accounts.push(Account {
             video_id: place as u64 + 1,
@@ -87,16 +88,17 @@ pub fn explained(epoch: u64, now_ms: u64) -> (FeedRecord, AccountRecord) {
             rank_by_value: rank,
             fatigue_factor: tired,
             taste_factor: taste,
+            abuse_factor: abused,
             rank_adjusted: rank,
             creator_factor: creator,
-            compared: scaled(scaled(value, tired * taste), creator),
+            compared: scaled(scaled(value, tired * taste * abused.unwrap_or(1.0)), creator),
             relaxed: if place == 2 { "similarity" } else { "" }.to_owned(),
         });
         items.push(FeedItem {
             video_id: place as u64 + 1,
             score: value,
             sources: vec![Source::Next.into(), Source::CoEngaged.into()],
-            moved_by: ["", "creator,fatigue,taste", "category", ""][place].to_owned(),
+            moved_by: ["", "creator,fatigue,taste", "category,abuse", ""][place].to_owned(),
             policy: if place == 2 { SlotPolicy::Novelty } else { SlotPolicy::Rank }.into(),
             propensity: if place == 2 { 0.05 } else { 1.0 },
             ..FeedItem::default()

@@ -55,11 +55,16 @@ pub fn definitions(params: &Params) -> Vec<Definition> {
     // What a version's number counts.
     let versions = || vec![("score.publish_every", params.score.publish_every.to_string())];
     let publications = || vec![("feed.pools_every", params.feed.pools_every.to_string())];
+    // Whose rows are in the sums.
+    let withheld = || match params.abuse.enabled {
+        true => vec![("abuse.enabled", "true".to_owned())],
+        false => Vec::new(),
+    };
     let nothing = Vec::new;
     let mut all = vec![
         (CONTENTS, 1, seed()),
         ("videos", 1, seed()),
-        ("users", 3, [seed(), windows(), pairs(), learned()].concat()),
+        ("users", 3, [seed(), windows(), pairs(), learned(), withheld()].concat()),
         ("windows", 1, decay()),
         ("recent_sums", 1, nothing()),
         ("video_sums", 1, nothing()),
@@ -87,6 +92,11 @@ pub fn definitions(params: &Params) -> Vec<Definition> {
         // What was decided is kept as numbers, so what decides is free to change.
         all.push(("cohorts", 1, nothing()));
         all.push(("cohort_calls", 1, nothing()));
+    }
+    if params.abuse.enabled {
+        // What was told of bursts is kept as it was told.
+        all.push(("abuse", 1, vec![("abuse.window", params.abuse.window.to_string())]));
+        all.push(("bursts", 1, nothing()));
     }
     all.sort_by_key(|(name, ..)| *name);
     let texts = |pairs: Vec<(&str, String)>| pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();

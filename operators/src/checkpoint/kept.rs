@@ -62,6 +62,8 @@ pub struct Kept {
     pub forgotten_events: BTreeSet<(u64, u64)>,
     /// Deleted users, with the time up to which a delete covers.
     pub forgotten_users: BTreeMap<u64, u64>,
+    /// Users whose rows were withheld from the sums, as the last publication flagged them.
+    pub withheld: BTreeSet<u64>,
     /// Deleted videos, as the users' side knows them.
     pub forgotten_videos: BTreeMap<u64, u64>,
     /// Sums that wait to leave a window: (window, time of leaving, video).

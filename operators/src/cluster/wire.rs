@@ -5,6 +5,7 @@ use freshet_schema::hash::Slice;
 use freshet_schema::store::Key;
 use serde::{Deserialize, Serialize};
 
+use crate::abuse;
 use crate::checkpoint::definitions;
 use crate::cohorts::Report;
 use crate::cut::StateSize;
@@ -65,6 +66,7 @@ pub(super) enum Said {
     Waiting(u64, u64, u64),
     Index(IndexReport),
     Cohorts(u64, u64, Box<Report>),
+    Abuse(u64, u64, abuse::Report),
     Taken(u64, u64),
     Published(u64, u64, SkipThresholds),
     Sizes(u64, Vec<(String, u64, u64)>),
@@ -86,6 +88,7 @@ impl Said {
             Output::Waiting(worker, held, gave_way) => Self::Waiting(worker as u64, held, gave_way),
             Output::Index(report) => Self::Index(report),
             Output::Cohorts(worker, epoch, report) => Self::Cohorts(worker as u64, epoch.0, Box::new(report)),
+            Output::Abuse(worker, epoch, report) => Self::Abuse(worker as u64, epoch.0, report),
             Output::Taken(worker, epoch) => Self::Taken(worker as u64, epoch.0),
             Output::Published(epoch, version, below) => Self::Published(epoch.0, version, below),
             Output::Sizes(worker, sizes) => {
@@ -112,6 +115,7 @@ impl Said {
             Self::Index(report) => Output::Index(report),
             Self::Cohorts(worker, epoch, report) => Output::Cohorts(worker as usize, Epoch(epoch), *report),
             Self::Taken(worker, epoch) => Output::Taken(worker as usize, Epoch(epoch)),
+            Self::Abuse(worker, epoch, report) => Output::Abuse(worker as usize, Epoch(epoch), report),
             Self::Published(epoch, version, below) => Output::Published(Epoch(epoch), version, below),
             Self::Sizes(worker, sizes) => {
                 let size = |(name, entries, bytes): (String, u64, u64)| {

@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 
+use crate::abuse::user::UserNumbers;
+use crate::abuse::video::VideoNumbers;
 use crate::coengage::Relation;
 use crate::content::{Content, Facet};
 use crate::cut::StateSize;
@@ -43,6 +45,10 @@ pub enum Kind {
     Published,
     /// The pools as they were written.
     Pools,
+    /// Users of whom something is suspected. Keys are users.
+    SuspectUsers,
+    /// Videos of which something is suspected. Keys are videos.
+    SuspectVideos,
     /// Sizes of all cuts.
     Sizes,
 }
@@ -53,7 +59,8 @@ impl Kind {
     pub fn cut(self) -> Option<&'static str> {
         match self {
             Self::Videos => Some("videos"),
-            Self::People => Some("users"),
+            Self::People | Self::SuspectUsers => Some("users"),
+            Self::SuspectVideos => Some("abuse"),
             Self::RecentSums => Some("recent_sums"),
             Self::LastingSums => Some("video_sums"),
             Self::Standings | Self::Pairs => Some("shelf"),
@@ -129,6 +136,15 @@ pub struct PairLook {
     pub weight: f64,
 }
 
+/// Somebody or something that is suspected of abuse, with the numbers of the last publication.
+#[derive(Clone, Copy, Debug)]
+pub enum SuspectLook<'a> {
+    /// A user, and whether they are flagged.
+    User(u64, &'a UserNumbers, bool),
+    /// A video, and the factor on its score in per mille: below [`crate::abuse::FULL`] where it is flagged and that is not long ago.
+    Video(u64, &'a VideoNumbers, u16),
+}
+
 /// A record of the state.
 #[derive(Clone, Copy, Debug)]
 pub enum Record<'a> {
@@ -148,6 +164,8 @@ pub enum Record<'a> {
     Published(&'a Published),
     /// Of [`Kind::Pools`]: the facet, its name without the kind, videos with their rank values, best first.
     Pool(Facet, &'a str, &'a [(u64, i64)]),
+    /// Of [`Kind::SuspectUsers`] and [`Kind::SuspectVideos`].
+    Suspect(SuspectLook<'a>),
     /// Of [`Kind::Sizes`]: the cut, the worker, its size there.
     Size(&'static str, usize, StateSize),
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::content::Facet;
 use crate::history::{Affinity, History};
 use crate::interest;
-use crate::params::Interest;
+use crate::params::{Interest, Rerank};
 use crate::profile::{Profile, followed_creators};
+use crate::rerank::narrow;
 use crate::row::Row;
 use crate::topics::TopicTable;
 use crate::users::FollowOrder;
@@ -18,6 +19,8 @@ pub struct Shared {
     pub now: u64,
     /// Windows and thresholds.
     pub interest: Interest,
+    /// What says whether lists have become too narrow.
+    pub rerank: Rerank,
     /// The topics as last published.
     pub topics: std::sync::Arc<TopicTable>,
 }
@@ -43,6 +46,8 @@ pub struct UserInterest {
     pub drift: bool,
     /// The last videos are almost alike.
     pub obsession: bool,
+    /// Lists have become too narrow ([`narrow`]).
+    pub narrowed: bool,
     /// Affinities, in the order of the facets.
     pub facets: Vec<(Facet, Affinity)>,
 }
@@ -79,6 +84,7 @@ impl PersonLook<'_> {
         let mut facets: Vec<(Facet, Affinity)> =
             interests.facets.iter().map(|(facet, affinity)| (*facet, *affinity)).collect();
         facets.sort_unstable_by_key(|(facet, _)| *facet);
-        UserInterest { drift: reading.drift, obsession: reading.obsession, facets }
+        let narrowed = narrow::narrowed(history.rows(), reading.obsession, &self.shared.rerank);
+        UserInterest { drift: reading.drift, obsession: reading.obsession, narrowed, facets }
     }
 }

@@ -1,4 +1,4 @@
-//! The order by score, and the order after fatigue and first taste have changed scores.
+//! The order by score, and the order after fatigue, first taste and abuse have changed scores.
 
 use std::cmp::Ordering;
 
@@ -28,7 +28,14 @@ pub(super) fn order(entries: &[Entry<'_>], context: &Context<'_>) -> Vec<Adjuste
         .map(|(entry, candidate)| {
             // -0 is 0, and NaN comes last: what compares equal is equal.
             let score = if candidate.score.is_nan() { f32::NEG_INFINITY } else { candidate.score + 0.0 };
-            let account = Account { entry, by_score: 0, fatigue: 1.0, taste: 1.0, adjusted: 0 };
+            let account = Account {
+                entry,
+                by_score: 0,
+                fatigue: 1.0,
+                taste: 1.0,
+                trusted: candidate.trusted,
+                adjusted: 0,
+            };
             Adjusted { score, account }
         })
         .collect();
@@ -41,14 +48,14 @@ pub(super) fn order(entries: &[Entry<'_>], context: &Context<'_>) -> Vec<Adjuste
         adjusted.account.by_score = rank as u32 + 1;
         adjusted.account.adjusted = rank as u32 + 1;
     }
-    if fatigue.is_none() && taste.is_none() {
+    if fatigue.is_none() && taste.is_none() && entries.iter().all(|candidate| candidate.trusted >= 1.0) {
         return order;
     }
     for Adjusted { score, account } in &mut order {
         let content = entries[account.entry].content;
         account.fatigue = fatigue.map_or(1.0, |fatigue| fatigue.factor(content));
         account.taste = taste.map_or(1.0, |taste| taste.factor(content));
-        *score = scaled(*score, account.fatigue * account.taste);
+        *score = scaled(*score, account.fatigue * account.taste * account.trusted);
     }
     sort(&mut order);
     for (rank, adjusted) in order.iter_mut().enumerate() {

@@ -225,6 +225,7 @@ impl<'a> Allocator<'a> {
             (creator < 1.0, Rule::Creator),
             (account.fatigue < 1.0, Rule::Fatigue),
             (account.taste > 1.0, Rule::Taste),
+            (account.trusted < 1.0, Rule::Abuse),
         ] {
             if changed {
                 moved.insert(rule);
@@ -256,7 +257,11 @@ impl<'a> Allocator<'a> {
             } else if account.adjusted <= length {
                 if lowered { Rule::Creator } else { Rule::Slot }
             } else if account.by_score <= length {
-                if account.fatigue < 1.0 { Rule::Fatigue } else { Rule::Taste }
+                match (account.trusted < 1.0, account.fatigue < 1.0) {
+                    (true, _) => Rule::Abuse,
+                    (false, true) => Rule::Fatigue,
+                    (false, false) => Rule::Taste,
+                }
             } else {
                 Rule::Length
             }

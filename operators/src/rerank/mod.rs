@@ -1,6 +1,6 @@
 //! Re-ranking: from scored candidates to the places of a list, by one slot allocator and small rules. Pure.
 //!
-//! 1. *Adjusted* (`adjust`): strong fatigue lowers a score, a new user's first taste raises it.
+//! 1. *Adjusted* (`adjust`): strong fatigue lowers a score, a new user's first taste raises it, abuse lowers it.
 //! 2. *Planned* (`plan`): each place is given to a policy. No rule inserts anything later, so no place shifts another.
 //! 3. *Allocated* (`allocate`): from the first place to the last, the policy takes a candidate. A rank place takes the best
 //!    that the rules allow; a drawn place takes one of the best few by a seeded hash and logs the chance it had. The rules:
@@ -19,6 +19,7 @@ mod category;
 mod creator;
 mod draw;
 pub mod fatigue;
+pub mod narrow;
 pub mod novelty;
 mod numbers;
 mod plan;
@@ -55,6 +56,8 @@ pub struct Entry<'a> {
     pub drawn: bool,
     /// Whether nothing but a claim brought it: then it has the place that it claims or none.
     pub claimed: bool,
+    /// Factor for abuse, in [0, 1]: 1 where nothing is suspected.
+    pub trusted: f32,
 }
 
 /// Whose list.
@@ -87,11 +90,22 @@ pub struct Context<'a> {
     pub taste: Option<&'a Taste>,
     /// Places that are owed to certain candidates.
     pub claims: &'a [Claim],
+    /// Whether the user's lists have become too narrow for them ([`narrow`]).
+    pub narrowed: bool,
 }
 
 impl Default for Context<'_> {
     fn default() -> Self {
-        Self { kind: Kind::User, subject: 0, now: 0, rows: &[], fatigue: None, taste: None, claims: &[] }
+        Self {
+            kind: Kind::User,
+            subject: 0,
+            now: 0,
+            rows: &[],
+            fatigue: None,
+            taste: None,
+            claims: &[],
+            narrowed: false,
+        }
     }
 }
 
@@ -153,7 +167,9 @@ pub struct Account {
     pub fatigue: f32,
     /// Factor of a new user's first taste, at least 1.
     pub taste: f32,
-    /// Rank by `scaled(score, fatigue * taste)`.
+    /// Factor for abuse, in [0, 1].
+    pub trusted: f32,
+    /// Rank by `scaled(score, fatigue * taste * trusted)`.
     pub adjusted: u32,
 }
 
@@ -170,7 +186,7 @@ pub struct Slot {
     pub drawn: u32,
     /// Factor of the creator's earlier places, in (0, 1].
     pub creator: f32,
-    /// What it was compared by at this place: `scaled(scaled(score, fatigue * taste), creator)`.
+    /// What it was compared by at this place: `scaled(scaled(score, fatigue * taste * trusted), creator)`.
     pub compared: f32,
     /// The rules that moved it: held it back at an earlier place, or changed its score.
     pub moved: Rules,
@@ -200,7 +216,7 @@ pub struct Reranked {
 #[must_use]
 pub fn rerank(entries: &[Entry<'_>], context: &Context<'_>, params: &Params) -> Reranked {
     let order = adjust::order(entries, context);
-    let tired = fatigue::session(context.rows, context.now, params);
+    let tired = if context.narrowed { 1.0 } else { fatigue::session(context.rows, context.now, params) };
     let draws = Draws::new(params.seed, context);
     let plan = plan::plan(context.kind, params.feed.length.min(entries.len()), tired, draws, params);
     allocate::Allocator::new(entries, &order, context, draws, params).fill(&plan)

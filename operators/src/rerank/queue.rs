@@ -70,6 +70,8 @@ impl<'a> Queue<'a> {
         params: &Params,
     ) -> Self {
         let last = context.rows.iter().rev().take(params.feed.no_repeat_last);
+        let cap = params.feed.per_category;
+        let per_category = if context.narrowed { cap.div_ceil(2) } else { cap };
         Self {
             entries,
             order,
@@ -80,7 +82,7 @@ impl<'a> Queue<'a> {
             last_watched: last.map(|row| row.content.video).collect(),
             videos: FxHashSet::default(),
             placed_twins: FxHashSet::default(),
-            categories: CategoryWindow::new(params.feed.per_category, params.feed.category_window),
+            categories: CategoryWindow::new(per_category, params.feed.category_window),
             creators: Creators::new(params.rerank.creator_decay),
         }
     }

@@ -17,6 +17,8 @@ pub enum Rule {
     Fatigue,
     /// It shares something with a new user's first positives; or others do, and passed it.
     Taste,
+    /// It is flagged for abuse.
+    Abuse,
     /// A place that was drawn or claimed went to another.
     Slot,
     /// It ranked below the end of the list.
@@ -25,7 +27,7 @@ pub enum Rule {
 
 impl Rule {
     /// All rules, in the order in which they are told.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Watched,
         Self::Twin,
         Self::Category,
@@ -33,6 +35,7 @@ impl Rule {
         Self::Creator,
         Self::Fatigue,
         Self::Taste,
+        Self::Abuse,
         Self::Slot,
         Self::Length,
     ];
@@ -48,6 +51,7 @@ impl Rule {
             Self::Creator => "creator",
             Self::Fatigue => "fatigue",
             Self::Taste => "taste",
+            Self::Abuse => "abuse",
             Self::Slot => "slot",
             Self::Length => "length",
         }

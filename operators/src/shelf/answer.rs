@@ -187,6 +187,7 @@ impl Shelf {
             ranks,
             parts: self.parts(face, request, similarity),
             norm: face.norm,
+            trusted: face.trusted,
             stats: Stats {
                 attention: [share(0), share(1)],
                 rates: face.rates,

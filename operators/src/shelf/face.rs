@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use freshet_learning::{LONG_DIMS, SHORT_DIMS};
 
+use crate::abuse;
 use crate::content::Content;
 use crate::request::ABSENT;
 use crate::score;
@@ -39,6 +40,8 @@ pub(super) struct Face {
     pub(super) length: [f32; 2],
     /// Rates of the video in per mille, as of `judged`.
     pub(super) rates: [u16; 5],
+    /// Factor on the score for abuse, in per mille.
+    pub(super) trusted: u16,
     /// The vector's prefix.
     pub(super) prefix: [i8; SHORT_DIMS],
 }
@@ -63,6 +66,7 @@ impl Face {
             unseen: 1.0,
             length: [0.0; 2],
             rates: [0; 5],
+            trusted: abuse::FULL,
             prefix: [0; SHORT_DIMS],
         }
     }

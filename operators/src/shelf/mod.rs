@@ -69,6 +69,8 @@ pub enum ShelfIn {
     Request(Arc<Request>),
     /// A record of what goes with this video is to be made.
     Related(u64),
+    /// The factor on a video's score for abuse, in per mille.
+    Penalty(u64, u16),
 }
 
 /// So many requests are answered before the answers go on: each is some hundred kilobytes, and what is used while it is in the
@@ -429,6 +431,10 @@ impl Stage for Shelf {
                     Purpose::List | Purpose::Ask { .. } | Purpose::Probe => requests.push(request),
                 },
                 ShelfIn::Related(video) => related.push(video),
+                ShelfIn::Penalty(video, factor) => {
+                    let at = self.slot(video);
+                    self.faces[at as usize].trusted = factor;
+                }
             }
         }
         let oldest = first_kept(self.now, quick);

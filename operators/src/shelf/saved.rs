@@ -19,7 +19,7 @@ use crate::coengage::Pair;
 use crate::content::Facet;
 use crate::popularity::{QUICK, first_kept, log_sum};
 use crate::sums::WindowSums;
-use crate::{enrich, groups, pools, publish};
+use crate::{abuse, enrich, groups, pools, publish};
 
 const CUT: &str = "shelf";
 
@@ -100,6 +100,12 @@ pub(super) fn restore(shelf: &mut Shelf, from: &Restoring) -> Result<(), Restore
     enrich::saved::versions(from, false, |content| {
         shelf.version(content);
     })?;
+    if shelf.params.abuse.enabled {
+        abuse::saved::penalties(from, |video, factor| {
+            let at = shelf.slot(video);
+            shelf.faces[at as usize].trusted = factor;
+        })?;
+    }
     for at in 0..shelf.slots.len() as u32 {
         shelf.place(at);
         let mut groups: Vec<Facet> =

@@ -62,10 +62,12 @@ impl Users {
                     }
                 }
                 let pairing = &self.params.coengagement;
-                if let Some(old) = &replaced {
-                    pairs(&person.history, old, -1, pairing, &mut out.pairs);
+                if !self.suspects.withholds(view.user) {
+                    if let Some(old) = &replaced {
+                        pairs(&person.history, old, -1, pairing, &mut out.pairs);
+                    }
+                    pairs(&person.history, &row, 1, pairing, &mut out.pairs);
                 }
-                pairs(&person.history, &row, 1, pairing, &mut out.pairs);
                 if let Some(old) = replaced {
                     out.rows.push((view.user, old, -1));
                 } else {
@@ -85,6 +87,7 @@ impl Users {
         doomed: impl Fn(&Row) -> bool,
         out: &mut UsersOut,
     ) -> bool {
+        let withheld = self.suspects.withholds(user);
         let Some(person) = self.people.get_mut(&user).map(Arc::make_mut) else { return false };
         person.history.expire(self.now, &self.params.interest);
         let mut any = false;
@@ -96,7 +99,9 @@ impl Users {
                     let gap = self.params.interest.session_gap;
                     person.examples.look_at(before, &person.history, gap, &mut self.unpublished);
                 }
-                pairs(&person.history, &row, -1, &self.params.coengagement, &mut out.pairs);
+                if !withheld {
+                    pairs(&person.history, &row, -1, &self.params.coengagement, &mut out.pairs);
+                }
                 let video = row.content.video;
                 if let Some(viewers) = self.viewers.get_mut(&video) {
                     if let Some(place) = viewers.iter().position(|viewer| *viewer == user) {

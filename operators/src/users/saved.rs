@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::audience::Member;
 use super::guests::Guest;
+use super::suspects::Suspect;
 use super::trials::Page;
 use super::{FollowOrder, Person, Users};
 use crate::boundary::Boundary;
@@ -44,6 +45,10 @@ enum Saved<P> {
     Member(u64, Member),
     /// When an experiment's user was served pages.
     Pages(u64, Vec<Page>),
+    /// What is known of a user who is suspected or was in a burst.
+    Suspect(u64, Box<Suspect>),
+    /// Something of a user changed since the last publication.
+    Touched(u64),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,6 +79,9 @@ pub(super) fn take(users: &Users) -> Rows {
     let members: Vec<(u64, Member)> =
         users.guests.audience.iter().map(|(user, member)| (user, member.clone())).collect();
     let pages = users.trials.saved();
+    let suspects: Vec<(u64, Suspect)> =
+        users.suspects.of.iter().map(|(user, suspect)| (*user, suspect.clone())).collect();
+    let touched: Vec<u64> = users.suspects.touched.iter().copied().collect();
     // Each row has its hash there; there are more only where rows were forgotten.
     let mut seen = (users.seen.len() as u64 > users.rows).then(|| users.seen.clone());
     Box::new(move |to| {
@@ -129,6 +137,12 @@ pub(super) fn take(users: &Users) -> Rows {
         for (user, pages) in pages {
             to.row(shard(user), &Row::Pages(user, pages));
         }
+        for (user, suspect) in suspects {
+            to.row(shard(user), &Row::Suspect(user, Box::new(suspect)));
+        }
+        for user in touched {
+            to.row(shard(user), &Row::Touched(user));
+        }
     })
 }
 
@@ -157,6 +171,8 @@ pub(super) fn restore(users: &mut Users, from: &Restoring) -> Result<(), Restore
             Saved::Guest(user, guest) => users.guests.restore(user, guest),
             Saved::Member(user, member) => users.guests.restore_member(user, member),
             Saved::Pages(user, pages) => users.trials.restore(user, pages, &users.params),
+            Saved::Suspect(user, suspect) => drop(users.suspects.of.insert(user, *suspect)),
+            Saved::Touched(user) => drop(users.suspects.touched.insert(user)),
         }
         Ok(())
     };
@@ -235,6 +251,8 @@ pub fn kept(from: &Restoring, kept: &mut Kept) -> Result<(), RestoreError> {
             // history.
             Saved::Seen(_) | Saved::Learned(..) | Saved::Guest(..) | Saved::Member(..) | Saved::Pages(..) => {
             }
+            Saved::Suspect(user, suspect) if suspect.flagged => drop(kept.withheld.insert(user)),
+            Saved::Suspect(..) | Saved::Touched(_) => {}
         }
         Ok(())
     };

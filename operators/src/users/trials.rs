@@ -81,10 +81,11 @@ impl Trials {
         self.changed.insert(user);
     }
 
-    /// What the users who changed add to the sums, less what was said of them before.
+    /// What the users who changed add to the sums, less what was said of them before; nothing where they do not count.
     pub(super) fn step<'a>(
         &mut self,
         history: impl Fn(u64) -> Option<&'a History>,
+        counts: impl Fn(u64) -> bool,
         params: &Params,
     ) -> Vec<Term> {
         if self.changed.is_empty() {
@@ -96,7 +97,7 @@ impl Trials {
             let history = history(user).unwrap_or(&nothing);
             let pages = self.pages.get(&user).map_or(&[][..], Vec::as_slice);
             let mut now: Vec<(u8, u8, Numbers)> = Vec::new();
-            for (experiment, arm) in params.arms_of(user) {
+            for (experiment, arm) in params.arms_of(user).filter(|_| counts(user)) {
                 let since = params.experiments[experiment].since;
                 let pages = pages.len() - pages.partition_point(|(time, _)| *time < since);
                 let rows = numbers::since(history, since);

@@ -43,6 +43,7 @@ pub fn run(epochs: &[EpochInput], workers: usize, params: &Params) -> BTreeMap<u
             | Output::Looked(..)
             | Output::Published(..)
             | Output::Waiting(..)
+            | Output::Abuse(..)
             | Output::Cohorts(..)
             | Output::Sizes(..) => {}
         }

@@ -212,7 +212,7 @@ fn busy() -> Params {
     params.feed.pools_every = 30 * MINUTE;
     params.related.per_publication = 64;
     params.learning.window = 48 * HOUR;
-    with_experiments(world::with_cohorts(params))
+    with_experiments(world::with_cohorts(world::with_abuse(params)))
 }
 
 proptest! {

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use differential_dataflow::difference::Semigroup;
 use freshet_operators::history::expiry;
-use freshet_operators::look::{Kind, Look, Looked, Record, Wanted};
+use freshet_operators::look::{Kind, Look, Looked, Record, SuspectLook, Wanted};
 use freshet_operators::params::Params;
 use freshet_operators::runtime::{EpochInput, Output, start};
 use freshet_operators::sums::{Span, Sums, WindowSums};
@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use crate::harness::{first_difference, run, store};
 use crate::world;
 
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 11] = [
     Kind::Videos,
     Kind::People,
     Kind::RecentSums,
@@ -27,6 +27,8 @@ const KINDS: [Kind; 9] = [
     Kind::Creators,
     Kind::Published,
     Kind::Pools,
+    Kind::SuspectUsers,
+    Kind::SuspectVideos,
 ];
 
 /// Of the kinds that have keys, these are looked up by themselves.
@@ -55,6 +57,7 @@ fn key(record: &Record<'_>) -> Option<u64> {
         Record::Standing(standing) => Some(standing.video),
         Record::Pair(pair) => Some(pair.seed),
         Record::Creator(creator, ..) => Some(*creator),
+        Record::Suspect(SuspectLook::User(id, ..) | SuspectLook::Video(id, ..)) => Some(*id),
         Record::Published(_) | Record::Pool(..) | Record::Size(..) => None,
     }
 }

@@ -1,5 +1,6 @@
 //! The whole graph against batch computations, at every epoch and with several workers.
 
+mod abuse;
 mod any_bytes;
 mod asks;
 mod cluster;

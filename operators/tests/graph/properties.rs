@@ -32,12 +32,12 @@ use crate::world::{self, Step};
 /// The views that taps show, added up epoch by epoch.
 #[derive(Default)]
 pub struct Views {
-    rows: BTreeMap<(u64, u64), Vec<(Row, i64)>>,
-    video_sums: BTreeMap<(u64, Span), WindowSums>,
-    popularity: BTreeMap<(u64, Facet, u32), i64>,
+    pub rows: BTreeMap<(u64, u64), Vec<(Row, i64)>>,
+    pub video_sums: BTreeMap<(u64, Span), WindowSums>,
+    pub popularity: BTreeMap<(u64, Facet, u32), i64>,
     pub pairs: BTreeMap<(u64, u64, u32), [i64; 2]>,
-    quick: BTreeMap<(u64, u32), i64>,
-    attention: BTreeMap<(Pace, u32), i64>,
+    pub quick: BTreeMap<(u64, u32), i64>,
+    pub attention: BTreeMap<(Pace, u32), i64>,
     pub published: BTreeMap<u64, Arc<Published>>,
 }
 
@@ -81,7 +81,7 @@ impl Views {
                 }
                 Tap::Everybody(key, amount) => *self.attention.entry(*key).or_default() += amount,
                 Tap::Published(version) => drop(self.published.insert(epoch, Arc::clone(version))),
-                Tap::Request(_) | Tap::Cohort(_) => {}
+                Tap::Request(_) | Tap::Cohort(_) | Tap::Suspect(..) | Tap::Penalty(..) => {}
             }
         }
         self.pairs.retain(|_, sums| *sums != [0, 0]);
@@ -94,7 +94,7 @@ impl Views {
         self.rows.retain(|_, rows| !rows.is_empty());
     }
 
-    fn rows(&self) -> Vec<(u64, Row)> {
+    pub fn rows(&self) -> Vec<(u64, Row)> {
         self.rows.iter().map(|((user, _), rows)| (*user, rows[0].0.clone())).collect()
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use freshet_learning::topics::Training;
 use freshet_learning::{Quantised, Topics};
 use freshet_operators::content::{self, Embedder};
-use freshet_operators::params::{Cohorts, DAY, HOUR, MINUTE, Params};
+use freshet_operators::params::{Abuse, Cohorts, DAY, HOUR, MINUTE, Params};
 use freshet_operators::runtime::EpochInput;
 use freshet_schema::event::{Event, FollowAction, Origin, Status, Target};
 use freshet_schema::{
@@ -146,6 +146,27 @@ pub fn with_cohorts(mut params: Params) -> Params {
         window: 2,
         keep: 40 * DAY,
         ..Cohorts::default()
+    };
+    params
+}
+
+/// The same with signals of abuse that fire for next to nothing.
+pub fn with_abuse(mut params: Params) -> Params {
+    params.score.publish_every = 20 * MINUTE;
+    params.abuse = Abuse {
+        enabled: true,
+        window: 2 * DAY,
+        threshold: 0.3,
+        penalty: 0.9,
+        half_life: 6 * HOUR,
+        per_minute: 2,
+        least: 2,
+        unwatched_share: 0.5,
+        farming_share: 0.5,
+        burst: 2 * HOUR,
+        ring_users: 2,
+        ring_videos: 2,
+        suspect_share: 0.4,
     };
     params
 }

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
-use freshet_sources::generate::World;
+use freshet_sources::generate::{Attack, AttackKind, World};
 use serde_json::Value as Json;
 
 use crate::config::{Config, parse_duration};
-use crate::eval::{self, CohortOptions, Delays, ExperimentOptions, Held, Options, Test, WorldOptions};
+use crate::eval::{
+    self, AttackOptions, CohortOptions, Delays, ExperimentOptions, Held, Options, Test, WorldOptions,
+};
 
 /// Measure how good lists and predictions are, on a log
 ///
@@ -29,6 +31,7 @@ Examples:
   freshet eval world --plot regret.svg
   freshet eval cohorts --users 5000 --videos 4000 --events 400000
   freshet eval experiments --runs 10
+  freshet eval attacks --attack ring=30 --attack bots=5%
   freshet eval bandit open_bandit"
 )]
 pub struct Eval {
@@ -46,6 +49,7 @@ enum What {
     Cohorts(CohortArgs),
     Bandit(BanditArgs),
     Experiments(ExperimentArgs),
+    Attacks(AttackArgs),
 }
 
 /// Does a user's list hold what they are about to watch?
@@ -304,6 +308,33 @@ struct BanditArgs {
     json: bool,
 }
 
+/// Are attackers found, and how far do their videos still get?
+///
+/// In a generated world whose honest users look at the pages that the graph lists for them, and do with each video what suits them;
+/// attackers come on top and do what they came for (`freshet generate --attack` says what). It is run three times: attacked with nobody
+/// judged, attacked with `[abuse]` of the configuration (enabled), and judged without any attack, which shows who is taken for an
+/// attacker and is none. Without --attack all kinds attack at their usual size.
+#[derive(Debug, Args)]
+struct AttackArgs {
+    /// Users
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    users: u64,
+    /// Videos
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    videos: u64,
+    /// Videos that honest users look at
+    #[arg(long, value_name = "N", default_value_t = 150_000)]
+    events: u64,
+    /// Days that the world lasts
+    #[arg(long, value_name = "N", default_value_t = 6)]
+    days: u64,
+    /// An attack: bots, farming, ring or spam-uploads, with a number of accounts or a share of the users; repeatable
+    #[arg(long = "attack", value_name = "KIND[=SIZE]")]
+    attacks: Vec<Attack>,
+    #[command(flatten)]
+    common: Common,
+}
+
 /// What all measurements are told.
 #[derive(Debug, Args)]
 struct Common {
@@ -442,6 +473,17 @@ impl Eval {
             What::Bandit(args) => {
                 let report = eval::bandit(&args.dir, args.seed)?;
                 (Said { json: report.to_json(), text: report.to_text(), short: None }, args.json)
+            }
+            What::Attacks(args) => {
+                let config = args.common.config()?;
+                let usual = AttackKind::ALL.map(Attack::new).to_vec();
+                let attacks = if args.attacks.is_empty() { usual } else { args.attacks };
+                let world =
+                    World { days: args.days, attacks, ..World::new(args.users, args.videos, args.events, 0) };
+                let limit = args.common.limit.map(size);
+                let options = AttackOptions { world, limit, quiet: args.common.quiet };
+                let report = eval::attacks(&options, &config)?;
+                (Said { json: report.to_json(), text: report.to_text(), short: None }, args.common.json)
             }
         };
         let mut out = std::io::stdout().lock();

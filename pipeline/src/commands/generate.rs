@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
-use freshet_sources::generate::{World, generate};
+use freshet_sources::generate::{Attack, World, generate};
 use freshet_sources::log::Format;
 
 /// Write the event log of a synthetic world
@@ -15,6 +15,7 @@ use freshet_sources::log::Format;
 #[command(after_long_help = "\
 Examples:
   freshet generate --users 2000 --videos 3000 --events 60000 --seed 7 --out data/log
+  freshet generate --users 2000 --videos 3000 --events 60000 --out data/attacked --truth --attack ring --attack bots=40
   freshet generate --users 200000 --videos 100000 --events 5000000 --seed 1 --out data/large --format jsonl.zst")]
 pub struct Generate {
     /// Users
@@ -38,9 +39,14 @@ pub struct Generate {
     /// jsonl, jsonl.gz, jsonl.zst or parquet; only jsonl can be appended to later
     #[arg(long, value_name = "FORMAT", default_value_t)]
     format: Format,
-    /// Also write the users' true tastes to DIR/truth, to measure lists against
+    /// Also write the users' true tastes to DIR/truth, to measure lists against; with --attack also who attacks
     #[arg(long)]
     truth: bool,
+    /// An attack on the world, on top of what its users do: bots (flick by the second and like without watching), farming (a few accounts
+    /// like everything of a creator), ring (many accounts like the same videos within minutes), spam-uploads (near-duplicates by the
+    /// dozen, liked at once by accounts of their own). SIZE is a number of accounts or a share of the users, such as 2%; repeatable
+    #[arg(long = "attack", value_name = "KIND[=SIZE]")]
+    attacks: Vec<Attack>,
 }
 
 impl Generate {
@@ -49,6 +55,7 @@ impl Generate {
             days: self.days,
             truth: self.truth,
             format: self.format,
+            attacks: self.attacks,
             ..World::new(self.users, self.videos, self.events, self.seed)
         };
         let terminal = stderr().is_terminal();

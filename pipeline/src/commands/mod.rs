@@ -1,5 +1,6 @@
 //! The command line. Each command is a struct of its arguments with a `run`; what its `--help` says stands at its fields.
 
+mod abuse;
 mod archive;
 mod check;
 mod checkpoint;
@@ -83,6 +84,7 @@ enum Command {
     Related(read::Related),
     Cohort(cohort::ShowCohort),
     Experiment(experiment::ShowExperiment),
+    Abuse(abuse::Abuse),
     Heads(heads::ShowHeads),
     Stats(read::Stats),
     Trending(read::Trending),
@@ -116,6 +118,7 @@ impl Cli {
             Command::Related(command) => command.run(),
             Command::Cohort(command) => command.run(),
             Command::Experiment(command) => command.run(),
+            Command::Abuse(command) => command.run(),
             Command::Heads(command) => command.run(),
             Command::Stats(command) => command.run(),
             Command::Trending(command) => command.run(),

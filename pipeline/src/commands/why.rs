@@ -241,10 +241,15 @@ fn features(estimate: &Estimate) -> String {
 fn places(account: &Account, rank: usize) -> String {
     let row =
         |step: &str, factor: String, score: String, rank: String| vec![step.to_owned(), factor, score, rank];
-    let factors = format!("{} x {}", short(account.fatigue_factor), short(account.taste_factor));
+    let mut factors = format!("{} x {}", short(account.fatigue_factor), short(account.taste_factor));
+    let mut step = "fatigue x first taste".to_owned();
+    if let Some(abuse) = account.abuse_factor {
+        step.push_str(" x abuse");
+        factors.push_str(&format!(" x {}", short(abuse)));
+    }
     let mut rows = vec![
         row("by score", String::new(), short(account.value), account.rank_by_value.to_string()),
-        row("fatigue x first taste", factors, String::new(), account.rank_adjusted.to_string()),
+        row(&step, factors, String::new(), account.rank_adjusted.to_string()),
         row(
             "creator's earlier places",
             short(account.creator_factor),
@@ -301,6 +306,7 @@ mod tests {
             rank_by_value: 1_000,
             fatigue_factor: 0.123_4,
             taste_factor: 1.5,
+            abuse_factor: Some(0.7),
             rank_adjusted: 1_000,
             creator_factor: 0.85,
             compared: -0.000_9,

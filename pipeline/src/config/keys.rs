@@ -273,6 +273,9 @@ keys! {
     "rerank.taste_boost", "factor on what shares something with a new user's first positives", |c| Real(&mut c.params.rerank.taste_boost, 1.0, 10.0);
     "rerank.taste_full", "the boost is full up to so many interactions", |c| Count(&mut c.params.rerank.taste_full, 0, 1_000);
     "rerank.taste_until", "from so many interactions on there is no boost", |c| Count(&mut c.params.rerank.taste_until, 0, 1_000);
+    "rerank.narrow_last", "last interactions that are read for whether lists have become too narrow for a user; 0: nobody looks", |c| Count(&mut c.params.rerank.narrow_last, 0, 1_000);
+    "rerank.narrow_share", "lists are narrow where a category has a greater share of those ...", |c| Real(&mut c.params.rerank.narrow_share, 0.0, 1.0);
+    "rerank.narrow_falls", "... and less than this part of what was watched of the earlier half is watched of the later one", |c| Real(&mut c.params.rerank.narrow_falls, 0.0, 1.0);
 
     "cohorts.enabled", "whether new videos are shown to cohorts of users; of use where lists are served and pages recorded", |c| Flag(&mut c.params.cohorts.enabled);
     "cohorts.size", "users of a new video's first cohort", |c| Count(&mut c.params.cohorts.size, 1, 1_000_000);
@@ -297,6 +300,20 @@ keys! {
     "cohorts.max_open", "most new videos with a stage under way, the same share of each of the 64 shards; the others wait", |c| Count(&mut c.params.cohorts.max_open, 64, 10_000_000);
     "cohorts.window", "most users of each of the 64 shards that are looked at for a cohort", |c| Count(&mut c.params.cohorts.window, 1, 1_000_000);
     "cohorts.keep", "the record of a video's cohorts stays for this after the last one", |c| Duration(&mut c.params.cohorts.keep, MINUTE, 3_650 * DAY);
+
+    "abuse.enabled", "whether users and videos are judged for abuse; what flagged users do then counts for nobody else", |c| Flag(&mut c.params.abuse.enabled);
+    "abuse.window", "users and videos are judged by so much of the past", |c| Duration(&mut c.params.abuse.window, HOUR, 365 * DAY);
+    "abuse.threshold", "flagged is who has a greater share of the three signals", |c| Real(&mut c.params.abuse.threshold, 0.0, 1.0);
+    "abuse.penalty", "the score of a flagged video is multiplied by 1 - share of signals x this", |c| Real(&mut c.params.abuse.penalty, 0.0, 1.0);
+    "abuse.half_life", "half-life of that penalty since what speaks against the video", |c| Duration(&mut c.params.abuse.half_life, MINUTE, 365 * DAY);
+    "abuse.per_minute", "likes, shares, comments and follows of a user within a minute that are no person's", |c| Count(&mut c.params.abuse.per_minute, 2, 10_000);
+    "abuse.least", "fewest of them from which a user is judged by what they are like", |c| Count(&mut c.params.abuse.least, 1, 10_000);
+    "abuse.unwatched_share", "share of them without watching from which they are no person's", |c| Real(&mut c.params.abuse.unwatched_share, 0.01, 1.0);
+    "abuse.farming_share", "share of them in all that a user watches from which it is farming, where nothing is skipped", |c| Real(&mut c.params.abuse.farming_share, 0.01, 1.0);
+    "abuse.burst", "those with a video within this are a burst", |c| Duration(&mut c.params.abuse.burst, SECOND, DAY);
+    "abuse.ring_users", "fewest users of a burst", |c| Count(&mut c.params.abuse.ring_users, 2, 10_000);
+    "abuse.ring_videos", "videos in whose bursts the same users were from which they act in lockstep", |c| Count(&mut c.params.abuse.ring_videos, 2, 10_000);
+    "abuse.suspect_share", "share of suspects among who engaged with a video from which it is suspect", |c| Real(&mut c.params.abuse.suspect_share, 0.01, 1.0);
 }
 
 /// The sections, in the order of the table.

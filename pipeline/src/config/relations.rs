@@ -129,6 +129,15 @@ pub fn check(
         wrong(key, value, what, remedy);
     }
     cohorts(config, &mut wrong);
+    let abuse = &config.params.abuse;
+    if abuse.burst > abuse.window {
+        wrong(
+            "abuse.burst",
+            format!("\"{}\"", format_duration(abuse.burst)),
+            format!("longer than abuse.window = {}", format_duration(abuse.window)),
+            "a burst is judged within the window: make it shorter",
+        );
+    }
     if config.input.dir == config.store.dir {
         wrong(
             "store.dir",

@@ -10,6 +10,7 @@ use freshet_schema::event::Target;
 use freshet_schema::store::{Key, Value};
 
 use super::{Answer, DumpHead, Request};
+use crate::suspects::Suspects;
 
 /// A connection to a running service.
 pub struct Client {
@@ -122,6 +123,14 @@ impl Client {
     /// As [`Client::get`], and where something could not be taken out.
     pub fn forget(&mut self, target: Target) -> anyhow::Result<serde_json::Value> {
         self.ask(&Request::Forget(target))
+    }
+
+    /// Who and what is suspected of abuse.
+    ///
+    /// # Errors
+    /// As [`Client::get`], and where the state cannot be read.
+    pub fn suspects(&mut self) -> anyhow::Result<Suspects> {
+        Ok(serde_json::from_value(self.ask(&Request::Suspects)?)?)
     }
 
     /// Copies a dump of one epoch to `out`.

@@ -11,6 +11,7 @@
 //! "heads"             -> {"ok":[0,412,413]}          the versions of the weights that are kept
 //! "resync"            -> {"ok":null}                 all of the store will be written again; "stats" tells how much is left
 //! "dump"              -> {"ok":{"rows":3,"epoch":42,"bytes":120}}, then that many bytes of JSON lines
+//! "suspects"          -> {"ok":{"epoch":42,...}}     who and what is suspected of abuse
 //! "checkpoint"        -> {"ok":{"epoch":42,...}}     when one is made that holds all up to now
 //! {"forget":{"target":"user","user_id":"7"}} -> {"ok":{...}}   when the user is forgotten: what was taken out where
 //! anything else       -> {"error":"..."}
@@ -43,6 +44,7 @@ enum Request {
     Resync,
     Checkpoint,
     Forget(Target),
+    Suspects,
 }
 
 /// The head of an answer.

@@ -29,6 +29,8 @@ pub enum Task {
     Checkpoint,
     /// Forget something.
     Forget(Target),
+    /// Say who and what is suspected of abuse.
+    Suspects,
 }
 
 /// Does a task, and says what was done.
@@ -172,6 +174,7 @@ fn answer(
             serde_json::Value::Null
         }
         Request::Checkpoint => order(Task::Checkpoint)?,
+        Request::Suspects => order(Task::Suspects)?,
         Request::Forget(target) => order(Task::Forget(*target))?,
         // Handled by the caller: its answer is more than a line.
         Request::Dump => serde_json::Value::Null,

@@ -7,6 +7,7 @@
 //! [`exposure`], [`diversity`], [`bootstrap`], [`timeline`]).
 
 mod accuracy;
+mod attacks;
 mod bandit;
 mod bootstrap;
 mod cohorts;
@@ -35,6 +36,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use anyhow::{Context, bail};
 
+pub use self::attacks::{Options as AttackOptions, Report as AttackReport, attacks};
 pub use self::bandit::{Bandit, bandit};
 pub use self::cohorts::{Options as CohortOptions, Report as CohortReport, cohorts};
 use self::cost::Stopwatch;

@@ -6,7 +6,7 @@ use freshet_operators::look::{Kind, Record};
 use freshet_schema::tables::{ColumnInfo, TableInfo};
 
 use super::column::{Column, Rows, type_name};
-use super::{history_rows, pairs, service, stats, stored, users, videos};
+use super::{history_rows, pairs, service, stats, stored, suspects, users, videos};
 
 /// The moment that a snapshot is of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,6 +130,20 @@ pub const TABLES: &[Table] = &[
         key: Some("video_id"),
         columns: pairs::CO_ENGAGEMENT,
         origin: Origin::State(&[Kind::Pairs], pairs::co_engagement),
+    },
+    Table {
+        name: "suspect_users",
+        about: "Users of whom abuse is suspected, with the numbers of the last publication (`[abuse]`).",
+        key: Some("user_id"),
+        columns: suspects::SUSPECT_USERS,
+        origin: Origin::State(&[Kind::SuspectUsers], suspects::suspect_users),
+    },
+    Table {
+        name: "suspect_videos",
+        about: "Videos of which abuse is suspected, with the numbers of the last publication (`[abuse]`).",
+        key: Some("video_id"),
+        columns: suspects::SUSPECT_VIDEOS,
+        origin: Origin::State(&[Kind::SuspectVideos], suspects::suspect_videos),
     },
     Table {
         name: "feeds",

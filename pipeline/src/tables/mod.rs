@@ -20,6 +20,7 @@ mod service;
 mod snapshot;
 mod stats;
 mod stored;
+mod suspects;
 mod users;
 mod videos;
 

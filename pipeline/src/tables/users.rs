@@ -27,6 +27,11 @@ pub const USERS: &[Column] = &[
         "the short- and mid-term interest have parted (`interest.drift_below`)",
     ),
     column("obsession", ColumnType::Flag, "the last videos are almost alike (`interest.obsession_above`)"),
+    column(
+        "narrowed",
+        ColumnType::Flag,
+        "lists have become too narrow for the user and are widened (`rerank.narrow_last`)",
+    ),
 ];
 
 pub fn users(record: Record<'_>, _: &Moment, rows: &mut Rows<'_>) -> bool {
@@ -34,7 +39,7 @@ pub fn users(record: Record<'_>, _: &Moment, rows: &mut Rows<'_>) -> bool {
     let history = person.rows();
     let time =
         |row: Option<&freshet_operators::row::Row>| row.map_or(Value::Null, |row| Value::Time(row.time));
-    let interest = rows.wants(10..12).then(|| person.interest());
+    let interest = rows.wants(10..13).then(|| person.interest());
     let watched: i64 = history.iter().map(|row| i64::from(row.watch_ms().unwrap_or(0))).sum();
     let likes = history.iter().filter(|row| row.is(freshet_operators::row::Row::LIKE)).count();
     let tags = person.profile.map_or(&[][..], |profile| &profile.tags);
@@ -51,6 +56,7 @@ pub fn users(record: Record<'_>, _: &Moment, rows: &mut Rows<'_>) -> bool {
         Value::count(person.listed.len()),
         Value::Flag(interest.as_ref().is_some_and(|interest| interest.drift)),
         Value::Flag(interest.as_ref().is_some_and(|interest| interest.obsession)),
+        Value::Flag(interest.as_ref().is_some_and(|interest| interest.narrowed)),
     ])
 }
 

@@ -80,6 +80,8 @@ pub struct Past {
     pub themes: Option<(u64, Option<BTreeMap<Place, Sum>>)>,
     /// The last publication: its version and thresholds.
     pub publication: Option<(u64, Vec<u64>)>,
+    /// Users who were flagged for abuse at the last publication, as the checkpoint says: flags are published versions.
+    pub withheld: BTreeSet<u64>,
 }
 
 impl Past {
@@ -106,12 +108,18 @@ impl Past {
             rows: BTreeMap::new(),
             themes: None,
             publication: None,
+            withheld: BTreeSet::new(),
         }
     }
 
     /// All rows that count, with their users.
     pub fn all_rows(&self) -> impl Iterator<Item = (u64, &Row)> {
         self.rows.iter().flat_map(|(user, rows)| rows.iter().map(|row| (*user, row)))
+    }
+
+    /// The rows that sums are made of: all but those of users who were flagged for abuse.
+    pub fn summed_rows(&self) -> impl Iterator<Item = (u64, &Row)> {
+        self.all_rows().filter(|(user, _)| !self.withheld.contains(user))
     }
 
     /// What cannot be compared, in words.

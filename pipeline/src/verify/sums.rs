@@ -60,7 +60,7 @@ fn is_nothing(sums: &Sums) -> bool {
 
 fn by_video(past: &Past, wanted: Span) -> BTreeMap<u64, WindowSums> {
     let mut all: BTreeMap<u64, WindowSums> = BTreeMap::new();
-    for (_, row) in past.all_rows() {
+    for (_, row) in past.summed_rows() {
         let mut add =
             |window: usize| plus(&mut all.entry(row.content.video).or_default().0[window], &of(row));
         for (length, bucket, span, window) in WINDOWS {
@@ -97,7 +97,7 @@ pub fn lasting(kept: &Kept, past: &Past, _params: &Params) -> ViewReport {
 /// What waits to leave each window.
 pub fn waiting(kept: &Kept, past: &Past, _params: &Params) -> ViewReport {
     let mut expected: BTreeMap<(u8, u64, u64), Sums> = BTreeMap::new();
-    for (_, row) in past.all_rows() {
+    for (_, row) in past.summed_rows() {
         for (number, (length, bucket, ..)) in (0u8..).zip(WINDOWS) {
             let leaves = expiry(row.time, length, bucket);
             if leaves > past.now {
@@ -117,7 +117,7 @@ pub fn waiting(kept: &Kept, past: &Past, _params: &Params) -> ViewReport {
 /// Decayed attention with everybody and in each demographic group.
 pub fn popularity(kept: &Kept, past: &Past, params: &Params) -> ViewReport {
     let mut expected: BTreeMap<(u64, Facet, u32), i64> = BTreeMap::new();
-    for (_, row) in past.all_rows() {
+    for (_, row) in past.summed_rows() {
         let (period, amount) = contribution(row.popularity(), row.time, params.score.popularity_half_life);
         let mut add = |group| *expected.entry((row.content.video, group, period)).or_default() += amount;
         add(Facet::Everyone);
@@ -141,7 +141,7 @@ pub fn attention(kept: &Kept, past: &Past, params: &Params) -> ViewReport {
     let oldest = first_kept(past.now, quick);
     let mut videos: BTreeMap<(u64, u32), i64> = BTreeMap::new();
     let mut everybody = [BTreeMap::new(), BTreeMap::new()];
-    for (_, row) in past.all_rows() {
+    for (_, row) in past.summed_rows() {
         let (period, amount) = contribution(row.popularity(), row.time, plain);
         *everybody[0].entry(period).or_default() += amount;
         let (period, amount) = contribution(row.popularity(), row.time, quick);
@@ -179,7 +179,7 @@ fn both<K: Ord + Copy>(published: &BTreeMap<K, Sums>, since: &BTreeMap<K, Sums>)
 
 fn known_by<K: Ord>(past: &Past, key: impl Fn(&Row) -> K) -> BTreeMap<K, Sums> {
     let mut all: BTreeMap<K, Sums> = BTreeMap::new();
-    for (_, row) in past.all_rows().filter(|(_, row)| row.content.known) {
+    for (_, row) in past.summed_rows().filter(|(_, row)| row.content.known) {
         plus(all.entry(key(row)).or_default(), &of(row));
     }
     all
@@ -205,7 +205,7 @@ pub fn watched(kept: &Kept, past: &Past, _params: &Params) -> ViewReport {
     }
     held.retain(|_, views| *views != 0);
     let mut expected: BTreeMap<(u8, u8), i64> = BTreeMap::new();
-    for (_, row) in past.all_rows().filter(|(_, row)| row.content.known) {
+    for (_, row) in past.summed_rows().filter(|(_, row)| row.content.known) {
         if let Some(part) = row.watched() {
             *expected.entry((duration_class(row.content.duration_ms), (part / 10) as u8)).or_default() += 1;
         }

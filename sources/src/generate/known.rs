@@ -7,13 +7,15 @@ use super::rng::Rng;
 use super::taste::{SLOTS, Tastes, WEIGHTS};
 use super::videos::{FIRST_VIDEO, Video, Videos};
 use super::words::CATEGORIES;
-use super::{GenerateError, World, check, play, watch};
+use super::{AttackTruth, GenerateError, Played, World, check, play, watch};
 
 /// What is true of a world.
 pub struct Known {
     users: u64,
     videos: Videos,
+    promoted: Vec<Video>,
     tastes: Tastes,
+    attacks: Vec<AttackTruth>,
 }
 
 /// Makes a world in memory: hands its events to `sink` as [`super::generate`] would write them, and says what is true of it.
@@ -31,8 +33,8 @@ pub fn known(
         sink(event);
         Ok::<(), GenerateError>(())
     };
-    let (videos, tastes, _) = play(world, &mut sink, progress)?;
-    Ok(Known { users: world.users, videos, tastes })
+    let Played { videos, promoted, tastes, attacks, .. } = play(world, &mut sink, progress)?;
+    Ok(Known { users: world.users, videos, promoted, tastes, attacks })
 }
 
 /// A user's taste at a time.
@@ -89,7 +91,14 @@ impl Known {
 
     fn video(&self, video: VideoId) -> Option<&Video> {
         let number = usize::try_from(video.0.checked_sub(FIRST_VIDEO)?).ok()?;
-        self.videos.all.get(number)
+        let promoted = || self.promoted.get(number - self.videos.all.len());
+        self.videos.all.get(number).or_else(promoted)
+    }
+
+    /// What is true of each attack on the world.
+    #[must_use]
+    pub fn attacks(&self) -> &[AttackTruth] {
+        &self.attacks
     }
 }
 
@@ -107,7 +116,7 @@ impl Taste<'_> {
 
     /// All videos that can be shown at this time with their values, in the order of their identifiers.
     pub fn values(&self) -> impl Iterator<Item = (VideoId, u64)> {
-        let numbered = self.known.videos.all.iter().zip(FIRST_VIDEO..);
+        let numbered = self.known.videos.all.iter().chain(&self.known.promoted).zip(FIRST_VIDEO..);
         numbered.filter_map(|(video, id)| Some((VideoId(id), self.of(video)?)))
     }
 

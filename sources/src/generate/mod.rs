@@ -12,6 +12,8 @@
 //! The same arguments give the same bytes on every machine: whole numbers only, one seeded generator, one thread (`rng`).
 //! Memory grows with users and videos, not with events (`simulate`).
 
+mod attack;
+mod campaign;
 mod known;
 mod people;
 mod rates;
@@ -31,13 +33,15 @@ use freshet_schema::{Event, EventKind, Millis};
 use serde::Serialize;
 use thiserror::Error;
 
+pub use attack::{Attack, AttackKind, AttackTruth, Size};
 pub use known::{Known, Taste, known};
 pub use report::{Behaviour, Report};
 
+use self::campaign::Campaigns;
 use self::rng::Rng;
 use self::simulate::Simulation;
 use self::taste::Tastes;
-use self::videos::{FIRST_VIDEO, Videos};
+use self::videos::{FIRST_VIDEO, Video, Videos};
 use crate::log::{Format, LogError, LogWriter};
 
 /// What to generate.
@@ -59,6 +63,8 @@ pub struct World {
     pub truth: bool,
     /// The format of the log.
     pub format: Format,
+    /// Attacks, whose accounts, videos and interactions come on top.
+    pub attacks: Vec<Attack>,
 }
 
 impl World {
@@ -72,7 +78,17 @@ impl World {
     #[must_use]
     pub fn new(users: u64, videos: u64, events: u64, seed: u64) -> Self {
         let (start, days) = (Self::START, Self::DAYS);
-        Self { users, videos, events, seed, start, days, truth: false, format: Format::default() }
+        Self {
+            users,
+            videos,
+            events,
+            seed,
+            start,
+            days,
+            truth: false,
+            format: Format::default(),
+            attacks: Vec::new(),
+        }
     }
 
     /// How long the log is meant to be, in milliseconds.
@@ -127,13 +143,24 @@ pub fn generate(
 ) -> Result<Report, GenerateError> {
     check(world)?;
     let mut writer = LogWriter::create(out, world.format)?;
-    let (videos, tastes, behaviour) = play(world, &mut |event| writer.write(event), progress)?;
+    let played = play(world, &mut |event| writer.write(event), progress)?;
     let summary = writer.finish()?;
     if world.truth {
-        write_truth(world, world.end(), &tastes, &videos, &out.join("truth"))?;
+        write_truth(world, world.end(), &played, &out.join("truth"))?;
     }
     let written = EventKind::ALL.map(|kind| (kind.folder(), summary.records(kind))).into_iter();
-    Ok(Report { written: written.filter(|(_, count)| *count > 0).collect(), behaviour })
+    let written = written.filter(|(_, count)| *count > 0).collect();
+    Ok(Report { written, behaviour: played.behaviour, attacks: played.attacks })
+}
+
+/// A world that was made.
+struct Played {
+    videos: Videos,
+    /// Videos of attackers; their numbers go on from the world's.
+    promoted: Vec<Video>,
+    tastes: Tastes,
+    behaviour: Behaviour,
+    attacks: Vec<AttackTruth>,
 }
 
 /// Makes the world and hands its events to `sink`, the uploads first and then everything in the order in which it arrives.
@@ -141,18 +168,33 @@ fn play<E>(
     world: &World,
     sink: &mut simulate::Sink<'_, E>,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<(Videos, Tastes, Behaviour), E> {
+) -> Result<Played, E> {
     let mut rng = Rng::new(freshet_schema::hash::mix(world.seed, &[world.users, world.videos, world.events]));
     let videos = Videos::new(world, world.end(), &mut rng);
     let tastes = Tastes::new(world.seed, world.start.0, videos.categories.clone());
     let people = people::people(world, world.span(), &mut rng);
+    let Campaigns { uploads, events, videos: promoted, truth } = Campaigns::new(world, world.end(), &videos);
+    let mut uploads = uploads.into_iter().peekable();
     for (event_id, (time, number, status)) in (1..).zip(videos.uploads(world.start.0)) {
+        while let Some(upload) = uploads.next_if(|upload| upload.event_time.0 < time) {
+            sink(&Event::Upload(upload))?;
+        }
         sink(&Event::Upload(videos.upload(time, number, status, event_id)))?;
     }
+    uploads.try_for_each(|upload| sink(&Event::Upload(upload)))?;
+    // What attackers do comes in between by its time: not a byte of what the others do differs.
+    let mut events = events.into_iter().peekable();
+    let mut merged = |event: &Event| {
+        while let Some(earlier) = events.next_if(|earlier| earlier.event_time() < event.event_time()) {
+            sink(&earlier)?;
+        }
+        sink(event)
+    };
     let mut simulation = Simulation::new(world, world.span(), &videos, &tastes, people, rng);
-    simulation.run(sink, progress)?;
+    simulation.run(&mut merged, progress)?;
     let behaviour = simulation.behaviour;
-    Ok((videos, tastes, behaviour))
+    events.try_for_each(|event| sink(&event))?;
+    Ok(Played { videos, promoted, tastes, behaviour, attacks: truth })
 }
 
 fn check(world: &World) -> Result<(), GenerateError> {
@@ -168,31 +210,35 @@ fn check(world: &World) -> Result<(), GenerateError> {
     // Nobody has more than 2^32 events, not even one who is alone.
     within("events", world.events, 0, u64::from(u32::MAX))?;
     within("days", world.days, 1, 3650)?;
+    for attack in &world.attacks {
+        within("accounts of an attack", attack.accounts(world.users), 1, 1_000_000)?;
+    }
     // The catalogue begins a month before, and records are from 2000 on.
     within("start", world.start.0, 946_684_800_000 + rates::CATALOGUE_AGE, 4_102_444_800_000)
 }
 
-fn write_truth(
-    world: &World,
-    end: u64,
-    tastes: &Tastes,
-    videos: &Videos,
-    dir: &Path,
-) -> Result<(), GenerateError> {
+fn write_truth(world: &World, end: u64, played: &Played, dir: &Path) -> Result<(), GenerateError> {
     let fail = |path: &Path| {
         let path = path.to_owned();
         |source| GenerateError::Truth { path, source }
     };
     fs::create_dir_all(dir).map_err(fail(dir))?;
+    let Played { videos, tastes, .. } = played;
     let users = (0..world.users).map(|user| tastes.truth(user, people::FIRST_USER + user, end, videos));
     let path = dir.join("users.jsonl");
     write_lines(&path, users).map_err(fail(&path))?;
     let path = dir.join("videos.jsonl");
-    let videos = videos.all.iter().zip(FIRST_VIDEO..).map(|(video, id)| {
+    let all = videos.all.iter().chain(&played.promoted);
+    let videos = all.zip(FIRST_VIDEO..).map(|(video, id)| {
         let category = words::CATEGORIES[usize::from(video.category)].name;
         VideoTruth { video_id: id, category, quality: video.quality }
     });
-    write_lines(&path, videos).map_err(fail(&path))
+    write_lines(&path, videos).map_err(fail(&path))?;
+    if played.attacks.is_empty() {
+        return Ok(());
+    }
+    let path = dir.join("attacks.jsonl");
+    write_lines(&path, played.attacks.iter()).map_err(fail(&path))
 }
 
 /// What is true of a video.

@@ -6,6 +6,8 @@ use std::fmt;
 use freshet_schema::{EventKind, Interaction};
 use serde::Serialize;
 
+use super::AttackTruth;
+
 /// What the users did, each interaction counted once however often it was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Behaviour {
@@ -60,6 +62,9 @@ pub struct Report {
     pub written: BTreeMap<&'static str, u64>,
     /// What the users did.
     pub behaviour: Behaviour,
+    /// What attackers did beside them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attacks: Vec<AttackTruth>,
 }
 
 impl Report {
@@ -94,6 +99,15 @@ impl fmt::Display for Report {
         for (what, count) in rows {
             let ppm = count * 1_000_000 / b.impressions.max(1);
             writeln!(f, "  {what:<14} {count} ({}.{:02} %)", ppm / 10_000, ppm % 10_000 / 100)?;
+        }
+        for attack in &self.attacks {
+            let AttackTruth { attack, users, videos, interactions } = attack;
+            let (users, videos) = (users.len(), videos.len());
+            let name = attack.as_str();
+            writeln!(
+                f,
+                "attack {name}: {users} accounts, {videos} videos, {interactions} interactions on top"
+            )?;
         }
         Ok(())
     }

@@ -46,6 +46,19 @@ impl Video {
         self.tags.into_iter().filter(|tag| *tag != NO_TAG)
     }
 
+    /// A video that somebody promotes: short, and as good as is said.
+    pub fn promoted(rng: &mut Rng, created: u64, creator: u32, quality: u16) -> Self {
+        let category = rng.below(CATEGORIES.len() as u64) as u8;
+        let sound = rng.below(50) as u32;
+        let made = video(rng, created, created, created + 1, creator, category, |_| sound);
+        Self { duration: made.duration.min(20_000), quality, ..made }.again(created)
+    }
+
+    /// The same at another time, and there to stay.
+    pub fn again(&self, created: u64) -> Self {
+        Self { created, ready: created + MINUTE, gone: u64::MAX, deleted: u64::MAX, ..self.clone() }
+    }
+
     /// Whether it can be shown at a time.
     pub fn is_shown(&self, time: u64) -> bool {
         self.ready <= time && time < self.gone.min(self.deleted)
@@ -196,9 +209,21 @@ impl Videos {
         records
     }
 
+    /// How many creators there are.
+    pub fn creators(&self) -> u32 {
+        self.of_creator.len() as u32
+    }
+
     /// The record that says that a video has a status since a time.
     pub fn upload(&self, time: u64, number: u32, status: Status, event_id: u64) -> Upload {
-        let video = &self.all[number as usize];
+        self.all[number as usize].record(FIRST_VIDEO + u64::from(number), time, status, event_id)
+    }
+}
+
+impl Video {
+    /// The record that says that the video, which has the identifier `id`, has a status since a time.
+    pub fn record(&self, id: u64, time: u64, status: Status, event_id: u64) -> Upload {
+        let video = self;
         let category = &CATEGORIES[usize::from(video.category)];
         let caption =
             CAPTIONS[usize::from(video.caption)].replace("{}", category.things[usize::from(video.thing)]);
@@ -207,7 +232,7 @@ impl Videos {
         Upload {
             event_id: EventId(event_id),
             event_time: Millis(time),
-            video_id: VideoId(FIRST_VIDEO + u64::from(number)),
+            video_id: VideoId(id),
             creator_id: CreatorId(FIRST_CREATOR + u64::from(video.creator)),
             created_at: Millis(video.created),
             duration_ms: u64::from(video.duration),

@@ -112,7 +112,13 @@ fn told(script: &Script) -> String {
     let Script { params, kind, rows, videos, claims } = script;
     let entries: Vec<Entry<'_>> = videos
         .iter()
-        .map(|(score, content, drawn)| Entry { score: *score, content, drawn: *drawn, claimed: false })
+        .map(|(score, content, drawn)| Entry {
+            score: *score,
+            content,
+            drawn: *drawn,
+            claimed: false,
+            trusted: 1.0,
+        })
         .collect();
     let (fatigue, taste) = (Fatigue::of(rows, NOW, params), Taste::of(rows, params));
     let context = Context {
@@ -123,6 +129,7 @@ fn told(script: &Script) -> String {
         fatigue: Some(&fatigue),
         taste: Some(&taste),
         claims,
+        narrowed: false,
     };
     let list = rerank(&entries, &context, params);
     let rules = |rules: Rules| rules.iter().map(|rule| rule.as_str()).collect::<Vec<_>>().join("+");

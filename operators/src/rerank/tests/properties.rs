@@ -30,7 +30,13 @@ impl Case {
     fn entries(&self) -> Vec<Entry<'_>> {
         self.entries
             .iter()
-            .map(|(score, content, drawn)| Entry { score: *score, content, drawn: *drawn, claimed: false })
+            .map(|(score, content, drawn)| Entry {
+                score: *score,
+                content,
+                drawn: *drawn,
+                claimed: false,
+                trusted: 1.0,
+            })
             .collect()
     }
 
@@ -45,6 +51,7 @@ impl Case {
             fatigue: Some(&fatigue),
             taste: Some(&taste),
             claims: &self.claims,
+            narrowed: false,
         };
         rerank(&self.entries(), &context, &self.params)
     }
@@ -258,7 +265,13 @@ fn the_logged_chance_is_the_frequency() {
     params.rerank.draw_pool = 10;
     let entries: Vec<Entry<'_>> = entries
         .iter()
-        .map(|(score, content, drawn)| Entry { score: *score, content, drawn: *drawn, claimed: false })
+        .map(|(score, content, drawn)| Entry {
+            score: *score,
+            content,
+            drawn: *drawn,
+            claimed: false,
+            trusted: 1.0,
+        })
         .collect();
     let mut times = [0u32; 30];
     for now in 0..4000 {

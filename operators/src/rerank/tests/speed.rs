@@ -56,7 +56,13 @@ fn measure(name: &str, categories: u64, history: impl Fn(u64) -> (Content, Signa
         let pool = &pools[n as usize % pools.len()];
         let entries: Vec<Entry<'_>> = pool
             .iter()
-            .map(|(score, content)| Entry { score: *score, content, drawn: false, claimed: false })
+            .map(|(score, content)| Entry {
+                score: *score,
+                content,
+                drawn: false,
+                claimed: false,
+                trusted: 1.0,
+            })
             .collect();
         let context = Context {
             subject: u64::from(n),

@@ -5,11 +5,13 @@
 //! what of it the user has not seen, from the top. Whom nobody is to follow ([`unknown`]) nobody follows. Pages are served as a feed server would say so. All else in the log
 //! (uploads, profiles, follows, deletes) goes on as it is.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
 
 use anyhow::anyhow;
+use freshet_operators::abuse::Side;
 use freshet_operators::params::Params;
 use freshet_operators::runtime::{self, EpochInput, Output, WorkerGone};
 use freshet_schema::event::{Event, Origin, Served, ServedItem};
@@ -76,6 +78,18 @@ impl Counts {
     }
 }
 
+/// Whom an attack reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Honest users who had one of its videos among the first places of a list.
+    pub users: FxHashSet<UserId>,
+    /// Such lists.
+    pub lists: u64,
+}
+
+/// First places of a list: two pages.
+pub const FIRST_PLACES: usize = 20;
+
 /// What a run came to.
 #[derive(Debug, Default)]
 pub struct Browsed {
@@ -85,6 +99,12 @@ pub struct Browsed {
     pub counts: Counts,
     /// What was counted of experiments, publication by publication.
     pub experiments: Vec<ExperimentsRecord>,
+    /// Users and videos that were flagged for abuse at any time.
+    pub flagged: [BTreeSet<u64>; 2],
+    /// By attack on the world, whom it reached.
+    pub reach: Vec<Reach>,
+    /// Honest users who had a list of their own.
+    pub listed: FxHashSet<UserId>,
     /// Whether it was stopped before the world's end.
     pub interrupted: bool,
 }
@@ -109,8 +129,17 @@ pub fn browse(
     stop: &AtomicBool,
 ) -> anyhow::Result<Browsed> {
     let (job, outputs) = runtime::start(workers, params, false).map_err(|e| anyhow!("the dataflow: {e}"))?;
-    let mut store =
-        Store { outputs, closed: vec![0; workers], lists: FxHashMap::default(), experiments: Vec::new() };
+    let attacks = || truth.attacks().iter().enumerate();
+    let promoted = attacks().flat_map(|(n, attack)| attack.videos.iter().map(move |video| (*video, n)));
+    let attackers: FxHashSet<u64> = attacks().flat_map(|(_, attack)| attack.users.iter().copied()).collect();
+    let mut store = Store {
+        outputs,
+        closed: vec![0; workers],
+        lists: FxHashMap::default(),
+        experiments: Vec::new(),
+        promoted: promoted.collect(),
+        attackers,
+    };
     let mut crowd = Crowd {
         truth,
         seed: params.seed,
@@ -120,7 +149,7 @@ pub fn browse(
         looks: looks(records),
         served: 0,
     };
-    let mut browsed = Browsed::default();
+    let mut browsed = Browsed { reach: vec![Reach::default(); truth.attacks().len()], ..Browsed::default() };
     let mut batch: Vec<(Origin, Event)> = Vec::new();
     let mut bucket = 0;
     let mut done = 0;
@@ -143,13 +172,18 @@ pub fn browse(
                 probes: Vec::new(),
                 remake: Vec::new(),
             })?;
-            store.wait(epoch, &mut browsed.counts)?;
+            store.wait(epoch, &mut browsed)?;
             progress.last_epoch.store(epoch.0, Relaxed);
             progress.lists.store(browsed.counts.lists, Relaxed);
             progress.set_now(now);
         }
         bucket = time.0 / width;
         match &**event {
+            // Attackers do what they came for, whatever they are shown.
+            Event::Interaction(view) if store.attackers.contains(&view.user_id.0) => {
+                batch.push((*origin, (**event).clone()));
+                done += 1;
+            }
             Event::Interaction(view) => {
                 done += 1;
                 progress.bytes_read.store(done, Relaxed);
@@ -169,7 +203,7 @@ pub fn browse(
     }
     job.finish()?;
     while let Ok(output) = store.outputs.try_recv() {
-        store.take(output, &mut browsed.counts);
+        store.take(output, &mut browsed);
     }
     browsed.experiments = store.experiments;
     Ok(browsed)
@@ -183,19 +217,23 @@ struct Store {
     /// The new-user list under `None`.
     lists: FxHashMap<Option<UserId>, Vec<FeedItem>>,
     experiments: Vec<ExperimentsRecord>,
+    /// Videos of attackers, with the number of the attack.
+    promoted: FxHashMap<u64, usize>,
+    attackers: FxHashSet<u64>,
 }
 
 impl Store {
     /// Waits until all that the graph has to say of an epoch was heard.
-    fn wait(&mut self, epoch: Epoch, counts: &mut Counts) -> anyhow::Result<()> {
+    fn wait(&mut self, epoch: Epoch, browsed: &mut Browsed) -> anyhow::Result<()> {
         while self.closed.iter().any(|closed| *closed <= epoch.0) {
             let output = self.outputs.recv().map_err(|_| WorkerGone)?;
-            self.take(output, counts);
+            self.take(output, browsed);
         }
         Ok(())
     }
 
-    fn take(&mut self, output: Output, counts: &mut Counts) {
+    fn take(&mut self, output: Output, browsed: &mut Browsed) {
+        let counts = &mut browsed.counts;
         match output {
             Output::Closed(worker, epoch) => self.closed[worker] = epoch.0,
             Output::Changes(_, _, changes) => {
@@ -213,9 +251,18 @@ impl Store {
                         }
                         _ => continue,
                     };
+                    if user.is_some_and(|user| self.attackers.contains(&user.0)) {
+                        continue;
+                    }
                     counts.lists += u64::from(value.is_some());
                     match value.map(|bytes| Value::decode(&key, &bytes)) {
-                        Some(Ok(Value::Feed(list))) => drop(self.lists.insert(user, list.items)),
+                        Some(Ok(Value::Feed(list))) => {
+                            if let Some(user) = user {
+                                browsed.listed.insert(user);
+                                reached(user, &list.items, &self.promoted, &mut browsed.reach);
+                            }
+                            drop(self.lists.insert(user, list.items));
+                        }
                         _ => drop(self.lists.remove(&user)),
                     }
                 }
@@ -228,12 +275,28 @@ impl Store {
                     counts.verdicts[moved.judged.verdict as usize] += 1;
                 }
             }
+            Output::Abuse(_, _, report) => {
+                let flagged = match report.side {
+                    Side::Users => &mut browsed.flagged[0],
+                    Side::Videos => &mut browsed.flagged[1],
+                };
+                flagged.extend(report.changes.iter().filter(|change| change.flagged).map(|change| change.id));
+            }
             _ => {}
         }
     }
 
     fn list(&self, user: UserId) -> &[FeedItem] {
         self.lists.get(&Some(user)).or_else(|| self.lists.get(&None)).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Notes which attacks have a video among the first places of a user's list.
+fn reached(user: UserId, items: &[FeedItem], promoted: &FxHashMap<u64, usize>, reach: &mut [Reach]) {
+    let first = items.iter().take(FIRST_PLACES).filter_map(|item| promoted.get(&item.video_id));
+    for attack in first.copied().collect::<BTreeSet<usize>>() {
+        reach[attack].users.insert(user);
+        reach[attack].lists += 1;
     }
 }
 

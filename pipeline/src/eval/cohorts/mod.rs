@@ -9,7 +9,7 @@
 //! wants for each new video as many users as the cohorts reached on average, drawn from all, whatever comes of it. [`browse`]
 //! runs one, [`judge`] looks at the new videos of unknown creators, and [`show`] prints.
 
-pub mod browse;
+pub(super) mod browse;
 mod judge;
 mod show;
 

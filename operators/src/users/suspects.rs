@@ -1,0 +1,145 @@
+//! The user side of abuse: who is suspected, and whose rows others do not see ([`crate::abuse`] is the video side).
+//!
+//! A user is judged from the rows of their history, all of them, at each publication after something of theirs changed, and as long as
+//! something is suspected. When a flag goes up, all rows are withheld: they are taken out of every sum that is made of what the
+//! user side says (popularity and trending, baselines, creators, cohorts of videos and of new videos, co-engagement), each as a
+//! delete would, and nothing that comes later is said. When it falls, all that is left of the history is said again. So every sum
+//! is at each moment that of the rows of those who are not flagged. The user's own lists go by their history as before.
+
+use std::collections::BTreeSet;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde::{Deserialize, Serialize};
+
+use super::{Users, UsersOut};
+use crate::abuse::user::{Bursts, UserNumbers, engaged, judge};
+use crate::abuse::{AbuseIn, Change, Engaged, InBurst, Report, Side, Standing};
+use crate::coengage::{self, positive};
+use crate::row::Row;
+
+/// What is kept of a user who was in a burst, or of whom something is suspected.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Suspect {
+    bursts: Bursts,
+    /// As they were judged last.
+    pub(super) numbers: UserNumbers,
+    /// Whether that withholds their rows.
+    pub(super) flagged: bool,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Suspects {
+    enabled: bool,
+    pub(super) of: FxHashMap<u64, Suspect>,
+    /// Of whom something changed since the last publication.
+    pub(super) touched: FxHashSet<u64>,
+    standing: Standing,
+    /// What came at an epoch without a clock.
+    put_off: Vec<InBurst>,
+}
+
+impl Suspects {
+    pub(super) fn new(enabled: bool) -> Self {
+        Self { enabled, ..Self::default() }
+    }
+
+    /// Whether others do not see what a user does.
+    pub(super) fn withholds(&self, user: u64) -> bool {
+        self.enabled && self.of.get(&user).is_some_and(|suspect| suspect.flagged)
+    }
+
+    /// Takes in who was in which burst. What comes at an epoch without a clock waits for the next one, as that may be one that is never sent.
+    pub(super) fn hear(&mut self, mut bursts: Vec<InBurst>, ticked: bool) {
+        self.put_off.append(&mut bursts);
+        if !ticked {
+            return;
+        }
+        for InBurst { user, video, bucket, sketch } in std::mem::take(&mut self.put_off) {
+            let suspect = self.of.entry(user).or_default();
+            match sketch {
+                Some(sketch) => drop(suspect.bursts.insert((video, bucket), sketch)),
+                None => drop(suspect.bursts.remove(&(video, bucket))),
+            }
+            self.touched.insert(user);
+        }
+    }
+
+    /// Notes what changed in this epoch, says what is evidence, and withholds the rows of who is flagged.
+    pub(super) fn sift(&mut self, out: &mut UsersOut) {
+        if !self.enabled {
+            return;
+        }
+        for (user, row, sign) in &out.rows {
+            self.touched.insert(*user);
+            if engaged(row) {
+                let engaged = Engaged { video: row.content.video, time: row.time, user: *user, id: row.id };
+                out.evidence.push(AbuseIn::Engaged(engaged, *sign));
+            }
+        }
+        out.rows.retain(|(user, ..)| !self.withholds(*user));
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let suspect = size_of::<(u64, Suspect)>() + 1 + 3 * 64;
+        self.of.capacity() * suspect + self.touched.capacity() * 9
+    }
+}
+
+impl Users {
+    /// Judges, at a publication, all who may have another flag than before.
+    pub(super) fn judge_suspects(&mut self, out: &mut UsersOut) {
+        if !self.suspects.enabled {
+            return;
+        }
+        let mut due: BTreeSet<u64> = std::mem::take(&mut self.suspects.touched).into_iter().collect();
+        let suspected = |(_, suspect): &(&u64, &Suspect)| !suspect.numbers.signals.is_empty();
+        due.extend(self.suspects.of.iter().filter(suspected).map(|(user, _)| *user));
+        let mut changes = Vec::new();
+        let unsuspected = Suspect::default();
+        for user in due {
+            let before = self.suspects.of.get(&user).unwrap_or(&unsuspected);
+            let rows = self.people.get(&user).map_or(&[][..], |person| person.history.rows());
+            let numbers = judge(user, rows, &before.bursts, self.now, &self.params.abuse);
+            let flagged = numbers.signals.score() > self.params.abuse.threshold;
+            if flagged != before.flagged {
+                self.say_all(rows, user, if flagged { -1 } else { 1 }, out);
+            }
+            if numbers.signals != before.numbers.signals {
+                out.evidence.push(AbuseIn::Suspect(user, numbers.signals));
+                changes.push(Change { id: user, signals: numbers.signals, flagged });
+            }
+            if numbers.signals.is_empty() && before.bursts.is_empty() {
+                self.suspects.of.remove(&user);
+            } else {
+                let suspect = self.suspects.of.entry(user).or_default();
+                (suspect.numbers, suspect.flagged) = (numbers, flagged);
+            }
+        }
+        let mut standing = Standing::default();
+        self.suspects
+            .of
+            .values()
+            .for_each(|suspect| standing.count(suspect.numbers.signals, suspect.flagged));
+        if !changes.is_empty() || standing != self.suspects.standing {
+            self.suspects.standing = standing;
+            out.suspicions.push(Report { side: Side::Users, standing, changes });
+        }
+    }
+
+    /// Says all rows of a user, and the pairs that they make, with a sign.
+    fn say_all(&self, rows: &[Row], user: u64, sign: i64, out: &mut UsersOut) {
+        out.rows.extend(rows.iter().map(|row| (user, row.clone(), sign)));
+        let pairing = &self.params.coengagement;
+        if pairing.window == 0 {
+            return;
+        }
+        let liked: Vec<&Row> = rows.iter().filter(|row| positive(row, pairing)).collect();
+        for (at, row) in liked.iter().enumerate() {
+            // As if they came one after another: the nearest first.
+            let before: Vec<&Row> =
+                liked[at.saturating_sub(pairing.window)..at].iter().rev().copied().collect();
+            coengage::changes(&before, row, &[], sign, pairing, &mut out.pairs);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! `freshet eval attacks`: who is found, and how far attackers' videos still get, in a world that answers.
+//!
+//! The world is that of `freshet eval cohorts` ([`super::cohorts::browse`]): honest users see what the graph lists for them and do what
+//! suits them. Attackers ([`freshet_sources::generate::AttackKind`]) do what they came for. It is run three times: with all attacks
+//! and nobody judged, with all attacks and `[abuse]` as configured and enabled, and without any attack but judged, which shows who is
+//! taken for an attacker and is none. Otherwise the runs do not differ.
+
+mod judge;
+mod show;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use anyhow::bail;
+use freshet_sources::generate::{Attack, AttackTruth, World};
+
+use self::judge::{Figures, judge};
+use super::cohorts::browse::{Browsed, browse};
+use super::cost::{Cost, Stopwatch};
+use super::world::make;
+use crate::config::Config;
+use crate::interrupt::Interrupt;
+use crate::progress::{Phase, Progress};
+use crate::progress_display::Display;
+
+/// What a measurement is told beside the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// The world with its attacks; its seed is the configuration's.
+    pub world: World,
+    /// Interactions to take at the most.
+    pub limit: Option<usize>,
+    /// Show no progress.
+    pub quiet: bool,
+}
+
+/// What is different from run to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arm {
+    /// Attacked, and nobody is judged.
+    Undamped,
+    /// Attacked, and judged.
+    Damped,
+    /// Judged, and there is nobody to find.
+    Honest,
+}
+
+impl Arm {
+    /// All, in the order in which they are run.
+    pub const ALL: [Self; 3] = [Self::Undamped, Self::Damped, Self::Honest];
+
+    /// As in the report.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        ["undamped", "damped", "honest"][self as usize]
+    }
+}
+
+/// How an arm went.
+#[derive(Debug)]
+pub struct Run {
+    /// Which.
+    pub arm: Arm,
+    /// What came of it.
+    pub figures: Figures,
+    /// What it took.
+    pub cost: Cost,
+}
+
+/// All figures of a measurement.
+#[derive(Debug)]
+pub struct Report {
+    /// The world.
+    pub world: World,
+    /// Worker threads.
+    pub workers: usize,
+    /// The attacks, as they were.
+    pub attacks: Vec<AttackTruth>,
+    /// By arm.
+    pub runs: Vec<Run>,
+}
+
+/// Measures what `[abuse]` does against attacks on a world.
+///
+/// # Errors
+/// Where an argument is out of range, where the graph fails, where it is interrupted.
+pub fn attacks(options: &Options, config: &Config) -> anyhow::Result<Report> {
+    let interrupt = Interrupt::listen()?;
+    let world = World { seed: config.params.seed, ..options.world.clone() };
+    let honest = World { attacks: Vec::<Attack>::new(), ..world.clone() };
+    let mut runs = Vec::new();
+    let mut truth_of_attacks = Vec::new();
+    for arm in Arm::ALL {
+        let (truth, log) =
+            make(if arm == Arm::Honest { &honest } else { &world }, options.limit, options.quiet)?;
+        let mut params = config.params.clone();
+        params.abuse.enabled = arm != Arm::Undamped;
+        params.feed.enabled = true;
+        let progress = Arc::new(Progress::default());
+        progress.set_phase(Phase::Replay);
+        progress.bytes_total.store(log.interactions as u64, Relaxed);
+        let display = Display::start(&progress, options.quiet);
+        let stopwatch = Stopwatch::start();
+        let width = config.clock.replay_epoch_ms;
+        let browsed =
+            browse(&truth, &log.records, &params, config.graph.workers, width, &progress, interrupt.flag());
+        let cost = stopwatch.stop();
+        display.finish();
+        let browsed: Browsed = browsed?;
+        if browsed.interrupted {
+            bail!("interrupted: nothing can be said of a world that was not run to its end");
+        }
+        if arm != Arm::Honest {
+            truth_of_attacks = truth.attacks().to_vec();
+        }
+        runs.push(Run { arm, figures: judge(truth.attacks(), &browsed), cost });
+    }
+    Ok(Report { world, workers: config.graph.workers, attacks: truth_of_attacks, runs })
+}

@@ -1,0 +1,139 @@
+//! A report of attacks as a table for people and as JSON for programs.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value as Json, json};
+
+use super::judge::{Figures, OfAttack};
+use super::{Arm, Report, Run};
+use crate::progress_display::count;
+use crate::table::{Align, render};
+
+impl Report {
+    /// For programs. Only what is under `cost` differs from run to run.
+    #[must_use]
+    pub fn to_json(&self) -> Json {
+        let of = |of: &OfAttack| {
+            json!({
+                "attack": of.attack.as_str(),
+                "accounts": of.users[0], "accounts_flagged": of.users[1],
+                "videos": of.videos[0], "videos_flagged": of.videos[1],
+                "lists": of.lists, "users_reached": of.reached, "looks": of.looks,
+            })
+        };
+        let run = |run: &Run| {
+            let Figures { users, videos, honest, lists, looks, .. } = run.figures;
+            json!({
+                "arm": run.arm.as_str(),
+                "attacks": run.figures.attacks.iter().map(of).collect::<Vec<_>>(),
+                "users_flagged": users[0], "attackers_among_them": users[1],
+                "videos_flagged": videos[0], "attacked_among_them": videos[1],
+                "honest_users": honest, "lists": lists, "looks": looks,
+                "mean_value": mean(&run.figures),
+                "cost": { "seconds": run.cost.seconds, "cpu_seconds": run.cost.cpu_seconds },
+            })
+        };
+        json!({
+            "command": "eval attacks",
+            "world": {
+                "users": self.world.users,
+                "videos": self.world.videos,
+                "events": self.world.events,
+                "days": self.world.days,
+                "seed": self.world.seed,
+                "attacks": self.world.attacks.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            },
+            "workers": self.workers,
+            "arms": self.runs.iter().map(run).collect::<Vec<_>>(),
+        })
+    }
+
+    fn run(&self, arm: Arm) -> Option<&Figures> {
+        self.runs.iter().find(|run| run.arm == arm).map(|run| &run.figures)
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = format!(
+            "a world of {} users and {} videos over {} days, seed {}; attackers come on top\n\n",
+            count(self.world.users),
+            count(self.world.videos),
+            self.world.days,
+            self.world.seed
+        );
+        let nobody = Figures::default();
+        let [undamped, damped, honest] = Arm::ALL.map(|arm| self.run(arm).unwrap_or(&nobody));
+        let mut rows = Vec::new();
+        for (without, with) in undamped.attacks.iter().zip(&damped.attacks) {
+            let share = |of: &OfAttack, figures: &Figures| percent(of.reached as u64, figures.honest as u64);
+            rows.push(vec![
+                with.attack.as_str().to_owned(),
+                format!("{}/{}", with.users[1], with.users[0]),
+                format!("{}/{}", with.videos[1], with.videos[0]),
+                share(without, undamped),
+                share(with, damped),
+                count(without.lists),
+                count(with.lists),
+                count(without.looks),
+                count(with.looks),
+            ]);
+        }
+        let right = Align::Right;
+        let columns = [
+            ("attack", Align::Left),
+            ("accounts", right),
+            ("videos", right),
+            ("reached", right),
+            ("damped", right),
+            ("lists", right),
+            ("damped", right),
+            ("looks", right),
+            ("damped", right),
+        ];
+        text.push_str(&render(&columns, &rows));
+        // Writing to a text cannot fail.
+        let _ = write!(
+            text,
+            "\naccounts, videos: flagged at any time, of all that attack or are attacked for; reached: honest users who had a video\n\
+             of the attack among the first {} places of a list; lists: such lists; looks: times that honest users looked at one\n\n",
+            super::super::cohorts::browse::FIRST_PLACES
+        );
+        let _ = writeln!(
+            text,
+            "flagged with attacks: {} users, precision {}; {} videos, precision {}",
+            damped.users[0],
+            percent(damped.users[1] as u64, damped.users[0] as u64),
+            damped.videos[0],
+            percent(damped.videos[1] as u64, damped.videos[0] as u64),
+        );
+        let _ = writeln!(
+            text,
+            "flagged without attacks: {} of {} users, {} videos",
+            honest.users[0], honest.honest, honest.videos[0]
+        );
+        let value = |figures: &Figures| format!("{:.1}", mean(figures));
+        let _ = writeln!(
+            text,
+            "value of what honest users looked at, per mille: {} attacked, {} damped, {} without attacks",
+            value(undamped),
+            value(damped),
+            value(honest)
+        );
+        let cpu = self
+            .runs
+            .iter()
+            .filter_map(|run| Some(format!("{} {:.1}", run.arm.as_str(), run.cost.cpu_seconds?)));
+        let _ = writeln!(text, "CPU seconds: {}", cpu.collect::<Vec<_>>().join(", "));
+        text
+    }
+}
+
+fn percent(part: u64, of: u64) -> String {
+    if of == 0 { "-".to_owned() } else { format!("{:.1} %", part as f64 * 100.0 / of as f64) }
+}
+
+/// How well suited what was looked at, in per mille.
+fn mean(figures: &Figures) -> f64 {
+    figures.value as f64 / figures.looks.max(1) as f64
+}
