@@ -53,7 +53,7 @@ fn falls(rows: &[Row], part: f64) -> bool {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::testing::{Signal, content, row};
+    use super::super::testing::{Signal, content_at, row};
     use super::super::{Context, Entry, Policy, rerank};
     use super::*;
     use crate::content::Content;
@@ -62,7 +62,8 @@ mod tests {
     /// Forty rows of which so many in a hundred are of category 1, watched or skipped by `takes`.
     fn rows(of_one: u64, takes: impl Fn(u64) -> Signal) -> Vec<Row> {
         let category = |n: u64| if n * 100 / 40 % 100 < of_one { 1 } else { 2 + n % 7 };
-        (0..40).map(|n| row(content(n + 1, 0, category(n * 13 % 40), &[]), n + 1, takes(n))).collect()
+        let video = |n: u64| Content { category: category(n * 13 % 40), ..content_at(n + 1, 0.0) };
+        (0..40).map(|n| row(video(n), n + 1, takes(n))).collect()
     }
 
     fn params() -> Params {
@@ -90,10 +91,14 @@ mod tests {
     /// A user whose list narrows and who watches less and less gets a wider one, and a narrow one again when they like it.
     #[test]
     fn a_narrow_list_is_widened() {
-        let params = params();
-        let candidates: Vec<Arc<Content>> = (0..200u64)
-            .map(|n| Arc::new(content(1_000 + n, 0, if n < 120 { 1 } else { 2 + n % 7 }, &[])))
-            .collect();
+        let mut params = params();
+        params.rerank.similarity_cap = 1.0;
+        // What is of another category is unlike what was watched.
+        let candidate = |n: u64| {
+            let (category, degrees) = if n.is_multiple_of(2) { (1, 0.0) } else { (2 + n % 7, 90.0) };
+            Arc::new(Content { category, ..content_at(1_000 + n, degrees) })
+        };
+        let candidates: Vec<Arc<Content>> = (0..400).map(candidate).collect();
         let entries: Vec<Entry<'_>> = candidates
             .iter()
             .zip(0u16..)
