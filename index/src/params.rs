@@ -27,7 +27,7 @@ pub struct Params {
 
 impl Default for Params {
     fn default() -> Self {
-        Self { dims: 128, nprobe: 16, train_at: 4096, sample: 65_536, iterations: 8, seed: 0x1dec }
+        Self { dims: 128, nprobe: 32, train_at: 4096, sample: 65_536, iterations: 8, seed: 0x1dec }
     }
 }
 

@@ -474,7 +474,7 @@ impl Default for Params {
                 continuation: 0.15,
                 fast_skip: 0.05,
                 fatigue: 0.05,
-                light: 200,
+                light: 300,
             },
             learning: Learning {
                 enabled: true,
@@ -484,7 +484,7 @@ impl Default for Params {
                 least_propensity: 0.25,
                 shrinkage: 4.0,
             },
-            index: Index { dims: 128, nprobe: 16, train_at: 4096, sample: 65_536, iterations: 8 },
+            index: Index { dims: 128, nprobe: 32, train_at: 4096, sample: 65_536, iterations: 8 },
             related: Related { length: 50, per_publication: 6_400 },
             feed: Feed {
                 enabled: true,

@@ -152,6 +152,9 @@ pub fn run(
     let (durable, durables) = channel();
     let (announce, announced) = channel();
     let sink = {
+        if config.params.abuse.enabled {
+            meters::Suspected::nobody();
+        }
         let sink = Sink {
             store,
             dead_letters,

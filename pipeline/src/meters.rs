@@ -279,16 +279,23 @@ pub struct Suspected<'a> {
 }
 
 impl Suspected<'_> {
+    /// Shows that nobody is suspected so far: what judges reports changes, and a gauge that is not there looks like one that nobody set up.
+    pub fn nobody() {
+        for side in [abuse::Side::Users, abuse::Side::Videos] {
+            let report = abuse::Report { side, standing: abuse::Standing::default(), changes: Vec::new() };
+            Suspected { epoch: Epoch(0), report: &report, standing: &[] }.emit();
+        }
+    }
+
     /// Shows how many there are, and logs each whose signals changed.
     pub fn emit(self) {
         let of = match self.report.side {
             abuse::Side::Users => "users",
             abuse::Side::Videos => "videos",
         };
+        let flags = self.report.changes.iter().filter(|change| change.flagged).count();
+        counter!("freshet_abuse_flags_total", "of" => of).increment(flags as u64);
         for change in &self.report.changes {
-            if change.flagged {
-                counter!("freshet_abuse_flags_total", "of" => of).increment(1);
-            }
             tracing::debug!(
                 target: "abuse",
                 epoch = self.epoch.0,

@@ -36,9 +36,9 @@ fn every_metric_that_is_named_is_exported() {
     world(dir, 41, 900);
     let server = RedisServer::start();
     configure(dir, &server);
-    // What only exists where new videos are shown to cohorts is named, too.
+    // What only exists where it is turned on is named, too.
     let config = std::fs::read_to_string(dir.join("redis.toml")).expect("just written")
-        + "[cohorts]\nenabled = true\n";
+        + "[cohorts]\nenabled = true\n[abuse]\nenabled = true\n";
     std::fs::write(dir.join("redis.toml"), config).expect("written");
     let pipeline = Service::run(dir, &RUN);
     pipeline.post(&json!({"user_id": 1_000_001, "video_id": 1_000_002, "watch_ms": 9_000, "like": true}));
