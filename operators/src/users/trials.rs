@@ -139,3 +139,26 @@ impl Trials {
         said + pages + self.kept * size_of::<Page>()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiments::testing::experiment;
+
+    #[test]
+    fn who_does_not_count_is_in_no_arm_until_they_count_again() {
+        let params = Params { experiments: [experiment("one", 1.0)].into(), ..Params::default() };
+        let mut trials = Trials::new();
+        trials.served(7, 1_000, &[], &params);
+        let mut say = |counts: bool| {
+            trials.touch(7, &params);
+            trials.step(|_| None, |_| counts, &params)
+        };
+        let said = say(true);
+        assert_eq!(said.len(), 1, "a page was served");
+        assert!(say(true).is_empty(), "nothing new");
+        assert_eq!(say(false).len(), 1, "it is taken back");
+        assert!(say(false).is_empty());
+        assert_eq!(say(true), said);
+    }
+}
