@@ -9,10 +9,9 @@ use std::ops::BitXor;
 
 use freshet_learning::LONG_DIMS;
 use freshet_schema::feed::{Source, Stage as Dropped};
-
-use crate::abuse::FULL;
 use freshet_schema::hash;
 
+use crate::abuse::FULL;
 use crate::content::Content;
 use crate::interest::Likeness;
 use crate::params::Params;
