@@ -10,6 +10,7 @@ mod accuracy;
 mod attacks;
 mod bandit;
 mod bootstrap;
+mod browse;
 mod cohorts;
 mod cost;
 mod diversity;

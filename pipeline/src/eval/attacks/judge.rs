@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use freshet_sources::generate::{AttackKind, AttackTruth};
 
-use super::super::cohorts::browse::Browsed;
+use super::super::browse::Browsed;
 
 /// Of one attack.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,7 +74,7 @@ pub fn judge(truth: &[AttackTruth], browsed: &Browsed) -> Figures {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::cohorts::browse::{Exposure, Reach};
+    use super::super::super::browse::{Exposure, Reach};
     use super::*;
     use freshet_schema::feed::SlotPolicy;
     use freshet_schema::{UserId, VideoId};

@@ -1,6 +1,6 @@
 //! `freshet eval attacks`: who is found, and how far attackers' videos still get, in a world that answers.
 //!
-//! The world is that of `freshet eval cohorts` ([`super::cohorts::browse`]): honest users see what the graph lists for them and do what
+//! The world is that of `freshet eval cohorts` ([`super::browse`]): honest users see what the graph lists for them and do what
 //! suits them. Attackers ([`freshet_sources::generate::AttackKind`]) do what they came for. It is run three times: with all attacks
 //! and nobody judged, with all attacks and `[abuse]` as configured and enabled, and without any attack but judged, which shows who is
 //! taken for an attacker and is none. Otherwise the runs do not differ.
@@ -8,20 +8,14 @@
 mod judge;
 mod show;
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-
-use anyhow::bail;
 use freshet_sources::generate::{Attack, AttackTruth, World};
 
 use self::judge::{Figures, judge};
-use super::cohorts::browse::{Browsed, browse};
-use super::cost::{Cost, Stopwatch};
+use super::browse::to_the_end;
+use super::cost::Cost;
 use super::world::make;
 use crate::config::Config;
 use crate::interrupt::Interrupt;
-use crate::progress::{Phase, Progress};
-use crate::progress_display::Display;
 
 /// What a measurement is told beside the configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,25 +85,11 @@ pub fn attacks(options: &Options, config: &Config) -> anyhow::Result<Report> {
     let mut runs = Vec::new();
     let mut truth_of_attacks = Vec::new();
     for arm in Arm::ALL {
-        let (truth, log) =
-            make(if arm == Arm::Honest { &honest } else { &world }, options.limit, options.quiet)?;
+        let made = make(if arm == Arm::Honest { &honest } else { &world }, options.limit, options.quiet)?;
         let mut params = config.params.clone();
         params.abuse.enabled = arm != Arm::Undamped;
-        params.feed.enabled = true;
-        let progress = Arc::new(Progress::default());
-        progress.set_phase(Phase::Replay);
-        progress.bytes_total.store(log.interactions as u64, Relaxed);
-        let display = Display::start(&progress, options.quiet);
-        let stopwatch = Stopwatch::start();
-        let width = config.clock.replay_epoch_ms;
-        let browsed =
-            browse(&truth, &log.records, &params, config.graph.workers, width, &progress, interrupt.flag());
-        let cost = stopwatch.stop();
-        display.finish();
-        let browsed: Browsed = browsed?;
-        if browsed.interrupted {
-            bail!("interrupted: nothing can be said of a world that was not run to its end");
-        }
+        let (browsed, cost) = to_the_end(&made, params, config, options.quiet, &interrupt)?;
+        let truth = &made.0;
         if arm != Arm::Honest {
             truth_of_attacks = truth.attacks().to_vec();
         }

@@ -97,7 +97,7 @@ impl Report {
             text,
             "\naccounts, videos: flagged at any time, of all that attack or are attacked for; reached: honest users who had a video\n\
              of the attack among the first {} places of a list; lists: such lists; looks: times that honest users looked at one\n\n",
-            super::super::cohorts::browse::FIRST_PLACES
+            super::super::browse::FIRST_PLACES
         );
         let _ = writeln!(
             text,

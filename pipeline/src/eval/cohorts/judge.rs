@@ -11,7 +11,7 @@ use freshet_schema::{Millis, UserId, VideoId};
 use freshet_sources::generate::{Known, World};
 use rustc_hash::FxHashMap;
 
-use super::browse::{Exposure, unknown};
+use super::super::browse::{Exposure, unknown};
 
 /// A day in milliseconds: as long as a video has.
 const DAY: u64 = 86_400_000;

@@ -6,29 +6,22 @@
 //! the truth is known: for whom each video is. A quarter of the creators are unknown: nobody in this world follows them.
 //!
 //! Three worlds are run that differ in nothing but the configuration: without cohorts, with cohorts, and with *boosting*, which
-//! wants for each new video as many users as the cohorts reached on average, drawn from all, whatever comes of it. [`browse`]
+//! wants for each new video as many users as the cohorts reached on average, drawn from all, whatever comes of it. [`super::browse`]
 //! runs one, [`judge`] looks at the new videos of unknown creators, and [`show`] prints.
 
-pub(super) mod browse;
 mod judge;
 mod show;
 
-use std::sync::Arc;
-
 use anyhow::bail;
-use freshet_operators::params::Cohorts;
-use freshet_schema::Event;
-use freshet_schema::event::Origin;
-use freshet_sources::generate::{Known, World};
+use freshet_operators::params::{Cohorts, Params};
+use freshet_sources::generate::World;
 
-use self::browse::{Browsed, browse};
 use self::judge::{Figures, Subjects, judge};
-use super::cost::{Cost, Stopwatch};
+use super::browse::{Counts, to_the_end};
+use super::cost::Cost;
 use super::world::make;
 use crate::config::Config;
 use crate::interrupt::Interrupt;
-use crate::progress::{Phase, Progress};
-use crate::progress_display::Display;
 
 /// What a measurement is told beside the configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,7 +66,7 @@ pub struct Run {
     /// What came of it.
     pub figures: Figures,
     /// What was counted on the way.
-    pub browsed: browse::Counts,
+    pub browsed: Counts,
     /// What it took.
     pub cost: Cost,
 }
@@ -125,8 +118,9 @@ fn boosting(cohorts: &Cohorts, size: usize) -> Cohorts {
 pub fn cohorts(options: &Options, config: &Config) -> anyhow::Result<Report> {
     let interrupt = Interrupt::listen()?;
     let world = World { seed: config.params.seed, ..options.world.clone() };
-    let (truth, log) = make(&world, options.limit, options.quiet)?;
-    let subjects = Subjects::of(&truth, &log.records, &world);
+    let made = make(&world, options.limit, options.quiet)?;
+    let (truth, log) = &made;
+    let subjects = Subjects::of(truth, &log.records, &world);
     if subjects.good.is_empty() || subjects.poor.is_empty() {
         bail!(
             "no new video could be looked at: {} good and {} poor ones of creators without followers became ready a day or more \
@@ -146,45 +140,12 @@ pub fn cohorts(options: &Options, config: &Config) -> anyhow::Result<Report> {
                 boosting(&own, of)
             }
         };
-        let progress = Arc::new(Progress::default());
-        progress.set_phase(Phase::Replay);
-        progress.bytes_total.store(log.interactions as u64, std::sync::atomic::Ordering::Relaxed);
-        let display = Display::start(&progress, options.quiet);
-        let stopwatch = Stopwatch::start();
-        let browsed = run(&truth, &log.records, &cohorts, config, &progress, &interrupt);
-        let cost = stopwatch.stop();
-        display.finish();
-        let Browsed { exposures, counts, .. } = browsed?;
-        let figures = judge(&subjects, &exposures);
-        runs.push(Run { arm, cohorts, figures, browsed: counts, cost });
+        let params = Params { cohorts: cohorts.clone(), ..config.params.clone() };
+        let (browsed, cost) = to_the_end(&made, params, config, options.quiet, &interrupt)?;
+        let figures = judge(&subjects, &browsed.exposures);
+        runs.push(Run { arm, cohorts, figures, browsed: browsed.counts, cost });
     }
     Ok(Report { world, workers: config.graph.workers, subjects, runs })
-}
-
-fn run(
-    truth: &Known,
-    records: &[(Origin, Box<Event>)],
-    cohorts: &Cohorts,
-    config: &Config,
-    progress: &Progress,
-    interrupt: &Interrupt,
-) -> anyhow::Result<Browsed> {
-    let mut params = config.params.clone();
-    params.cohorts = cohorts.clone();
-    params.feed.enabled = true;
-    let browsed = browse(
-        truth,
-        records,
-        &params,
-        config.graph.workers,
-        config.clock.replay_epoch_ms,
-        progress,
-        interrupt.flag(),
-    )?;
-    if browsed.interrupted {
-        bail!("interrupted: nothing can be said of a world that was not run to its end");
-    }
-    Ok(browsed)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `freshet eval experiments`: whether experiments tell the truth, in a world that was made and that answers.
 //!
-//! The world's users look at what the graph lists for them ([`super::cohorts::browse`]), and experiments run in it of which the
+//! The world's users look at what the graph lists for them ([`super::browse`]), and experiments run in it of which the
 //! outcome is known:
 //!
 //! - *A/A*: arms that differ in nothing, so that whatever is shown of them is an error. Their salts draw users anew, so many of
@@ -24,13 +24,11 @@ use freshet_operators::params::Params;
 use freshet_sources::generate::World;
 
 use self::off_policy::{Estimated, estimate};
-use super::cohorts::browse::{Browsed, browse};
-use super::cost::{Cost, Stopwatch};
+use super::browse::{Browsed, to_the_end};
+use super::cost::Cost;
 use super::world::make;
 use crate::config::Config;
 use crate::interrupt::Interrupt;
-use crate::progress::{Phase, Progress};
-use crate::progress_display::Display;
 
 /// What a measurement is told beside the configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,25 +152,11 @@ pub fn experiments_report(options: &Options, config: &Config) -> anyhow::Result<
 
 fn run(options: &Options, config: &Config, seed: u64, interrupt: &Interrupt) -> anyhow::Result<Run> {
     let world = World { seed, ..options.world.clone() };
-    let (truth, log) = make(&world, options.limit, options.quiet)?;
+    let made = make(&world, options.limit, options.quiet)?;
     let mut params = config.params.clone();
     params.seed = seed;
-    params.feed.enabled = true;
     params.experiments = experiments(options, world.start.0);
-    let progress = Arc::new(Progress::default());
-    progress.set_phase(Phase::Replay);
-    progress.bytes_total.store(log.interactions as u64, std::sync::atomic::Ordering::Relaxed);
-    let display = Display::start(&progress, options.quiet);
-    let stopwatch = Stopwatch::start();
-    let width = config.clock.replay_epoch_ms;
-    let browsed =
-        browse(&truth, &log.records, &params, config.graph.workers, width, &progress, interrupt.flag());
-    let cost = stopwatch.stop();
-    display.finish();
-    let browsed = browsed?;
-    if browsed.interrupted {
-        bail!("interrupted: nothing can be said of a world that was not run to its end");
-    }
+    let (browsed, cost) = to_the_end(&made, params.clone(), config, options.quiet, interrupt)?;
     Ok(told(seed, &params, &browsed, cost))
 }
 

@@ -14,7 +14,7 @@ use freshet_operators::params::Params;
 use freshet_schema::feed::SlotPolicy;
 
 use crate::eval::bootstrap::{self, Estimate, RESAMPLES};
-use crate::eval::cohorts::browse::Exposure;
+use crate::eval::browse::Exposure;
 
 /// The estimates, and the truth.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,11 +6,12 @@
 //! (uploads, profiles, follows, deletes) goes on as it is.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use freshet_operators::abuse::Side;
 use freshet_operators::params::Params;
 use freshet_operators::runtime::{self, EpochInput, Output, WorkerGone};
@@ -21,7 +22,12 @@ use freshet_schema::{CreatorId, Epoch, EventId, Interaction, Millis, UserId, Vid
 use freshet_sources::generate::Known;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::progress::Progress;
+use super::cost::{Cost, Stopwatch};
+use super::records::Log;
+use crate::config::Config;
+use crate::interrupt::Interrupt;
+use crate::progress::{Phase, Progress};
+use crate::progress_display::Display;
 
 /// Videos of a page at the most, as the generator's.
 const PAGE: usize = 10;
@@ -115,11 +121,36 @@ pub fn unknown(creator: CreatorId) -> bool {
     hash::mix(0x17, &[creator.0]).is_multiple_of(4)
 }
 
-/// Runs the graph with these parameters.
+/// Runs the graph with these parameters, lists stored, to the world's end; shows how far it is, unless it is to be quiet. What came of
+/// it, and what it took.
 ///
 /// # Errors
-/// Where the graph cannot be started or one of its workers ends early.
-pub fn browse(
+/// Where the graph cannot be started or one of its workers ends early, and where it is interrupted.
+pub fn to_the_end(
+    (truth, log): &(Known, Log),
+    mut params: Params,
+    config: &Config,
+    quiet: bool,
+    interrupt: &Interrupt,
+) -> anyhow::Result<(Browsed, Cost)> {
+    params.feed.enabled = true;
+    let (workers, width) = (config.graph.workers, config.clock.replay_epoch_ms);
+    let progress = Arc::new(Progress::default());
+    progress.set_phase(Phase::Replay);
+    progress.bytes_total.store(log.interactions as u64, Relaxed);
+    let display = Display::start(&progress, quiet);
+    let stopwatch = Stopwatch::start();
+    let browsed = browse(truth, &log.records, &params, workers, width, &progress, interrupt.flag());
+    let cost = stopwatch.stop();
+    display.finish();
+    let browsed = browsed?;
+    if browsed.interrupted {
+        bail!("interrupted: nothing can be said of a world that was not run to its end");
+    }
+    Ok((browsed, cost))
+}
+
+fn browse(
     truth: &Known,
     records: &[(Origin, Box<Event>)],
     params: &Params,
