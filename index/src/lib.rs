@@ -1,15 +1,15 @@
 //! One logical index over video vectors, fed by the stream: approximate search that repeats.
 //!
-//! FAISS's inverted file (`faiss`, IVF flat, inner product) does the searching: lists take additions and removals cheaply, which
-//! graphs of neighbours do not. Around it stands what FAISS does not promise and a replayed pipeline needs: **results are a
-//! function of the vectors, the version and the query**. Not of the order of changes, of the batch, of threads, of the
-//! processor, or of a restart in between.
+//! An inverted file: lists about centroids, which FAISS chooses (`faiss`, flat, inner product) and which are passed over once for
+//! all queries of a batch (`lists`). Lists take additions and removals cheaply, which graphs of neighbours do not. A replayed
+//! pipeline needs what a library of approximate search does not promise: **results are a function of the vectors, the version and
+//! the query**. Not of the order of changes, of the batch, of threads, of the processor, or of a restart in between.
 //!
 //! - Videos are held as `learning::Direction`s, their vectors scaled to one norm, so that the inner product orders by the cosine,
 //!   as similarity does elsewhere. Directions, queries and centroids are whole numbers with sums below 2^24: scores are
 //!   exact in any order of addition.
-//! - Results are ordered by (score descending, id ascending), a total order. FAISS is asked for more than `k`; what is tied
-//!   with its last hit is dropped, for a tie may have been cut there, and where too few remain it is asked for more.
+//! - Results are ordered by (score descending, id ascending), a total order: what is tied with the last of the best is kept until
+//!   the ids have decided.
 //! - Centroids are trained by `learning::kmeans`, in whole numbers, on a sample drawn by seeded hash of the id and taken in id
 //!   order. They are a numbered [`Version`]: data that is published, kept and restored. A restart never trains.
 //! - Changes between trainings touch only entries. Equal directions are one entry with several videos, so that content that says

@@ -98,7 +98,7 @@ proptest! {
     }
 }
 
-/// Long enough that lists are swept, slots are used again and videos come back to a direction that nobody had for a while.
+/// Long enough that lists lose rows everywhere, slots are used again and videos come back to a direction that nobody had for a while.
 #[test]
 fn churn() {
     let params = Params { dims: DIMS, train_at: 256, nprobe: 65_536, ..Params::default() };

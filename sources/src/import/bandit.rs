@@ -4,8 +4,7 @@
 use std::path::Path;
 
 use super::field::{Field, Refusal};
-use super::pairs::PairsError;
-use super::table::{FirstRow, Table};
+use super::labelled::{Labelled, LabelledError};
 
 /// The columns.
 const COLUMNS: [&str; 4] = ["item_id", "position", "click", "propensity_score"];
@@ -27,34 +26,12 @@ pub struct Round {
 ///
 /// # Errors
 /// Where the file cannot be read, lacks a column, holds nothing, or holds a row that cannot be used.
-pub fn read(path: &Path) -> Result<Vec<Round>, PairsError> {
-    let table = Table::open(path)?;
-    let file = table.file.clone();
-    let mut slots = Vec::new();
-    for name in COLUMNS {
-        let slot = table.columns.iter().position(|column| column == name);
-        slots.push(Some(slot.ok_or_else(|| PairsError::Column {
-            file: file.clone(),
-            wanted: name.to_owned(),
-            found: table.columns.join(", ").chars().take(400).collect(),
-            hint: "; the columns are item_id, position, click and propensity_score",
-        })?));
-    }
-    let (mut rounds, mut broken) = (Vec::new(), None);
-    table.rows(FirstRow::Header, &slots, &mut |row, fields| {
-        match fields.and_then(round) {
-            Ok(round) => rounds.push(round),
-            Err(refusal) => {
-                broken.get_or_insert((row, refusal.detail));
-            }
-        }
-        Ok(())
-    })?;
-    match broken {
-        Some((row, detail)) => Err(PairsError::Row { file, row, detail }),
-        None if rounds.is_empty() => Err(PairsError::Empty { file }),
-        None => Ok(rounds),
-    }
+pub fn read(path: &Path) -> Result<Vec<Round>, LabelledError> {
+    let table = Labelled::open(path)?;
+    let hint = "; the columns are item_id, position, click and propensity_score";
+    let slots = COLUMNS.map(|name| table.need(&[name], hint).map(Some));
+    let slots = slots.into_iter().collect::<Result<Vec<_>, _>>()?;
+    table.rows(&slots, round)
 }
 
 fn round(fields: &[Field<'_>]) -> Result<Round, Refusal> {

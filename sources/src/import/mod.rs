@@ -19,6 +19,7 @@ mod field;
 mod globo;
 mod kuairand;
 mod kuairec;
+pub mod labelled;
 mod microlens;
 pub mod pairs;
 mod report;

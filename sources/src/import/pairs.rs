@@ -2,11 +2,8 @@
 
 use std::path::Path;
 
-use thiserror::Error;
-
-use super::error::ImportError;
 use super::field::{Field, Refusal};
-use super::table::{FirstRow, Table};
+use super::labelled::{Labelled, LabelledError};
 
 /// Names of the column with the user.
 const USER: &[&str] = &["user", "user_id"];
@@ -28,79 +25,19 @@ pub struct Pair {
     pub propensity: Option<f64>,
 }
 
-/// Why a file of pairs cannot be used.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum PairsError {
-    /// It cannot be read.
-    #[error(transparent)]
-    Table(#[from] ImportError),
-    /// A column is missing.
-    #[error("{file}: it has no column {wanted}, only {found}; name the columns in its first row{hint}")]
-    Column {
-        /// The file.
-        file: String,
-        /// The names that would do.
-        wanted: String,
-        /// Those it has.
-        found: String,
-        /// What else would help.
-        hint: &'static str,
-    },
-    /// A row cannot be used. A measurement on the others would be another one.
-    #[error("{file}: row {row}: {detail}; correct the row or take it out")]
-    Row {
-        /// The file.
-        file: String,
-        /// From 1, the header not counted.
-        row: u64,
-        /// The column and the value.
-        detail: String,
-    },
-    /// It has a header and nothing else.
-    #[error("{file}: it holds no pair; name a file with at least one")]
-    Empty {
-        /// The file.
-        file: String,
-    },
-}
-
 /// Reads all pairs; `label` is the name of the column that holds what came of them (0, 1, true or false).
 ///
 /// # Errors
 /// Where the file cannot be read, lacks a column, holds nothing, or holds a row that cannot be used.
-pub fn read(path: &Path, label: &str) -> Result<Vec<Pair>, PairsError> {
-    let table = Table::open(path)?;
-    let file = table.file.clone();
-    let place = |names: &[&str]| names.iter().find_map(|name| table.columns.iter().position(|c| c == name));
-    let need = |names: &[&str], hint| {
-        place(names).ok_or_else(|| PairsError::Column {
-            file: file.clone(),
-            wanted: names.join(" or "),
-            found: table.columns.join(", ").chars().take(400).collect(),
-            hint,
-        })
-    };
-    let user = need(USER, "")?;
-    let item = need(ITEM, "")?;
-    let labelled = need(&[label], ", or name the column with --label")?;
-    let slots = [Some(user), Some(item), Some(labelled), place(PROPENSITY)];
-    let mut pairs = Vec::new();
-    let mut broken = None;
-    table.rows(FirstRow::Header, &slots, &mut |row, fields| {
-        match fields.and_then(|fields| pair(fields, slots[3].is_some())) {
-            Ok(pair) => pairs.push(pair),
-            Err(refusal) => {
-                broken.get_or_insert((row, refusal.detail));
-            }
-        }
-        Ok(())
-    })?;
-    match broken {
-        Some((row, detail)) => Err(PairsError::Row { file, row, detail }),
-        None if pairs.is_empty() => Err(PairsError::Empty { file }),
-        None => Ok(pairs),
-    }
+pub fn read(path: &Path, label: &str) -> Result<Vec<Pair>, LabelledError> {
+    let table = Labelled::open(path)?;
+    let user = table.need(USER, "")?;
+    let item = table.need(ITEM, "")?;
+    let labelled = table.need(&[label], ", or name the column with --label")?;
+    let propensity = table.place(PROPENSITY);
+    table.rows(&[Some(user), Some(item), Some(labelled), propensity], |fields| {
+        pair(fields, propensity.is_some())
+    })
 }
 
 fn pair(fields: &[Field<'_>], weighted: bool) -> Result<Pair, Refusal> {
@@ -145,7 +82,7 @@ mod tests {
         fails("user,item,label\n1,-2,1\n", &["row 1", "column item"]);
         fails("user,item,label\n1,2\n", &["row 1", "2 fields"]);
         fails("user,item,label,propensity\n1,2,1,0\n", &["row 1", "column propensity", "up to 1"]);
-        fails("user,item,label\n", &["no pair"]);
+        fails("user,item,label\n", &["no row"]);
     }
 
     #[test]
