@@ -7,6 +7,8 @@
 #
 # KAFKA_JARS names the jars' folder (target/kafka), KAFKA_HEAP the JVM's heap (256m). With KAFKA_EPHEMERAL a leashed broker
 # takes DIR with it. The broker's process id is in DIR/pid.
+# KAFKA_TLS="CERTIFICATE CA PORT SPORT": PEM files (the first with key and certificate); the broker then speaks TLS too, at PORT with
+# clients that have a certificate of CA, at SPORT with the user "freshet", password "hush-hush", by SCRAM-SHA-512.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 jars=${KAFKA_JARS:-${CARGO_TARGET_DIR:-$root/target}/kafka}
@@ -39,11 +41,20 @@ java_main() { # CLASS ARGS...
 prepare() { # DIR PORT CPORT
     fetch_jars
     mkdir -p "$1"
+    listeners=PLAINTEXT://127.0.0.1:$2
+    scram=
+    if [ -n "${KAFKA_TLS:-}" ]; then
+        read -r certificate ca port sport <<TLS
+$KAFKA_TLS
+TLS
+        listeners=$listeners,TLS://127.0.0.1:$port,SCRAM://127.0.0.1:$sport
+        scram="--add-scram SCRAM-SHA-512=[name=freshet,password=hush-hush]"
+    fi
     cat >"$1/server.properties" <<PROPERTIES
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://127.0.0.1:$2,CONTROLLER://127.0.0.1:$3
-advertised.listeners=PLAINTEXT://127.0.0.1:$2
+listeners=$listeners,CONTROLLER://127.0.0.1:$3
+advertised.listeners=$listeners
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@127.0.0.1:$3
 log.dirs=$1/data
@@ -60,9 +71,19 @@ num.io.threads=2
 log.cleaner.dedupe.buffer.size=2097152
 log.cleaner.threads=1
 PROPERTIES
+    [ -z "$scram" ] || cat >>"$1/server.properties" <<PROPERTIES
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SSL,SCRAM:SASL_SSL
+ssl.keystore.type=PEM
+ssl.keystore.location=$certificate
+ssl.truststore.type=PEM
+ssl.truststore.location=$ca
+listener.name.tls.ssl.client.auth=required
+sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.scram.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+PROPERTIES
     [ -e "$1/data/meta.properties" ] ||
         (java_main kafka.tools.StorageTool format --cluster-id ZnJlc2hldC1icm9rZXItMQ \
-            --config "$1/server.properties") >"$1/format.log" 2>&1 || { cat "$1/format.log" >&2; exit 1; }
+            --config "$1/server.properties" $scram) >"$1/format.log" 2>&1 || { cat "$1/format.log" >&2; exit 1; }
 }
 
 case ${1:-} in
@@ -83,7 +104,7 @@ leash)
     [ -z "${KAFKA_EPHEMERAL:-}" ] || rm -rf "$2"
     ;;
 *)
-    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

@@ -82,12 +82,20 @@ must_have_s3() {
     sh scripts/s3.sh fetch
 }
 
-# The C compiler builds zstd, librdkafka and links; cmake and the C++ compiler build FAISS.
+# The C compiler builds zstd, librdkafka (over OpenSSL) and links; cmake and the C++ compiler build FAISS.
 must_have_build_tools() {
     must_have_rust
     must_have cc gcc libc6-dev
     must_have c++ g++
     must_have cmake cmake make
+    must_have pkg-config pkg-config
+    if ! pkg-config --exists openssl; then
+        apt_install "TLS to Kafka" libssl-dev || true
+        if ! pkg-config --exists openssl; then
+            echo "error: OpenSSL's headers are missing: install the package libssl-dev, then try again" >&2
+            exit 1
+        fi
+    fi
     if ! links_blas; then
         apt_install "BLAS and LAPACK" libopenblas-dev || true
         if ! links_blas; then

@@ -48,8 +48,7 @@ pub enum ConnectError {
     },
     /// librdkafka does not take an option.
     #[error(
-        "kafka.options: {key:?} = {value:?}: {what}; the properties are listed in librdkafka's CONFIGURATION.md \
-         (TLS and SCRAM need a binary built with --features kafka-tls)"
+        "kafka.options: {key:?} = {value:?}: {what}; the properties are listed in librdkafka's CONFIGURATION.md"
     )]
     Option {
         /// The property.
@@ -139,14 +138,11 @@ mod tests {
     }
 
     #[test]
-    fn tls_is_there_where_it_was_built_in_and_named_where_not() {
-        let made = made("security.protocol", "ssl");
-        if cfg!(feature = "tls") {
-            assert_eq!(made, Ok(()));
-        } else {
-            let error = made.unwrap_err();
-            assert!(error.contains("kafka-tls") && error.contains("security.protocol"), "{error}");
-        }
+    fn tls_and_scram_are_built_in() {
+        assert_eq!(made("security.protocol", "ssl"), Ok(()));
+        assert_eq!(made("sasl.mechanism", "SCRAM-SHA-512"), Ok(()));
+        let error = made("ssl.ca.location", "/no/such/authority.pem").unwrap_err();
+        assert!(error.contains("ssl.ca.location") && error.contains("No such file"), "{error}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use freshet_kafka::rdkafka::message::{Headers, Message};
 use freshet_kafka::rdkafka::{Offset, TopicPartitionList};
 use freshet_kafka::{Connection, Ears, Publisher, Ticket, create_topics};
 
+use crate::authority::authority;
 use crate::harness::{root, wait_for};
 use crate::redis_server::free_port;
 use crate::service::{Guard, gone};
@@ -25,7 +26,18 @@ const ANSWER: Duration = Duration::from_secs(20);
 pub struct Broker {
     dir: PathBuf,
     ports: (u16, u16),
+    tls: Option<Tls>,
     script: Option<Guard>,
+}
+
+/// Where a broker speaks TLS beside its plain port.
+pub struct Tls {
+    /// Holds `own-ca.pem`, and `own-client.pem` with `own-client.key`.
+    pub dir: PathBuf,
+    /// For clients that have a certificate.
+    pub certified: u16,
+    /// For the user `freshet`, password `hush-hush`, by SCRAM.
+    pub scram: u16,
 }
 
 /// A record as it lies in a topic.
@@ -56,10 +68,28 @@ impl Broker {
 
     /// A new one.
     pub fn start() -> Self {
+        Self::new(None)
+    }
+
+    /// A new one that speaks TLS as well, with a certificate of an authority that it makes in `dir`.
+    pub fn with_tls(dir: &Path) -> Self {
+        authority(dir, "own");
+        let read = |name: &str| std::fs::read_to_string(dir.join(name)).expect("openssl made it");
+        let both = read("own-server.key") + &read("own-server.pem");
+        std::fs::write(dir.join("own-server-both.pem"), both).expect("written");
+        Self::new(Some(Tls { dir: dir.to_owned(), certified: free_port(), scram: free_port() }))
+    }
+
+    fn new(tls: Option<Tls>) -> Self {
         let dir = tempfile::Builder::new().prefix("freshet-broker-").tempdir().expect("a folder").keep();
-        let mut broker = Self { dir, ports: (free_port(), free_port()), script: None };
+        let mut broker = Self { dir, ports: (free_port(), free_port()), tls, script: None };
         broker.start_again();
         broker
+    }
+
+    /// Of one that was started [`Broker::with_tls`].
+    pub fn tls(&self) -> &Tls {
+        self.tls.as_ref().expect("started with TLS")
     }
 
     /// Starts it over what it has, and waits until it answers.
@@ -68,6 +98,11 @@ impl Broker {
         command.arg(root().join("scripts/kafka.sh")).arg("leash").arg(&self.dir);
         command.args([self.ports.0.to_string(), self.ports.1.to_string()]);
         command.env("KAFKA_JARS", jars()).env("KAFKA_EPHEMERAL", "yes");
+        if let Some(Tls { dir, certified, scram }) = &self.tls {
+            let file = |name: &str| dir.join(name).display().to_string();
+            let (both, ca) = (file("own-server-both.pem"), file("own-ca.pem"));
+            command.env("KAFKA_TLS", format!("{both} {ca} {certified} {scram}"));
+        }
         let log = std::fs::File::create(self.dir.join("log")).expect("a file for what the broker says");
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
         let mut script = Guard(command.spawn().expect("sh runs"));
@@ -107,11 +142,15 @@ impl Broker {
 
     /// A configuration that reads topics `PREFIX.STREAM`; `more` are further lines of `[kafka]` and other sections.
     pub fn config(&self, dir: &Path, prefix: &str, more: &str) {
+        self.config_at(self.ports.0, dir, prefix, more);
+    }
+
+    /// The same, over another port of the broker.
+    pub fn config_at(&self, port: u16, dir: &Path, prefix: &str, more: &str) {
         let topics: String =
             STREAMS.iter().map(|stream| format!("{stream} = \"{prefix}.{stream}\"\n")).collect();
         let text = format!(
-            "[input]\nsource = \"kafka\"\n[clock]\nlive = \"shifted\"\n[kafka]\nbrokers = \"{}\"\n{topics}{more}",
-            self.address()
+            "[input]\nsource = \"kafka\"\n[clock]\nlive = \"shifted\"\n[kafka]\nbrokers = \"127.0.0.1:{port}\"\n{topics}{more}",
         );
         std::fs::write(dir.join("kafka.toml"), text).expect("written");
     }

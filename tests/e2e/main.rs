@@ -5,6 +5,8 @@ mod abuse;
 #[path = "../../feed-server/tests/support/adds_up.rs"]
 mod adds_up;
 mod archive;
+#[path = "../../sinks/tests/support/authority.rs"]
+mod authority;
 mod broker;
 mod cluster;
 mod commands;
@@ -16,6 +18,7 @@ mod forget;
 mod harness;
 mod kafka;
 mod kafka_faults;
+mod kafka_tls;
 mod live;
 mod malformed;
 mod metamorphic;

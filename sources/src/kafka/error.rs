@@ -13,7 +13,7 @@ pub enum KafkaError {
     Stopped(String),
     /// The brokers do not let us in.
     #[error(
-        "{brokers}: the brokers do not let us in: {what}; check security.protocol and sasl.* in kafka.options"
+        "{brokers}: the brokers do not let us in: {what}; check security.protocol, ssl.* and sasl.* in kafka.options"
     )]
     Denied {
         /// Which brokers.
