@@ -7,12 +7,16 @@ use std::process::Command;
 use freshet_operators::params::Params;
 use serde::Serialize;
 
+use crate::memory;
+
 /// Machine, build and settings.
 #[derive(Debug, Serialize)]
 pub struct Conditions {
     cpu: String,
     cores: usize,
     memory_mib: u64,
+    /// See [`memory::dependent_read_ns`].
+    memory_read_ns: f64,
     load: String,
     rustc: String,
     revision: String,
@@ -23,14 +27,18 @@ pub struct Conditions {
 
 impl Conditions {
     /// Those of this moment.
-    pub fn now(scale: f64) -> Self {
+    ///
+    /// # Errors
+    /// Where the system does not say what CPU was used.
+    pub fn now(scale: f64) -> anyhow::Result<Self> {
         let candidates = Params::default().candidates;
-        Self {
+        Ok(Self {
             cpu: field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".to_owned()),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             memory_mib: field("/proc/meminfo", "MemTotal")
                 .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok())
                 .map_or(0, |kib| kib / 1024),
+            memory_read_ns: memory::dependent_read_ns()?,
             load: load(),
             rustc: output("rustc", &["--version"]),
             revision: output("git", &["describe", "--always", "--dirty", "--abbrev=12"]),
@@ -45,7 +53,7 @@ impl Conditions {
                 candidates.similar,
             ],
             scale,
-        }
+        })
     }
 }
 
@@ -64,6 +72,7 @@ impl fmt::Display for Conditions {
             "cpu        {}, {} cores, {} MiB; load average {}",
             self.cpu, self.cores, self.memory_mib, self.load
         )?;
+        writeln!(f, "memory     {:.0} ns for a dependent read at random in 64 MiB", self.memory_read_ns)?;
         writeln!(f, "build      {}, revision {}", self.rustc, self.revision)?;
         let [short, mid, long, content] = self.dims;
         writeln!(f, "vectors    short {short}, mid {mid}, long {long}, content {content}")?;

@@ -13,6 +13,7 @@ mod http;
 mod kafka;
 mod lists;
 mod lists_world;
+mod memory;
 mod pace;
 mod poster;
 mod process;
@@ -116,7 +117,7 @@ fn main() -> anyhow::Result<()> {
         )
     })?;
     let bench = Bench { worlds: Worlds::new(binary, &args.dir)?, scale: args.scale, python: args.python };
-    let mut report = Report { conditions: Conditions::now(args.scale), figures: Vec::new() };
+    let mut report = Report { conditions: Conditions::now(args.scale)?, figures: Vec::new() };
     if !args.json {
         write!(stdout(), "{}", report.conditions)?;
     }
