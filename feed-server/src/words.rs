@@ -264,10 +264,41 @@ fn chance(item: &FeedItem) -> String {
         SlotPolicy::Novelty => {
             "The place is kept for something new: it was drawn from the best that are unlike what the user watched last"
         }
+        SlotPolicy::Bandit => return explored(item),
         SlotPolicy::Popular => "Little is known of the user yet, so the place was drawn among the best",
         SlotPolicy::Explore => "The place is kept for trying something out: it was drawn from all videos",
     };
-    let chance = propensity(item);
+    drawn_words(drawn_from, propensity(item))
+}
+
+/// How a place that explores was given: to a category, and why to it.
+fn explored(item: &FeedItem) -> String {
+    let Some(arm) = &item.arm else {
+        return drawn_words("The place is kept for trying a category out", propensity(item));
+    };
+    let category =
+        if arm.category.is_empty() { "of its kind".to_owned() } else { format!("in {:?}", arm.category) };
+    let by = match arm.policy.as_str() {
+        "random" => "one of them drawn evenly".to_owned(),
+        _ if arm.version == 0 => "nothing is known of them yet".to_owned(),
+        policy => format!(
+            "{} (here {}, give or take {})",
+            match policy {
+                "linucb" => "mostly the one that may be best, as far as anybody knows",
+                _ => "mostly the one expected to be best",
+            },
+            short(arm.estimate),
+            short(arm.width)
+        ),
+    };
+    let from = format!(
+        "The place is kept for trying out what the user may like: of {} categories, {by}, it went to the best video {category}",
+        arm.arms
+    );
+    drawn_words(&from, propensity(item))
+}
+
+fn drawn_words(drawn_from: &str, chance: f32) -> String {
     let one_in = (1.0 / chance).round();
     if chance >= 1.0 {
         format!("{drawn_from}; there was no other to choose from.")
