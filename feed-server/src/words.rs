@@ -345,7 +345,7 @@ fn join(parts: &[&str]) -> String {
 mod tests {
     use super::*;
     use crate::account::{ByHead, Feature, Head, Objective};
-    use freshet_schema::feed::FeedRecord;
+    use freshet_schema::feed::{DrawnArm, FeedRecord};
 
     fn feature(name: &str, influence: f32) -> Feature {
         let none = || ByHead(Vec::new());
@@ -436,6 +436,37 @@ mod tests {
         let text = explain(&stored, 0, None, Some(Gap::NotStored)).join(" ");
         assert!(text.contains("not stored") && text.contains("Its creator has places above it."), "{text}");
         assert!(explain(&stored, 1, None, None).is_empty());
+    }
+
+    #[test]
+    fn a_place_that_explores_says_what_was_hoped() {
+        let item = |policy: &str, version| FeedItem {
+            policy: SlotPolicy::Bandit.into(),
+            propensity: 0.9125,
+            arm: Some(DrawnArm {
+                policy: policy.to_owned(),
+                category: "sport".to_owned(),
+                estimate: 0.41,
+                width: 0.3,
+                version,
+                arms: 8,
+            }),
+            ..FeedItem::default()
+        };
+        let text = chance(&item("linucb", 7));
+        for words in [
+            "of 8 categories",
+            "may be best",
+            "0.410, give or take 0.300",
+            "video in \"sport\"",
+            "a chance of 91 %.",
+        ] {
+            assert!(text.contains(words), "{words:?} is not in {text:?}");
+        }
+        assert!(chance(&item("epsilon-greedy", 7)).contains("expected to be best"));
+        assert!(chance(&item("random", 0)).contains("drawn evenly"));
+        assert!(chance(&item("linucb", 0)).contains("nothing is known of them yet"));
+        assert!(chance(&FeedItem { arm: None, ..item("linucb", 7) }).contains("a chance of 91 %"));
     }
 
     #[test]

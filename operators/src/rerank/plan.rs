@@ -59,7 +59,8 @@ pub(super) fn explore(plan: &mut [Policy], params: &Params) {
     let slots = params.exploration.slots.min((plan.len() / 2).saturating_sub(drawn));
     let head = params.rerank.novelty_head.clamp(slots, plan.len().max(slots));
     for n in 1..=slots {
-        let from = (n * head).div_ceil(slots + 1).saturating_sub(1);
+        // Never the first.
+        let from = (n * head).div_ceil(slots + 1).saturating_sub(1).max(1);
         let ranked = |places: &[Policy]| places.iter().position(|policy| *policy == Policy::Rank);
         if let Some(at) = plan.get(from..).and_then(ranked) {
             plan[from + at] = Policy::Bandit;

@@ -555,6 +555,13 @@ set = { feed.per_category = 5 }
             "no such key",
             "did you mean feed.per_category?",
         );
+        refused(
+            "feed.per_category = 5",
+            "exploration.slots = 1",
+            "exploration.slots",
+            "exploration.policy is off",
+            "exploration.slots = 0",
+        );
         refused("feed.per_category = 5", "feed.per_category = 0", "feed.per_category", "out of range", "1");
         refused(
             "feed.per_category = 5",
