@@ -340,8 +340,8 @@ fn the_chance_of_a_category_is_its_frequency() {
     let bet = |estimate, width| Bet { estimate, width };
     let arms = vec![(1, bet(0.5, 0.1)), (2, bet(0.3, 0.3)), (3, bet(0.1, 0.1))];
     let outlook = Outlook { version: 1, arms, unseen: bet(0.0, 0.4), ..Outlook::default() };
-    let mut params = Params::default();
-    params.exploration = Exploration { policy: Explore::Linucb, slots: 1, alpha: 1.0, epsilon: 0.4 };
+    let exploration = Exploration { policy: Explore::Linucb, slots: 1, alpha: 1.0, epsilon: 0.4 };
+    let mut params = Params { exploration, ..Params::default() };
     params.feed.length = 4;
     // Four categories are arms (a video without one is none); of two the bound is the greatest.
     let mut told: std::collections::BTreeMap<u64, (u32, f32)> = std::collections::BTreeMap::new();
