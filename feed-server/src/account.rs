@@ -371,6 +371,7 @@ pub fn policy(item: &FeedItem, own: bool) -> &'static str {
         SlotPolicy::Popular => "popular",
         SlotPolicy::Explore => "explore",
         SlotPolicy::Cohort => "cohort",
+        SlotPolicy::Bandit => "bandit",
         // A list of an older release.
         SlotPolicy::Unspecified if own => "rank",
         SlotPolicy::Unspecified => "new_user",

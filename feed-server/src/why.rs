@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use freshet_schema::feed::DroppedRecord;
+use freshet_schema::feed::{DrawnArm, DroppedRecord};
 use freshet_schema::ids::decimal;
 use freshet_schema::store::{Key, Value};
 use freshet_schema::{Millis, UserId, VideoId};
@@ -36,6 +36,8 @@ pub(crate) struct WhyAnswer {
     moved_by: Option<String>,
     policy: &'static str,
     propensity: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arm: Option<DrawnArm>,
     algorithm: String,
     arms: Vec<String>,
     epoch: u64,
@@ -111,6 +113,7 @@ pub(crate) async fn get(
         moved_by: Some(item.moved_by.clone()).filter(|rule| !rule.is_empty()),
         policy: account::policy(item, stored.own),
         propensity: account::propensity(item),
+        arm: item.arm.clone(),
         algorithm: record.algorithm.clone(),
         arms: record.arms.clone(),
         epoch: record.epoch,

@@ -264,10 +264,41 @@ fn chance(item: &FeedItem) -> String {
         SlotPolicy::Novelty => {
             "The place is kept for something new: it was drawn from the best that are unlike what the user watched last"
         }
+        SlotPolicy::Bandit => return explored(item),
         SlotPolicy::Popular => "Little is known of the user yet, so the place was drawn among the best",
         SlotPolicy::Explore => "The place is kept for trying something out: it was drawn from all videos",
     };
-    let chance = propensity(item);
+    drawn_words(drawn_from, propensity(item))
+}
+
+/// How a place that explores was given: to a category, and why to it.
+fn explored(item: &FeedItem) -> String {
+    let Some(arm) = &item.arm else {
+        return drawn_words("The place is kept for trying a category out", propensity(item));
+    };
+    let category =
+        if arm.category.is_empty() { "of its kind".to_owned() } else { format!("in {:?}", arm.category) };
+    let by = match arm.policy.as_str() {
+        "random" => "one of them drawn evenly".to_owned(),
+        _ if arm.version == 0 => "nothing is known of them yet".to_owned(),
+        policy => format!(
+            "{} (here {}, give or take {})",
+            match policy {
+                "linucb" => "mostly the one that may be best, as far as anybody knows",
+                _ => "mostly the one expected to be best",
+            },
+            short(arm.estimate),
+            short(arm.width)
+        ),
+    };
+    let from = format!(
+        "The place is kept for trying out what the user may like: of {} categories, {by}, it went to the best video {category}",
+        arm.arms
+    );
+    drawn_words(&from, propensity(item))
+}
+
+fn drawn_words(drawn_from: &str, chance: f32) -> String {
     let one_in = (1.0 / chance).round();
     if chance >= 1.0 {
         format!("{drawn_from}; there was no other to choose from.")
@@ -314,7 +345,7 @@ fn join(parts: &[&str]) -> String {
 mod tests {
     use super::*;
     use crate::account::{ByHead, Feature, Head, Objective};
-    use freshet_schema::feed::FeedRecord;
+    use freshet_schema::feed::{DrawnArm, FeedRecord};
 
     fn feature(name: &str, influence: f32) -> Feature {
         let none = || ByHead(Vec::new());
@@ -405,6 +436,37 @@ mod tests {
         let text = explain(&stored, 0, None, Some(Gap::NotStored)).join(" ");
         assert!(text.contains("not stored") && text.contains("Its creator has places above it."), "{text}");
         assert!(explain(&stored, 1, None, None).is_empty());
+    }
+
+    #[test]
+    fn a_place_that_explores_says_what_was_hoped() {
+        let item = |policy: &str, version| FeedItem {
+            policy: SlotPolicy::Bandit.into(),
+            propensity: 0.9125,
+            arm: Some(DrawnArm {
+                policy: policy.to_owned(),
+                category: "sport".to_owned(),
+                estimate: 0.41,
+                width: 0.3,
+                version,
+                arms: 8,
+            }),
+            ..FeedItem::default()
+        };
+        let text = chance(&item("linucb", 7));
+        for words in [
+            "of 8 categories",
+            "may be best",
+            "0.410, give or take 0.300",
+            "video in \"sport\"",
+            "a chance of 91 %.",
+        ] {
+            assert!(text.contains(words), "{words:?} is not in {text:?}");
+        }
+        assert!(chance(&item("epsilon-greedy", 7)).contains("expected to be best"));
+        assert!(chance(&item("random", 0)).contains("drawn evenly"));
+        assert!(chance(&item("linucb", 0)).contains("nothing is known of them yet"));
+        assert!(chance(&FeedItem { arm: None, ..item("linucb", 7) }).contains("a chance of 91 %"));
     }
 
     #[test]

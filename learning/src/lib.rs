@@ -3,6 +3,7 @@
 pub mod content;
 pub mod direction;
 pub mod kmeans;
+pub mod linucb;
 pub mod off_policy;
 pub mod ridge;
 pub mod topics;

@@ -125,11 +125,9 @@ impl Ridge {
         self.weight
     }
 
-    /// For each target the weights that minimise sum w (y - weights x)^2 + lambda |weights - prior|^2: by Cholesky's
-    /// decomposition of the positive definite G + lambda I (Hoerl and Kennard 1970, shrunk towards `prior` instead of
-    /// zero). `None` where the sums are not those of any examples, so that it is not positive definite.
-    #[must_use]
-    pub fn solve(&self, lambda: f64, prior: &[&[f64]]) -> Option<Vec<Vec<f64>>> {
+    /// The lower triangle L, row by row, of Cholesky's decomposition L L' = G + lambda I. `None` where that is not positive
+    /// definite: no sums of examples are so.
+    pub(crate) fn decompose(&self, lambda: f64) -> Option<Vec<f64>> {
         let n = self.features;
         let at = |i: usize, j: usize| i * (i + 1) / 2 + j;
         let mut lower = vec![0.0; self.gram.len()];
@@ -149,6 +147,17 @@ impl Ridge {
                 }
             }
         }
+        Some(lower)
+    }
+
+    /// For each target the weights that minimise sum w (y - weights x)^2 + lambda |weights - prior|^2: by Cholesky's
+    /// decomposition of the positive definite G + lambda I (Hoerl and Kennard 1970, shrunk towards `prior` instead of
+    /// zero). `None` where the sums are not those of any examples, so that it is not positive definite.
+    #[must_use]
+    pub fn solve(&self, lambda: f64, prior: &[&[f64]]) -> Option<Vec<Vec<f64>>> {
+        let n = self.features;
+        let at = |i: usize, j: usize| i * (i + 1) / 2 + j;
+        let lower = self.decompose(lambda)?;
         let solved = self.cross.chunks_exact(n).zip(prior).map(|(cross, prior)| {
             let mut weights: Vec<f64> = cross.iter().zip(*prior).map(|(c, p)| c + lambda * p).collect();
             for i in 0..n {

@@ -12,6 +12,7 @@
 use freshet_schema::hash;
 use serde::{Deserialize, Serialize};
 
+use crate::bandit::sums::Tried;
 use crate::history::History;
 use crate::params::Learning;
 use crate::scorer::calibrate::Expected;
@@ -67,6 +68,8 @@ pub struct Described {
     pub features: Vec<Features>,
     /// What the heads say of the row's video.
     pub expected: Expected,
+    /// What the arms see of it; `None` where there are none.
+    pub tried: Option<Box<Tried>>,
 }
 
 /// See the module.
@@ -159,7 +162,7 @@ impl Examples {
         learning: &Learning,
         sums: &mut Hours,
     ) {
-        let Described { event: id, offer, features, expected, .. } = row;
+        let Described { event: id, offer, features, expected, tried, .. } = row;
         let (Some(at), [x, passed @ ..]) = (history.find(*id), &features[..]) else { return };
         let row = &history.rows()[at];
         if row.time < first(now, learning) {
@@ -171,6 +174,7 @@ impl Examples {
             x: *x,
             expected: *expected,
             passed: passed.to_vec(),
+            tried: tried.clone(),
             offer: *offer,
             labels: Labels::of(row, goes_on(history, at, gap)),
         };
@@ -215,8 +219,11 @@ impl Examples {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let passed: usize = self.known.iter().map(|example| example.passed.len()).sum();
+        let tried = self.known.iter().filter_map(|example| example.tried.as_ref());
+        let tried: usize = tried.map(|tried| size_of::<Tried>() + tried.categories.len() * 8).sum();
         self.known.capacity() * size_of::<Example>()
             + passed * size_of::<Features>()
+            + tried
             + self.served.capacity() * size_of::<Place>()
     }
 }

@@ -235,7 +235,7 @@ pub fn build<'s>(
     let published = publish.published.broadcast();
     published
         .clone()
-        .map(|p| UserIn::Published(p.skip_below, Arc::clone(&p.topics)))
+        .map(|p| UserIn::Published(p.skip_below, Arc::clone(&p.topics), Arc::clone(&p.arms)))
         .connect_loop(published_loop);
     let ranking = params.ranking.clone();
     let heads = published

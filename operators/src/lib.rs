@@ -14,6 +14,7 @@
 
 pub mod abuse;
 pub mod account;
+pub mod bandit;
 pub mod boundary;
 pub mod checkpoint;
 pub mod cluster;

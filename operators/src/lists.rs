@@ -10,11 +10,13 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use freshet_schema::UserId;
-use freshet_schema::feed::{Dropped, DroppedRecord, FeedItem, FeedRecord, ScoreParts, SlotPolicy};
+use freshet_schema::feed::{DrawnArm, Dropped, DroppedRecord, FeedItem, FeedRecord, ScoreParts, SlotPolicy};
 use freshet_schema::store::{Key, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::account;
+use crate::bandit::sums::Tried;
+use crate::content::Facet;
 use crate::epoch::{Arrivals, outputs};
 use crate::examples::Described;
 use crate::params::{Params, Ranking};
@@ -22,7 +24,7 @@ use crate::pools::Change;
 use crate::probe::{self, Probed};
 use crate::rank::{self, List, Placed, Scales, Scored, Scratch};
 use crate::request::{Candidate, Parts, Purpose, Reply, Request, Subject};
-use crate::rerank::Policy;
+use crate::rerank::{Drawn, Policy};
 use crate::row::Group;
 use crate::scorer::calibrate::Expected;
 use crate::scorer::features::Features;
@@ -140,7 +142,10 @@ fn answered(
             let features: Vec<Features> =
                 described(&scales, request, &replies).into_iter().map(|(_, x)| x).collect();
             let expected = features.first().map_or_else(Expected::default, |x| heads.expected(x));
-            out.described.push(Described { user: *user, event, offer, features, expected });
+            let tried = request.outlook.as_ref().map(|outlook| {
+                Box::new(Tried { context: outlook.context, categories: categories(request, &replies) })
+            });
+            out.described.push(Described { user: *user, event, offer, features, expected, tried });
         }
         (Subject::User(user), Purpose::Probe) => {
             let predicted = |(video, x)| (video, predicted(&heads, &x));
@@ -191,14 +196,25 @@ fn write(
 
 /// The wanted videos with their features, in the order in which they are wanted.
 fn described(scales: &Scales, request: &Request, replies: &[Reply]) -> Vec<(u64, Features)> {
-    let known = |video: u64| replies.iter().flat_map(|r| &r.candidates).find(|c| c.video == video);
     let candidates: Vec<Cow<'_, Candidate>> = request
         .wanted
         .iter()
-        .map(|video| known(*video).map_or_else(|| Cow::Owned(Candidate::unknown(*video)), Cow::Borrowed))
+        .map(|video| {
+            known(*video, replies).map_or_else(|| Cow::Owned(Candidate::unknown(*video)), Cow::Borrowed)
+        })
         .collect();
     let features = scales.features(candidates.iter().map(AsRef::as_ref));
     request.wanted.iter().copied().zip(features).collect()
+}
+
+/// Their categories, 0 where none is known.
+fn categories(request: &Request, replies: &[Reply]) -> Vec<u64> {
+    let category = |video: &u64| known(*video, replies).map_or(0, |candidate| candidate.content.category);
+    request.wanted.iter().map(category).collect()
+}
+
+fn known(video: u64, replies: &[Reply]) -> Option<&Candidate> {
+    replies.iter().flat_map(|reply| &reply.candidates).find(|candidate| candidate.video == video)
 }
 
 fn predicted(heads: &Heads, x: &Features) -> probe::Heads {
@@ -245,6 +261,7 @@ fn item(placed: &Placed, request: &Request) -> FeedItem {
         Policy::Popular => SlotPolicy::Popular,
         Policy::Explore => SlotPolicy::Explore,
         Policy::Cohort => SlotPolicy::Cohort,
+        Policy::Bandit => SlotPolicy::Bandit,
     };
     FeedItem {
         video_id: placed.chosen.candidate.video,
@@ -260,6 +277,22 @@ fn item(placed: &Placed, request: &Request) -> FeedItem {
         policy: policy as i32,
         propensity: placed.slot.propensity,
         drawn: placed.slot.drawn,
+        arm: placed.slot.arm.map(|drawn| arm(&drawn, placed)),
+    }
+}
+
+/// The arm that was drawn for a place.
+fn arm(drawn: &Drawn, placed: &Placed) -> DrawnArm {
+    let Drawn { policy, bet, version, arms } = *drawn;
+    let content = &placed.chosen.candidate.content;
+    let named = content.facets.iter().find(|(facet, _)| *facet == Facet::Category(content.category));
+    DrawnArm {
+        policy: policy.as_str().to_owned(),
+        category: named.map_or_else(String::new, |(_, name)| (**name).to_owned()),
+        estimate: bet.estimate,
+        width: bet.width,
+        version,
+        arms,
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use freshet_learning::Topics;
+use serde::{Deserialize, Serialize};
 
 use crate::experiments::{self, Experiment};
 use crate::topics::TopicTable;
@@ -44,6 +45,8 @@ pub struct Params {
     pub feed: Feed,
     /// Re-ranking.
     pub rerank: Rerank,
+    /// Places of lists that explore.
+    pub exploration: Exploration,
     /// Cohorts of new videos.
     pub cohorts: Cohorts,
     /// Experiments, at most [`experiments::MAX_EXPERIMENTS`].
@@ -332,6 +335,67 @@ impl Default for Rerank {
     }
 }
 
+/// How the places that explore are given out ([`crate::bandit`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Explore {
+    /// No places explore, and nothing is learned for it.
+    #[default]
+    Off,
+    /// To the category with the greatest upper confidence bound.
+    Linucb,
+    /// To the category with the greatest estimate.
+    EpsilonGreedy,
+    /// To any category.
+    Random,
+}
+
+/// Exploration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exploration {
+    /// Who decides.
+    pub policy: Explore,
+    /// So many places of a list at most.
+    pub slots: usize,
+    /// The width of a bound is this times the estimate's standard deviation (seed 004, 5.3: 1.0).
+    pub alpha: f64,
+    /// Share of the places, in [0, 1], that goes to any category instead of the best: what can be told of other policies.
+    pub epsilon: f64,
+}
+
+impl Explore {
+    /// The name, as configurations and lists give it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Linucb => "linucb",
+            Self::EpsilonGreedy => "epsilon-greedy",
+            Self::Random => "random",
+        }
+    }
+}
+
+impl Exploration {
+    /// Whether lists have such places.
+    #[must_use]
+    pub fn explores(&self) -> bool {
+        self.policy != Explore::Off && self.slots > 0
+    }
+
+    /// Whether categories are arms that learn.
+    #[must_use]
+    pub fn learns(&self) -> bool {
+        matches!(self.policy, Explore::Linucb | Explore::EpsilonGreedy)
+    }
+}
+
+impl Default for Exploration {
+    fn default() -> Self {
+        // Whoever replays a log has users who cannot answer.
+        Self { policy: Explore::Off, slots: 2, alpha: 1.0, epsilon: 0.1 }
+    }
+}
+
 /// Cold-start cohorts: how new videos are shown, measured, and shown to more or to fewer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cohorts {
@@ -501,6 +565,7 @@ impl Default for Params {
                 explained: 100,
             },
             rerank: Rerank::default(),
+            exploration: Exploration::default(),
             cohorts: Cohorts::default(),
             experiments: experiments::none(),
             abuse: Abuse::default(),

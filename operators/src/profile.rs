@@ -121,6 +121,7 @@ pub fn request(
         drift: reading.drift,
         obsession: reading.obsession,
         invited: Vec::new(),
+        outlook: None,
     }
 }
 
@@ -147,6 +148,7 @@ pub fn group_request(group: &Group, now: u64, params: &Params) -> Request {
         drift: false,
         obsession: false,
         invited: Vec::new(),
+        outlook: None,
     }
 }
 

@@ -15,6 +15,7 @@ use freshet_schema::hash::Slice;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
+use crate::bandit::Arms;
 use crate::boundary::Boundary;
 use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::content::{Cohort, DURATION_CLASSES};
@@ -87,6 +88,8 @@ pub struct Published {
     pub topics: Arc<TopicTable>,
     /// Heads.
     pub heads: Arc<Heads>,
+    /// Arms of exploration.
+    pub arms: Arc<Arms>,
     /// The version whose heads are not kept any longer.
     pub retired: Option<u64>,
 }
@@ -160,6 +163,7 @@ impl Publish {
             skip_below: skip_thresholds(&self.watched, self.score.skip_share),
             topics: Arc::new(self.trained.with(themes)),
             heads: Arc::new(self.hours.solve(version, self.now, &self.learning)),
+            arms: Arc::new(self.hours.arms(version, self.now, &self.learning)),
             retired: None,
         }
     }

@@ -4,12 +4,14 @@
 //! place by the rules. Each candidate's worth is its own: nothing here depends on which others are in the batch.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::ops::BitXor;
 
 use freshet_learning::LONG_DIMS;
 use freshet_schema::feed::{Source, Stage as Dropped};
 use freshet_schema::hash;
+use rustc_hash::FxHashSet;
 
 use crate::abuse::FULL;
 use crate::content::Content;
@@ -200,6 +202,10 @@ pub fn score(scales: &Scales, replies: Vec<Reply>, scratch: &mut Scratch) -> Sco
             }
         }
     }
+    // So has the best of each category, where places explore.
+    if request.outlook.is_some() {
+        best = arms(order, best, &candidates);
+    }
     order[best..].sort_unstable();
     let rest = order[best..].iter().map(|(_, video, _)| *video).collect();
     kept.clear();
@@ -222,6 +228,26 @@ pub fn score(scales: &Scales, replies: Vec<Reply>, scratch: &mut Scratch) -> Sco
     }
     pool.sort_by_cached_key(|c| (Reverse(ordered(c.value)), c.candidate.video));
     Scored { pool, rest, watched }
+}
+
+/// Brings the best of each category that has none among the first `best` behind them; how many they are then.
+fn arms(order: &mut [(Reverse<u64>, u64, u32)], best: usize, candidates: &[Candidate]) -> usize {
+    let category = |at: &(Reverse<u64>, u64, u32)| candidates[at.2 as usize].content.category;
+    let known: FxHashSet<u64> = order[..best].iter().map(category).collect();
+    let mut missing: BTreeMap<u64, (Reverse<u64>, u64, u32)> = BTreeMap::new();
+    for at in order[best..].iter().filter(|at| !known.contains(&category(at))) {
+        let first = missing.entry(category(at)).or_insert(*at);
+        *first = (*first).min(*at);
+    }
+    let missing: FxHashSet<u32> = missing.into_values().map(|(.., number)| number).collect();
+    let mut end = best;
+    for at in best..order.len() {
+        if missing.contains(&order[at].2) {
+            order.swap(end, at);
+            end += 1;
+        }
+    }
+    end
 }
 
 /// Makes the list of what was scored, by the rules.
@@ -263,6 +289,7 @@ pub fn place(scored: Scored, scales: &Scales) -> List {
         taste: taste.is_known().then_some(&taste),
         claims: &claims,
         narrowed: scales.narrowed(),
+        outlook: request.outlook.as_deref(),
     };
     let Reranked { slots, left } = rerank::rerank(&entries, &context, params);
     let items =
@@ -370,6 +397,7 @@ fn quotas(request: &Request, replies: Vec<Reply>, ranked: &mut [Vec<Within>; MAX
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bandit::Outlook;
     use crate::content::Content;
     use crate::request::{Ask, Purpose};
     use crate::scorer::features;
@@ -403,6 +431,7 @@ mod tests {
             drift: false,
             obsession: false,
             invited: Vec::new(),
+            outlook: None,
         }
     }
 
@@ -463,6 +492,35 @@ mod tests {
         let scored = score(&scales, replies, &mut Scratch::default());
         let pool: Vec<u64> = scored.pool().map(|weighed| weighed.candidate.video).collect();
         assert!(pool.contains(&100) && pool.len() <= 2, "{pool:?}");
+    }
+
+    #[test]
+    fn the_light_rank_keeps_the_best_of_each_category_where_places_explore() {
+        let mut params = Params::default();
+        params.ranking.light = 3;
+        let pool = |outlook: Option<Box<Outlook>>| -> Vec<(u64, u64)> {
+            let request = Request { outlook, ..request(false, &[(Source::Trending, 40)]) };
+            // Of one category the best, of another those behind.
+            let candidates = (1..=20).map(|n| {
+                let mut candidate =
+                    candidate(n, 100 - n as u32, if n <= 10 { 1 } else { n % 2 + 2 }).candidate;
+                candidate.parts.quality = 2_000_000 - 50_000 * n as u32;
+                candidate
+            });
+            let reply = Reply {
+                request: Arc::new(request.clone()),
+                candidates: candidates.collect(),
+                watched: Vec::new(),
+                followed: Vec::new(),
+                heads: Arc::default(),
+            };
+            let (heads, replies) = (Heads::default(), vec![reply]);
+            let scales = Scales::new(&heads, &params, &request, &replies);
+            let scored = score(&scales, replies, &mut Scratch::default());
+            scored.pool().map(|c| (c.candidate.video, c.candidate.content.category)).collect()
+        };
+        assert_eq!(pool(None), [(1, 1), (2, 1), (3, 1)]);
+        assert_eq!(pool(Some(Box::default())), [(1, 1), (2, 1), (3, 1), (11, 3), (12, 2)]);
     }
 
     #[test]

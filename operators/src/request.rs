@@ -5,6 +5,7 @@ use std::sync::Arc;
 use freshet_schema::feed::Source;
 use serde::{Deserialize, Serialize};
 
+use crate::bandit::Outlook;
 use crate::content::{Content, Facet};
 use crate::examples::Offer;
 use crate::interest::Query;
@@ -117,6 +118,8 @@ pub struct Request {
     pub obsession: bool,
     /// Videos in whose cohort the user is, and that claim a place: the ask of [`Source::Cohort`] brings them.
     pub invited: Vec<Invited>,
+    /// What the user makes of the arms: of a list with places to explore, and without arms where a row is learned from.
+    pub outlook: Option<Box<Outlook>>,
 }
 
 /// A video that claims a place in a list.

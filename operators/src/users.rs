@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::abuse::user::UserNumbers;
 use crate::abuse::{AbuseIn, InBurst, Report};
+use crate::bandit::Arms;
 use crate::boundary::Boundary;
 use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::coengage::Pair;
@@ -87,8 +88,8 @@ pub enum UserIn {
     Served(u64, u64, Vec<Place>),
     /// From the epoch before, the answer to [`Purpose::Learn`].
     Described(Described),
-    /// Skip thresholds and topics published in the epoch before. Heard by every worker.
-    Published(SkipThresholds, Arc<TopicTable>),
+    /// Skip thresholds, topics and arms published in the epoch before. Heard by every worker.
+    Published(SkipThresholds, Arc<TopicTable>, Arc<Arms>),
     /// Lists and preferences of these users are to be written again.
     Remake(Slice),
     /// Of cohorts, from the epoch before. Invitations are heard by their user's worker, the others by every one.
@@ -172,6 +173,7 @@ pub struct Users {
     refreshes: BTreeMap<u64, Vec<u64>>,
     skip_below: SkipThresholds,
     topics: Arc<TopicTable>,
+    arms: Arc<Arms>,
     /// What was learned since the last publication.
     unpublished: Hours,
     publication: Boundary,
@@ -205,6 +207,7 @@ impl Users {
             expiries: BTreeMap::new(),
             refreshes: BTreeMap::new(),
             skip_below: INITIAL_SKIP_BELOW,
+            arms: Arc::default(),
             unpublished: Hours::default(),
             publication: Boundary::default(),
             preferred: BTreeMap::new(),
@@ -257,8 +260,8 @@ impl Stage for Users {
                         person.listed = videos;
                     }
                 }
-                UserIn::Published(thresholds, topics) => {
-                    (self.skip_below, self.topics) = (thresholds, topics);
+                UserIn::Published(thresholds, topics, arms) => {
+                    (self.skip_below, self.topics, self.arms) = (thresholds, topics, arms);
                 }
                 UserIn::Ask(user, offered) => *asks.entry(user).or_insert(false) |= offered,
                 UserIn::Probe(user, videos) => drop(probes.insert(user, videos)),

@@ -37,6 +37,8 @@ pub struct Yields {
     pub sources: BTreeMap<SourceId, Yield>,
     /// Lists that had become too narrow for their users, and were made wider.
     pub widened: u64,
+    /// Places that went to a category by what it may be worth, and of those the ones whose category nobody had tried.
+    pub explored: [u64; 2],
 }
 
 impl Yields {
@@ -67,6 +69,11 @@ impl Yields {
             }
         }
         self.count(request, counts);
+        for drawn in items.iter().filter_map(|placed| placed.slot.arm) {
+            let untried = request.outlook.as_ref().is_some_and(|outlook| outlook.unseen == drawn.bet);
+            self.explored[0] += 1;
+            self.explored[1] += u64::from(untried);
+        }
     }
 
     fn count(&mut self, request: &Request, counts: [Yield; u8::BITS as usize]) {
@@ -78,6 +85,7 @@ impl Yields {
     /// Adds the counts of other lists.
     pub fn plus(&mut self, other: &Self) {
         self.widened += other.widened;
+        self.explored = [self.explored[0] + other.explored[0], self.explored[1] + other.explored[1]];
         for (source, counts) in &other.sources {
             self.sources.entry(*source).or_default().plus(*counts);
         }

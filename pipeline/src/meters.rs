@@ -187,6 +187,9 @@ impl Sources<'_> {
     /// Counts it.
     pub fn emit(self) {
         counter!("freshet_lists_widened_total").increment(self.0.widened);
+        let [explored, untried] = self.0.explored;
+        counter!("freshet_explored_places_total").increment(explored);
+        counter!("freshet_explored_untried_places_total").increment(untried);
         for (source, brought) in &self.0.sources {
             let name = source.name();
             counter!("freshet_candidates_total", "source" => name).increment(brought.candidates);

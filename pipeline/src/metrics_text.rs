@@ -94,6 +94,14 @@ pub fn describe() {
         "freshet_lists_widened_total",
         "Lists that had become too narrow for their users, and got more novelty and less of a category."
     );
+    describe_counter!(
+        "freshet_explored_places_total",
+        "Places of lists that were given to a category to try it out."
+    );
+    describe_counter!(
+        "freshet_explored_untried_places_total",
+        "Those whose category was new to the published arms, or drawn evenly."
+    );
     describe_gauge!("freshet_abuse_flagged", "Users and videos that are flagged for abuse.");
     describe_gauge!(
         "freshet_abuse_suspected",

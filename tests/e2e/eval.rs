@@ -504,6 +504,41 @@ fn new_videos_are_followed_through_a_world_that_answers() {
 }
 
 #[test]
+fn exploration_is_held_against_an_oracle() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    let size =
+        ["--users", "60", "--videos", "300", "--events", "4000", "--days", "2", "--plot", "regret.svg"];
+    let measure = |workers: &str| {
+        let args = [&["eval", "exploration", "--json", "--quiet", "--workers", workers], &size[..]].concat();
+        let mut report = ok_json(dir, &args);
+        report.as_object_mut().expect("an object").remove("workers").expect("their number");
+        for run in report["runs"].as_array_mut().expect("runs") {
+            run.as_object_mut().expect("an object").remove("cost").expect("the cost");
+        }
+        report
+    };
+    let report = measure("1");
+    let runs = report["runs"].as_array().expect("runs");
+    let policies: Vec<&str> = runs.iter().filter_map(|run| run["policy"].as_str()).collect();
+    assert_eq!(policies, ["off", "random", "epsilon-greedy", "linucb"]);
+    for run in runs {
+        for period in ["before", "first_day"] {
+            let regret = run["regret"][period]["value"].as_f64().expect("somebody came");
+            assert!((0.0..1.0).contains(&regret), "{run}");
+        }
+        let explored = run["explored"]["impressions"].as_u64().expect("a number");
+        assert_eq!(explored == 0, run["policy"] == "off", "{run}");
+    }
+    assert_eq!(runs[0]["less_off"]["before"]["value"], 0.0);
+    assert_eq!(measure("2"), report, "two workers");
+    let plot = std::fs::read_to_string(dir.join("regret.svg")).expect("a plot");
+    assert!(plot.matches("<polyline").count() == 4 && plot.contains(">linucb</text>"), "{plot}");
+    let (code, _, err) = run(dir, &["eval", "exploration", "--days", "1", "--quiet"]);
+    assert!(code == Some(1) && err.contains("take at least 2"), "{err}");
+}
+
+#[test]
 fn experiments_are_held_against_the_truth_of_a_world() {
     let dir = tempfile::tempdir().expect("a folder");
     let dir = dir.path();

@@ -64,7 +64,7 @@ pub fn definitions(params: &Params) -> Vec<Definition> {
     let mut all = vec![
         (CONTENTS, 1, seed()),
         ("videos", 1, seed()),
-        ("users", 3, [seed(), windows(), pairs(), learned(), withheld()].concat()),
+        ("users", 4, [seed(), windows(), pairs(), learned(), withheld()].concat()),
         ("windows", 1, decay()),
         ("recent_sums", 1, nothing()),
         ("video_sums", 1, nothing()),
@@ -72,11 +72,11 @@ pub fn definitions(params: &Params) -> Vec<Definition> {
         ("creator_sums", 1, nothing()),
         ("cohort_sums", 1, nothing()),
         ("watched_parts", 1, nothing()),
-        ("published", 3, [versions(), learned()].concat()),
+        ("published", 4, [versions(), learned()].concat()),
         ("shelf", 1, [decay(), pairs()].concat()),
         ("groups", 1, nothing()),
         ("pools", 1, nothing()),
-        ("listed", 2, nothing()),
+        ("listed", 3, nothing()),
         ("groups_listed", 1, nothing()),
         ("related_records", 1, nothing()),
     ];

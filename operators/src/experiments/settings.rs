@@ -60,6 +60,9 @@ settings! {
     "feed.category_window" => Count feed.category_window;
     "feed.no_repeat_last" => Count feed.no_repeat_last;
     "feed.new_user_popular" => Real feed.new_user_popular;
+    "exploration.slots" => Count exploration.slots;
+    "exploration.alpha" => Real exploration.alpha;
+    "exploration.epsilon" => Real exploration.epsilon;
     "rerank.novelty_share" => Real rerank.novelty_share;
     "rerank.novelty_max_share" => Real rerank.novelty_max_share;
     "rerank.novelty_every" => Count rerank.novelty_every;

@@ -1,7 +1,10 @@
 //! The slot allocator: walks the places and lets the policy of each take a candidate.
 
 use super::adjust::Adjusted;
+use std::collections::BTreeMap;
+
 use super::draw::Draws;
+use super::explore::{Drawn, choose};
 use super::novelty::LastWatched;
 use super::plan::BLOCK;
 use super::queue::{Number, Queue};
@@ -14,6 +17,8 @@ use crate::params::Params;
 const LOOKS: usize = 32;
 /// For a place of novelty, so many times the pool of a draw are looked at: what is new but far down is not worth a place.
 const DEPTH: usize = 10;
+/// The lot of a place that explores is no video's.
+const ARMS: u64 = u64::from_be_bytes(*b"the-arms");
 
 /// Walks the places of one list.
 pub(super) struct Allocator<'a> {
@@ -36,6 +41,8 @@ struct Choice {
     propensity: f32,
     /// See [`Slot::drawn`].
     drawn: u32,
+    /// See [`Slot::arm`].
+    arm: Option<Drawn>,
 }
 
 impl<'a> Allocator<'a> {
@@ -88,6 +95,7 @@ impl<'a> Allocator<'a> {
             }
             // A place that nothing was drawn for goes to the best.
             Policy::Explore => self.draw(Policy::Explore, pool).or_else(|| self.draw(Policy::Popular, 1)),
+            Policy::Bandit => self.explore(),
             Policy::Rank | Policy::Cohort => None,
         };
         choice.or_else(|| self.ranked())
@@ -112,7 +120,7 @@ impl<'a> Allocator<'a> {
         for n in 0..self.claims.len() {
             let (claim, number) = self.claims[n];
             let last = place == claim.to.min(length);
-            let sampled = matches!(planned, Policy::Novelty | Policy::Explore);
+            let sampled = matches!(planned, Policy::Novelty | Policy::Explore | Policy::Bandit);
             let due = (claim.from..=claim.to).contains(&place) && (last || !sampled);
             if !due || !self.queue.look_ahead(number) {
                 continue;
@@ -120,7 +128,7 @@ impl<'a> Allocator<'a> {
             if last || (self.fits_category(number) && !self.like_neighbour(number)) {
                 self.claims.remove(n);
                 let (policy, propensity) = (claim.policy, claim.propensity);
-                return Some(Choice { number, policy, propensity, drawn: 0 });
+                return Some(Choice { number, policy, propensity, drawn: 0, arm: None });
             }
         }
         None
@@ -160,7 +168,28 @@ impl<'a> Allocator<'a> {
                 least = Some(least.map_or(lot, |other: (u64, Number, u32)| other.min(lot)));
             }
         }
-        least.map(|(_, number, drawn)| Choice { number, policy, propensity: 1.0 / eligible as f32, drawn })
+        let propensity = 1.0 / eligible as f32;
+        least.map(|(_, number, drawn)| Choice { number, policy, propensity, drawn, arm: None })
+    }
+
+    /// Draws a category among those that have a candidate which the rules allow, and takes the best of it.
+    fn explore(&mut self) -> Option<Choice> {
+        let outlook = self.context.outlook?;
+        let mut firsts: BTreeMap<u64, Number> = BTreeMap::new();
+        let mut at = 0;
+        while let Some(number) = self.queue.get(at) {
+            at += 1;
+            let category = self.queue.content(number).category;
+            let first = category != 0 && !firsts.contains_key(&category);
+            if first && self.fits_category(number) && !self.like_neighbour(number) {
+                firsts.insert(category, number);
+            }
+        }
+        let categories: Vec<u64> = firsts.keys().copied().collect();
+        let lot = self.draws.lot(self.slots.len() + 1, ARMS);
+        let (category, propensity, arm) = choose(outlook, &categories, lot, &self.params.exploration)?;
+        let number = *firsts.get(&category)?;
+        Some(Choice { number, policy: Policy::Bandit, propensity, drawn: 0, arm: Some(arm) })
     }
 
     /// The best that the rules allow, or else the best for which the fewest are given up.
@@ -203,7 +232,7 @@ impl<'a> Allocator<'a> {
             }
             (None, None) => self.queue.take_twin()?,
         };
-        Some(Choice { number, policy: Policy::Rank, propensity: 1.0, drawn: 0 })
+        Some(Choice { number, policy: Policy::Rank, propensity: 1.0, drawn: 0, arm: None })
     }
 
     fn place(&mut self, choice: &Choice) {
@@ -236,6 +265,7 @@ impl<'a> Allocator<'a> {
             policy: choice.policy,
             propensity: choice.propensity,
             drawn: choice.drawn,
+            arm: choice.arm,
             creator,
             compared: self.queue.compared(number),
             moved,

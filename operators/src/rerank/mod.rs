@@ -3,7 +3,8 @@
 //! 1. *Adjusted* (`adjust`): strong fatigue lowers a score, a new user's first taste raises it, abuse lowers it.
 //! 2. *Planned* (`plan`): each place is given to a policy. No rule inserts anything later, so no place shifts another.
 //! 3. *Allocated* (`allocate`): from the first place to the last, the policy takes a candidate. A rank place takes the best
-//!    that the rules allow; a drawn place takes one of the best few by a seeded hash and logs the chance it had. The rules:
+//!    that the rules allow; a drawn place takes one of the best few by a seeded hash and logs the chance it had, a place that explores the best of a
+//!    category that was drawn so. The rules:
 //!    the last videos watched never return, near-duplicates once, so many of a category in a window, neighbours unlike each
 //!    other, a creator's further videos for less.
 //!
@@ -18,6 +19,7 @@ mod allocate;
 mod category;
 mod creator;
 mod draw;
+mod explore;
 pub mod fatigue;
 pub mod narrow;
 pub mod novelty;
@@ -36,10 +38,12 @@ use std::sync::Arc;
 
 pub use creator::scaled;
 pub use draw::Draws;
+pub use explore::Drawn;
 pub use fatigue::Fatigue;
 pub use rules::{Rule, Rules};
 pub use taste::Taste;
 
+use crate::bandit::Outlook;
 use crate::content::Content;
 use crate::params::Params;
 use crate::row::Row;
@@ -92,6 +96,8 @@ pub struct Context<'a> {
     pub claims: &'a [Claim],
     /// Whether the user's lists have become too narrow for them ([`narrow`]).
     pub narrowed: bool,
+    /// What the user makes of the categories; `None` where no place explores.
+    pub outlook: Option<&'a Outlook>,
 }
 
 impl Default for Context<'_> {
@@ -105,6 +111,7 @@ impl Default for Context<'_> {
             taste: None,
             claims: &[],
             narrowed: false,
+            outlook: None,
         }
     }
 }
@@ -140,6 +147,8 @@ pub enum Policy {
     Explore,
     /// A claim by a cohort.
     Cohort,
+    /// A draw among categories by what they are worth trying; then the best of the category.
+    Bandit,
 }
 
 impl Policy {
@@ -152,6 +161,7 @@ impl Policy {
             Self::Popular => "popular",
             Self::Explore => "explore",
             Self::Cohort => "cohort",
+            Self::Bandit => "bandit",
         }
     }
 }
@@ -184,6 +194,8 @@ pub struct Slot {
     pub propensity: f32,
     /// Where the place was drawn evenly, which of those that might have had it the candidate was, from the best, 1; else 0.
     pub drawn: u32,
+    /// The category that was drawn for it, where one was.
+    pub arm: Option<Drawn>,
     /// Factor of the creator's earlier places, in (0, 1].
     pub creator: f32,
     /// What it was compared by at this place: `scaled(scaled(score, fatigue * taste * trusted), creator)`.
@@ -218,6 +230,9 @@ pub fn rerank(entries: &[Entry<'_>], context: &Context<'_>, params: &Params) -> 
     let order = adjust::order(entries, context);
     let tired = if context.narrowed { 1.0 } else { fatigue::session(context.rows, context.now, params) };
     let draws = Draws::new(params.seed, context);
-    let plan = plan::plan(context.kind, params.feed.length.min(entries.len()), tired, draws, params);
+    let mut plan = plan::plan(context.kind, params.feed.length.min(entries.len()), tired, draws, params);
+    if context.outlook.is_some() && context.kind == Kind::User {
+        plan::explore(&mut plan, params);
+    }
     allocate::Allocator::new(entries, &order, context, draws, params).fill(&plan)
 }

@@ -52,6 +52,22 @@ fn for_user(length: usize, tired: f32, params: &Params) -> Vec<Policy> {
     plan
 }
 
+/// Gives places of the head to exploration: so many as are configured, spread evenly, each the next one that goes by rank. At most
+/// half of a list is drawn: what novelty leaves of that bounds them.
+pub(super) fn explore(plan: &mut [Policy], params: &Params) {
+    let drawn = plan.iter().filter(|policy| **policy != Policy::Rank).count();
+    let slots = params.exploration.slots.min((plan.len() / 2).saturating_sub(drawn));
+    let head = params.rerank.novelty_head.clamp(slots, plan.len().max(slots));
+    for n in 1..=slots {
+        // Never the first.
+        let from = (n * head).div_ceil(slots + 1).saturating_sub(1).max(1);
+        let ranked = |places: &[Policy]| places.iter().position(|policy| *policy == Policy::Rank);
+        if let Some(at) = plan.get(from..).and_then(ranked) {
+            plan[from + at] = Policy::Bandit;
+        }
+    }
+}
+
 fn for_strangers(length: usize, draws: Draws, popular: f64) -> Vec<Policy> {
     let explore = BLOCK - ((popular * BLOCK as f64).round() as usize).min(BLOCK);
     let mut plan = vec![Policy::Popular; length];
@@ -108,6 +124,27 @@ mod tests {
         params.rerank.novelty_max_share = 0.1;
         params.rerank.novelty_head = 0;
         assert_eq!(places(&for_user(20, 1.0, &params), Policy::Novelty), [10, 20]);
+    }
+
+    fn explored(length: usize, tired: f32, slots: usize) -> Vec<usize> {
+        let mut params = Params::default();
+        params.exploration.slots = slots;
+        let mut plan = for_user(length, tired, &params);
+        let before = places(&plan, Policy::Novelty);
+        explore(&mut plan, &params);
+        assert_eq!(places(&plan, Policy::Novelty), before, "no place of novelty is taken");
+        places(&plan, Policy::Bandit)
+    }
+
+    #[test]
+    fn exploration_has_its_places_in_the_head() {
+        assert_eq!(explored(100, 0.0, 1), [11]);
+        assert_eq!(explored(100, 0.0, 2), [7, 14]);
+        assert_eq!(explored(100, 1.0, 3), [6, 11, 16], "between those of a tiring session");
+        assert_eq!(explored(100, 0.0, 0), [0usize; 0]);
+        assert_eq!(explored(6, 0.0, 2), [2, 4]);
+        assert_eq!(explored(2, 0.0, 5), [2], "at most half of a list is drawn");
+        assert_eq!(explored(0, 0.0, 2), [0usize; 0]);
     }
 
     #[test]

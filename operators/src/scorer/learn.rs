@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::calibrate::{Counts, Expected, Weighed};
 use super::features::{FEATURES, Features, UNIT};
 use super::heads::{HEADS, Head, Heads, prior, watch_time_prior};
+use crate::bandit::{Arms, sums as bandit};
 use crate::examples::Offer;
 use crate::params::{HOUR, Learning};
 use crate::row::Row;
@@ -92,6 +93,8 @@ pub struct Example {
     pub expected: Expected,
     /// Those of videos that were passed over.
     pub passed: Vec<Features>,
+    /// What the arms see of it; `None` where there are none.
+    pub tried: Option<Box<bandit::Tried>>,
     /// How its video had been offered.
     pub offer: Offer,
     /// Its labels.
@@ -116,6 +119,8 @@ pub struct Sums {
     problems: [Option<Box<Moments>>; PROBLEMS.len()],
     /// What was seen by what was said.
     counts: Counts,
+    /// What the arms earned.
+    arms: bandit::Sums,
     /// Examples whose place on a page is known.
     placed: i64,
     /// All.
@@ -133,6 +138,9 @@ impl Sums {
         let known = |is: bool| if is { TARGET as i64 } else { 0 };
         let (x, labels, offer) = (&example.x, &example.labels, &example.offer);
         self.counts.add(example.expected, labels, sign);
+        if let Some(tried) = &example.tried {
+            self.arms.add(tried, labels, offer, sign);
+        }
         self.examples += sign;
         self.placed += if offer.placed { sign } else { 0 };
         if offer.chosen {
@@ -164,6 +172,7 @@ impl Sums {
     /// Adds the sums of others.
     pub fn plus(&mut self, other: &Self) {
         self.counts.plus(&other.counts);
+        self.arms.plus(&other.arms);
         self.placed += other.placed;
         self.examples += other.examples;
         for (sum, other) in self.problems.iter_mut().zip(&other.problems) {
@@ -180,6 +189,7 @@ impl Sums {
     pub fn bytes(&self) -> usize {
         size_of::<Self>()
             + self.counts.bytes()
+            + self.arms.bytes()
             + self.problems.iter().flatten().map(|moments| moments.bytes()).sum::<usize>()
     }
 }
@@ -277,6 +287,13 @@ impl Hours {
         *heads.curves = seen.curves();
         heads.placed = if examples > 0.0 { (placed / examples) as f32 } else { 0.0 };
         heads
+    }
+
+    /// Solves the arms as of `now`, the hours weighed alike.
+    #[must_use]
+    pub fn arms(&self, version: u64, now: u64, learning: &Learning) -> Arms {
+        let hours = self.0.iter().map(|(hour, sums)| (&sums.arms, weight(*hour, now, learning)));
+        Arms::new(version, bandit::solve(hours))
     }
 }
 

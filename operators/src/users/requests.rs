@@ -8,6 +8,8 @@ use freshet_schema::store::EVERYONE;
 use rustc_hash::FxHashSet;
 
 use super::{Person, Users, UsersOut};
+use crate::bandit::{Arms, Context, Outlook};
+use crate::params::Params;
 use crate::profile::{self, Shared};
 use crate::request::{Purpose, Request};
 use crate::row::View;
@@ -129,6 +131,7 @@ impl Users {
         self.refreshes.entry(due).or_default().push(user);
         self.guests.meet(user, &person.history, request.query.as_ref());
         request.invite(self.guests.claims(user, self.now));
+        request.outlook = outlook(&request, &self.arms, &params);
         out.requests.push(Arc::new(request));
     }
 
@@ -148,6 +151,7 @@ impl Users {
         let mut request = profile::request(user, history, profile, follows, self.now, &shared);
         if wanted.is_empty() {
             request.invite(self.guests.claims(user, self.now));
+            request.outlook = outlook(&request, &self.arms, &params);
         }
         Request { purpose, wanted, ..request }
     }
@@ -169,5 +173,18 @@ pub(super) fn to_learn(person: &Person, view: &View, now: u64, shared: &Shared) 
     let wanted = std::iter::once(view.video).chain(passed).collect();
     // Re-ranking alone reads the recent rows.
     let recent = Vec::new();
-    Arc::new(Request { purpose: Purpose::Learn(view.id, offer), wanted, recent, ..request })
+    let outlook = params.exploration.learns().then(|| {
+        let context = Context::of(request.query.as_ref(), params.seed);
+        Box::new(Outlook { context, ..Outlook::default() })
+    });
+    Arc::new(Request { purpose: Purpose::Learn(view.id, offer), wanted, recent, outlook, ..request })
+}
+
+/// What a list's user makes of the arms, where the list has places to explore.
+fn outlook(request: &Request, arms: &Arms, params: &Params) -> Option<Box<Outlook>> {
+    let explores = params.exploration.explores() && !request.new_user;
+    explores.then(|| {
+        let context = Context::of(request.query.as_ref(), params.seed);
+        Box::new(Outlook::of(context, arms, &params.exploration))
+    })
 }

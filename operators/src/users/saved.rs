@@ -156,6 +156,7 @@ pub(super) fn restore(users: &mut Users, from: &Restoring) -> Result<(), Restore
         // Published at the checkpoint's epoch, it would be heard with the first message of the next: before anything is done.
         users.skip_below = published.skip_below;
         users.topics = published.topics;
+        users.arms = published.arms;
     }
     let first = from.is_first();
     let mut take = |row: Owned| {

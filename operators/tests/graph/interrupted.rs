@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 
 use freshet_operators::checkpoint::{Block, Encoder, Restored, Taken, WriteFailed, definitions};
 use freshet_operators::lists::Answer;
-use freshet_operators::params::{HOUR, MINUTE, Params};
+use freshet_operators::params::{Explore, HOUR, MINUTE, Params};
 use freshet_operators::runtime::{Ask, Durable, EpochInput, Output, start_durable};
 use freshet_schema::event::{Event, Origin, ServedItem};
 use freshet_schema::hash::Slice;
@@ -212,6 +212,7 @@ fn busy() -> Params {
     params.feed.pools_every = 30 * MINUTE;
     params.related.per_publication = 64;
     params.learning.window = 48 * HOUR;
+    let params = world::with_exploration(params, Explore::Linucb);
     with_experiments(world::with_cohorts(world::with_abuse(params)))
 }
 
@@ -248,6 +249,7 @@ proptest! {
         let mut params = busy();
         params.feed.enabled = lists;
         params.learning.enabled = learns;
+        params.exploration.policy = if learns { Explore::EpsilonGreedy } else { Explore::Random };
         params.candidates.similar = if learns { 2 } else { 0 };
         interrupt(&epochs, &params, &[at], &[2, 1]);
     }
@@ -257,7 +259,7 @@ proptest! {
 #[test]
 fn wherever_it_is_crashed() {
     let epochs = with_pages(neighbours::world(3, 22), 3);
-    let mut params = world::with_cohorts(neighbours::trained());
+    let mut params = world::with_exploration(world::with_cohorts(neighbours::trained()), Explore::Linucb);
     params.feed.pools_every = 3 * MINUTE;
     let turns = [[1, 2], [2, 1], [2, 3], [3, 1]];
     for (at, workers) in (1..22).zip(turns.iter().cycle()) {
@@ -278,7 +280,7 @@ fn crashed_again_and_again() {
 #[test]
 fn on_other_processes() {
     let epochs = with_pages(neighbours::world(4, 24), 4);
-    let mut params = with_experiments(neighbours::trained());
+    let mut params = world::with_exploration(with_experiments(neighbours::trained()), Explore::Linucb);
     params.feed.pools_every = 3 * MINUTE;
     interrupt(&epochs, &params, &[5, 11, 12, 18], &[(1, 2), (2, 1), (2, 2), (3, 1), (1, 1)]);
     interrupt(&epochs, &params, &[8, 16], &[(2, 2), (1, 3), (2, 1)]);

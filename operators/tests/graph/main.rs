@@ -3,6 +3,7 @@
 mod abuse;
 mod any_bytes;
 mod asks;
+mod bandit;
 mod cluster;
 mod cohorts;
 mod experiments;

@@ -370,6 +370,7 @@ impl Oracle<'_> {
                     x: said.features[0],
                     expected: said.expected,
                     passed: said.features[1..].to_vec(),
+                    tried: None,
                     offer: said.offer,
                     labels: Labels::of(row, continued),
                 },
@@ -421,6 +422,7 @@ impl Oracle<'_> {
             skip_below: skip_thresholds(&watched, self.params.score.skip_share),
             topics: Arc::new(self.topics(epoch)),
             heads: Arc::default(),
+            arms: Arc::default(),
             retired: None,
         };
         (published, scores)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use freshet_operators::bandit::{Context, Outlook};
 use freshet_operators::coengage::Pair;
 use freshet_operators::content::Facet;
 use freshet_operators::epoch::{Arrivals, Stage};
@@ -10,7 +11,7 @@ use freshet_operators::examples::Described;
 use freshet_operators::graph::Tap;
 use freshet_operators::history::History;
 use freshet_operators::lists::{Lists, ListsOut};
-use freshet_operators::params::Params;
+use freshet_operators::params::{Explore, MINUTE, Params};
 use freshet_operators::profile::{self, Profile, Shared};
 use freshet_operators::publish::Published;
 use freshet_operators::request::{Ask, MAX_ASKS, Purpose, Request, Subject};
@@ -158,6 +159,11 @@ fn expected_request(user: u64, epoch: u64, rows: &[(u64, Row)], oracle: &Oracle)
         published.map_or_else(|| oracle.params.interest.trained().into(), |(_, p)| Arc::clone(&p.topics));
     let shared = Shared { everyone: &everyone, topics: &topics, params: oracle.params };
     let mut request = profile::request(user, &history, profile.as_ref(), &follows, now, &shared);
+    if oracle.params.exploration.explores() && !history.rows().is_empty() {
+        let arms = published.map_or_else(Arc::default, |(_, published)| Arc::clone(&published.arms));
+        let context = Context::of(request.query.as_ref(), oracle.params.seed);
+        request.outlook = Some(Box::new(Outlook::of(context, &arms, &oracle.params.exploration)));
+    }
     let found = oracle.similar(&request, epoch);
     if !found.is_empty() {
         let quota = oracle.params.candidates.similar;
@@ -343,8 +349,13 @@ proptest! {
     fn every_view_equals_the_batch_computation_at_every_epoch(
         steps in world::steps(),
         trained in any::<bool>(),
+        explores in any::<bool>(),
     ) {
-        let mut params = world::params();
+        let mut params = if explores {
+            world::with_exploration(world::params(), Explore::Linucb)
+        } else {
+            world::params()
+        };
         let epochs = world::epochs(&steps);
         params.interest.topics = trained.then(|| world::topics(&epochs, params.seed));
         let one = run(&epochs, 1, &params);
@@ -361,6 +372,7 @@ proptest! {
     #[test]
     fn order_of_records_within_an_epoch_changes_no_byte(steps in world::steps(), cohorts in any::<bool>()) {
         let params = if cohorts { world::with_cohorts(world::params()) } else { world::params() };
+        let params = world::with_exploration(params, Explore::Linucb);
         let epochs = world::epochs(&steps);
         let mut turned = epochs.clone();
         for epoch in &mut turned {
@@ -372,7 +384,9 @@ proptest! {
 
     #[test]
     fn followers_change_nobody_elses_bytes(steps in world::steps(), cohorts in any::<bool>()) {
-        let params = if cohorts { world::with_cohorts(world::params()) } else { world::params() };
+        let mut params = if cohorts { world::with_cohorts(world::params()) } else { world::params() };
+        params.score.publish_every = 20 * MINUTE;
+        params = world::with_exploration(params, Explore::Linucb);
         let epochs = world::epochs(&steps);
         let mut followed = epochs.clone();
         // A crowd that follows creator 1 and does nothing else.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use freshet_learning::topics::Training;
 use freshet_learning::{Quantised, Topics};
 use freshet_operators::content::{self, Embedder};
-use freshet_operators::params::{Abuse, Cohorts, DAY, HOUR, MINUTE, Params};
+use freshet_operators::params::{Abuse, Cohorts, DAY, Exploration, Explore, HOUR, MINUTE, Params};
 use freshet_operators::runtime::EpochInput;
 use freshet_schema::event::{Event, FollowAction, Origin, Status, Target};
 use freshet_schema::{
@@ -168,6 +168,12 @@ pub fn with_abuse(mut params: Params) -> Params {
         ring_videos: 2,
         suspect_share: 0.4,
     };
+    params
+}
+
+/// The same with places that explore, for lists as short as these.
+pub fn with_exploration(mut params: Params, policy: Explore) -> Params {
+    params.exploration = Exploration { policy, slots: 2, alpha: 0.5, epsilon: 0.3 };
     params
 }
 

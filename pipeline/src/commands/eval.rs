@@ -10,7 +10,8 @@ use serde_json::Value as Json;
 
 use crate::config::{Config, parse_duration};
 use crate::eval::{
-    self, AttackOptions, CohortOptions, Delays, ExperimentOptions, Held, Options, Test, WorldOptions,
+    self, AttackOptions, CohortOptions, Delays, ExperimentOptions, ExplorationOptions, Held, Options, Test,
+    WorldOptions,
 };
 
 /// Measure how good lists and predictions are, on a log
@@ -30,6 +31,7 @@ Examples:
   freshet eval pairs --train data/kuairand --test random.csv --label is_click
   freshet eval world --plot regret.svg
   freshet eval cohorts --users 5000 --videos 4000 --events 400000
+  freshet eval exploration --plot explored.svg
   freshet eval experiments --runs 10
   freshet eval attacks --attack ring=30 --attack bots=5%
   freshet eval bandit open_bandit"
@@ -47,6 +49,7 @@ enum What {
     Pairs(PairsArgs),
     World(WorldArgs),
     Cohorts(CohortArgs),
+    Exploration(ExplorationArgs),
     Bandit(BanditArgs),
     Experiments(ExperimentArgs),
     Attacks(AttackArgs),
@@ -256,6 +259,36 @@ struct CohortArgs {
     common: Common,
 }
 
+/// What do places that explore cost, and what do they find?
+///
+/// In a generated world whose users look at the pages that the graph lists for them, and do with each video what suits them. In its
+/// middle everybody has other favourites at once. It is run four times: without places that explore, and with as many
+/// (`exploration.slots`) given to categories evenly, by epsilon-greedy and by LinUCB. Places of novelty are as they are.
+///
+/// Regret is 1 - the value of what was looked at over that of the best that the user could have been shown and had not seen, of one
+/// exposure in five: before the tastes turn, in the day after, and later. The first half day counts for nothing. A world of this
+/// size has few users: look at the intervals, and at other seeds.
+#[derive(Debug, Args)]
+struct ExplorationArgs {
+    /// Users
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    users: u64,
+    /// Videos
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    videos: u64,
+    /// Videos that are looked at
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    events: u64,
+    /// Days that the world lasts
+    #[arg(long, value_name = "N", default_value_t = 6)]
+    days: u64,
+    /// Write regret over time as an SVG file
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+}
+
 /// Do experiments tell the truth, where it is known?
 ///
 /// In generated worlds whose users look at the pages that the graph lists for them. Arms that differ in nothing: how often an
@@ -458,6 +491,14 @@ impl Eval {
                 let limit = args.common.limit.map(size);
                 let options = CohortOptions { world, limit, quiet: args.common.quiet };
                 let report = eval::cohorts(&options, &config)?;
+                (Said { json: report.to_json(), text: report.to_text(), short: None }, args.common.json)
+            }
+            What::Exploration(args) => {
+                let config = args.common.config()?;
+                let world = World { days: args.days, ..World::new(args.users, args.videos, args.events, 0) };
+                let limit = args.common.limit.map(size);
+                let options = ExplorationOptions { world, limit, plot: args.plot, quiet: args.common.quiet };
+                let report = eval::exploration(&options, &config)?;
                 (Said { json: report.to_json(), text: report.to_text(), short: None }, args.common.json)
             }
             What::Experiments(args) => {

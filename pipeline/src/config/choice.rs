@@ -1,6 +1,7 @@
 //! Keys that take one of a few words.
 
 use freshet_kafka::Payload;
+use freshet_operators::params::Explore;
 
 use super::{InputSource, LiveClock};
 
@@ -38,4 +39,5 @@ macro_rules! choice {
 
 choice!(InputSource: "files" => InputSource::Files, "kafka" => InputSource::Kafka);
 choice!(LiveClock: "auto" => LiveClock::Auto, "wall" => LiveClock::Wall, "shifted" => LiveClock::Shifted);
+choice!(Explore: "off" => Explore::Off, "linucb" => Explore::Linucb, "epsilon-greedy" => Explore::EpsilonGreedy, "random" => Explore::Random);
 choice!(Payload: "json" => Payload::Json, "protobuf" => Payload::Protobuf);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use freshet_operators::experiments::settings::find;
 use freshet_operators::experiments::{Arm, Experiment, MAX_ARMS, MAX_EXPERIMENTS, SETTINGS, Setting, Value};
+use freshet_operators::params::Explore;
 use freshet_schema::Millis;
 
 use super::Config;
@@ -284,6 +285,12 @@ fn sets(arm: &Written, config: &Config, told: &mut Told<'_>) -> Vec<(&'static Se
             (Some(setting), Some(key)) => {
                 let mut own = config.clone();
                 match key.set(&mut own, located) {
+                    Ok(()) if name.starts_with("exploration.") && !explores(config) => told.of(
+                        name,
+                        located,
+                        "exploration.policy is off, so no list reads it",
+                        "choose an exploration.policy for all; an arm without such places has exploration.slots = 0",
+                    ),
                     Ok(()) => sets.push((setting, setting.get(&own.params))),
                     Err((what, remedy)) => told.of(name, located, what, remedy),
                 }
@@ -301,6 +308,10 @@ fn sets(arm: &Written, config: &Config, told: &mut Told<'_>) -> Vec<(&'static Se
         }
     }
     sets
+}
+
+fn explores(config: &Config) -> bool {
+    config.params.exploration.policy != Explore::Off
 }
 
 fn settable() -> String {
@@ -543,6 +554,13 @@ set = { feed.per_category = 5 }
             "feed.per_categori",
             "no such key",
             "did you mean feed.per_category?",
+        );
+        refused(
+            "feed.per_category = 5",
+            "exploration.slots = 1",
+            "exploration.slots",
+            "exploration.policy is off",
+            "exploration.slots = 0",
         );
         refused("feed.per_category = 5", "feed.per_category = 0", "feed.per_category", "out of range", "1");
         refused(

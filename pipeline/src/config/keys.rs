@@ -255,6 +255,11 @@ keys! {
     "feed.explained", "items of a list whose account is stored for the explanation", |c| Count(&mut c.params.feed.explained, 0, 1_000);
     "feed.dropped_kept", "dropped candidates that are kept for the explanation", |c| Count(&mut c.params.feed.dropped_kept, 0, 10_000);
 
+    "exploration.policy", "which category a place that explores goes to: off, linucb, epsilon-greedy or random", |c| Word(&mut c.params.exploration.policy);
+    "exploration.slots", "most places of a list that explore; those of novelty are extra, and at most half of a list is drawn", |c| Count(&mut c.params.exploration.slots, 0, 20);
+    "exploration.alpha", "a category is worth its estimate and this many times as much as that may be off (linucb)", |c| Real(&mut c.params.exploration.alpha, 0.0, 100.0);
+    "exploration.epsilon", "share of these places that goes to any category, so that other policies can be estimated", |c| Real(&mut c.params.exploration.epsilon, 0.01, 1.0);
+
     "rerank.novelty_share", "share of a list that goes to what is unlike the user's last videos", |c| Real(&mut c.params.rerank.novelty_share, 0.0, 0.5);
     "rerank.novelty_max_share", "the same at most, where the user skips fast in the running session", |c| Real(&mut c.params.rerank.novelty_max_share, 0.0, 0.5);
     "rerank.novelty_every", "in the head of a list every so many places one is for novelty", |c| Count(&mut c.params.rerank.novelty_every, 2, 1_000);

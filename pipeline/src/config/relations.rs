@@ -160,6 +160,15 @@ pub fn lists(params: &Params) -> Vec<(&'static str, String, String, &'static str
             "make it at most category_window",
         ));
     }
+    let exploration = &params.exploration;
+    if exploration.learns() && !params.learning.enabled {
+        wrong.push((
+            "exploration.policy",
+            format!("{:?}", exploration.policy.as_str()),
+            "learning.enabled is false, and a category's estimate is learned from the same rows".to_owned(),
+            "set learning.enabled = true, or exploration.policy = \"random\" or \"off\"",
+        ));
+    }
     let rerank = &params.rerank;
     if rerank.novelty_max_share < rerank.novelty_share {
         wrong.push((

@@ -75,6 +75,9 @@ fn all_mistakes_are_told_at_once_with_their_lines() {
 
 #[test]
 fn the_keys_of_re_ranking_must_fit_each_other() {
+    let found = mistakes("[learning]\nenabled = false\n[exploration]\npolicy = \"linucb\"\n");
+    assert_eq!((found.len(), found[0].key.as_str()), (1, "exploration.policy"), "{found:?}");
+    assert!(found[0].what.contains("learning.enabled is false"), "{found:?}");
     let found = mistakes("[rerank]\nnovelty_share = 0.4\ntaste_full = 20\n");
     let told: Vec<(&str, &str)> = found.iter().map(|m| (m.key.as_str(), m.what.as_str())).collect();
     let expected = [

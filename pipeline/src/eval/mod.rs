@@ -16,6 +16,7 @@ mod cost;
 mod diversity;
 mod drive;
 mod experiments;
+mod exploration;
 mod exposure;
 mod heads;
 mod holdout;
@@ -44,6 +45,7 @@ use self::cost::Stopwatch;
 pub use self::experiments::{
     MAX_COPIES, Options as ExperimentOptions, Report as ExperimentReport, experiments_report as experiments,
 };
+pub use self::exploration::{Options as ExplorationOptions, Report as ExplorationReport, exploration};
 pub use self::heads::{Delays, Impressions, Pairs, Test, impressions, pairs};
 pub use self::holdout::Held;
 use self::records::Log;

@@ -36,7 +36,7 @@ pub const FEEDS: &[Column] = &[
     column(
         "policy",
         ColumnType::Text,
-        "what decided the place: `rank`, `novelty`, `popular`, `explore` or `cohort`",
+        "what decided the place: `rank`, `novelty`, `popular`, `explore`, `cohort` or `bandit`",
     ),
     column(
         "propensity",

@@ -60,7 +60,7 @@ fn the_seed_file_says_what_the_code_does() {
         text.lines().map(|line| line.split("  # ").next().unwrap_or_default().to_owned()).collect()
     };
     let seed = bare(ok(&root(), &["check", "--config", "configs/seed.toml"]));
-    // A log that is replayed cannot answer to cohorts, nor to wider lists, and may hold nothing but positives: these are for whoever
+    // A log that is replayed cannot answer to cohorts, to places that explore, nor to wider lists, and may hold nothing but positives: these are for whoever
     // serves lists, as the seed does.
     let (mut plain, mut on) = (bare(ok(&root(), &["check"])), 0);
     let mut section = String::new();
@@ -70,12 +70,15 @@ fn the_seed_file_says_what_the_code_does() {
         } else if ["[cohorts]", "[abuse]"].contains(&section.as_str()) && line == "enabled = false" {
             *line = "enabled = true".to_owned();
             on += 1;
+        } else if line == "policy = \"off\"" {
+            *line = "policy = \"linucb\"".to_owned();
+            on += 1;
         } else if line == "narrow_last = 0" {
             *line = "narrow_last = 40".to_owned();
             on += 1;
         }
     }
-    assert_eq!(on, 3, "cohorts, abuse and wider lists are off where nobody asks for them");
+    assert_eq!(on, 4, "cohorts, abuse, exploration and wider lists are off where nobody asks for them");
     assert_eq!(seed, plain);
 }
 

@@ -229,6 +229,26 @@ mod tests {
     }
 
     #[test]
+    fn tastes_turn_on_a_day() {
+        let world = World { days: 4, turn: Some(2), ..World::new(60, 100, 500, 5) };
+        let turned = known(&world, &mut |_| {}, &mut |_, _| {}).expect("good arguments");
+        let plain = World { turn: None, ..world };
+        let plain = known(&plain, &mut |_| {}, &mut |_, _| {}).expect("good arguments");
+        let day = 86_400_000;
+        let favourites = |known: &Known, user: u64, at: u64| {
+            known.taste(UserId(FIRST_USER + user), Millis(World::START.0 + at)).expect("a user").favourites()
+        };
+        let mut others = 0;
+        for user in 0..60 {
+            assert_eq!(favourites(&turned, user, 2 * day - 1), favourites(&plain, user, 2 * day - 1));
+            others +=
+                usize::from(favourites(&turned, user, 2 * day) != favourites(&turned, user, 2 * day - 1));
+            assert_eq!(favourites(&plain, user, 2 * day), favourites(&plain, user, 2 * day - 1));
+        }
+        assert!(others > 50, "{others}");
+    }
+
+    #[test]
     fn a_favourite_is_worth_more() {
         let (known, _) = world();
         let at = Millis(World::START.0 + 1);

@@ -65,6 +65,8 @@ pub struct World {
     pub format: Format,
     /// Attacks, whose accounts, videos and interactions come on top.
     pub attacks: Vec<Attack>,
+    /// The day, counted from 0, with which everybody has other favourites at once, beside the drift that there always is.
+    pub turn: Option<u64>,
 }
 
 impl World {
@@ -88,6 +90,7 @@ impl World {
             truth: false,
             format: Format::default(),
             attacks: Vec::new(),
+            turn: None,
         }
     }
 
@@ -171,7 +174,8 @@ fn play<E>(
 ) -> Result<Played, E> {
     let mut rng = Rng::new(freshet_schema::hash::mix(world.seed, &[world.users, world.videos, world.events]));
     let videos = Videos::new(world, world.end(), &mut rng);
-    let tastes = Tastes::new(world.seed, world.start.0, videos.categories.clone());
+    let turn = world.turn.map(|day| world.start.0.saturating_add(day.saturating_mul(rates::DAY)));
+    let tastes = Tastes::new(world.seed, world.start.0, turn, videos.categories.clone());
     let people = people::people(world, world.span(), &mut rng);
     let Campaigns { uploads, events, videos: promoted, truth } = Campaigns::new(world, world.end(), &videos);
     let mut uploads = uploads.into_iter().peekable();

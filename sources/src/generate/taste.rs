@@ -21,6 +21,7 @@ pub(super) const CUMULATIVE: [u64; SLOTS] = [400, 650, 800, 920, 1000];
 const BONUS: [u64; SLOTS] = [480, 400, 330, 280, 240];
 
 const SLOT: u64 = u64::from_be_bytes(*b"the-slot");
+const TURNED: u64 = u64::from_be_bytes(*b"the-turn");
 const TAG: u64 = u64::from_be_bytes(*b"the-tags");
 const SOUND: u64 = u64::from_be_bytes(*b"thesound");
 
@@ -45,21 +46,24 @@ struct Period {
 pub(super) struct Tastes {
     seed: u64,
     start: u64,
+    /// When everybody's favourites turn to others.
+    turn: Option<u64>,
     /// Popularity of the categories, summed up.
     categories: Vec<u64>,
 }
 
 impl Tastes {
-    pub fn new(seed: u64, start: u64, categories: Vec<u64>) -> Self {
-        Self { seed, start, categories }
+    pub fn new(seed: u64, start: u64, turn: Option<u64>, categories: Vec<u64>) -> Self {
+        Self { seed, start, turn, categories }
     }
 
-    /// The favourites at a time, the greatest first. Every [`DRIFT`] one of the five gives way to another.
+    /// The favourites at a time, the greatest first. Every [`DRIFT`] one of the five gives way to another; at the turn all do.
     pub fn favourites(&self, user: u64, time: u64) -> [u8; SLOTS] {
         let step = time.saturating_sub(self.start) / DRIFT;
+        let seed = if self.turn.is_some_and(|turn| time >= turn) { self.seed ^ TURNED } else { self.seed };
         std::array::from_fn(|slot| {
             let generation = (step + slot as u64) / SLOTS as u64;
-            let draw = hash::mix(self.seed ^ SLOT, &[user, slot as u64, generation]);
+            let draw = hash::mix(seed ^ SLOT, &[user, slot as u64, generation]);
             Rng::new(draw).weighted(&self.categories) as u8
         })
     }
@@ -89,8 +93,11 @@ impl Tastes {
     pub fn truth(&self, user: u64, user_id: u64, end: u64, videos: &Videos) -> Truth {
         let mut periods = Vec::new();
         let mut last = None;
-        let mut from = self.start;
-        while from <= end {
+        let mut times: Vec<u64> =
+            (0..).map(|n| self.start + n * DRIFT).take_while(|from| *from <= end).collect();
+        times.extend(self.turn.filter(|turn| (self.start..=end).contains(turn)));
+        times.sort_unstable();
+        for from in times {
             let favourites = self.favourites(user, from);
             if last != Some(favourites) {
                 let mut shares = BTreeMap::new();
@@ -100,7 +107,6 @@ impl Tastes {
                 periods.push(Period { from, categories: shares });
                 last = Some(favourites);
             }
-            from += DRIFT;
         }
         let mut favourites = self.favourites(user, end);
         favourites.sort_unstable();

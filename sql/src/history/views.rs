@@ -101,7 +101,7 @@ where o.place = 1 and (v.until is null or o.event_time > v.until)",
             ("list_epoch", "the list's epoch; 0 where it was none of the user's own"),
             ("position", "place in the feed, from 0"),
             ("video_id", "the video"),
-            ("policy", "what decided the place: `rank`, `novelty`, `popular`, `explore` or `cohort`"),
+            ("policy", "what decided the place: `rank`, `novelty`, `popular`, `explore`, `cohort` or `bandit`"),
             ("propensity", "the chance with which it gave the place to this video, in (0, 1]"),
         ],
         sql: "

@@ -7,6 +7,8 @@
 //! row VIDEO AGE_MIN SIGNAL [WORD..]   watched|skipped|disliked so many minutes ago, the latest last
 //! video VIDEO SCORE [WORD..]          a candidate
 //! claim VIDEO FROM TO PROPENSITY      a cohort's claim
+//! explore POLICY SLOTS EPSILON        places that explore
+//! arm CATEGORY ESTIMATE WIDTH         what a category is worth trying; `arm other` for those without one
 //! ```
 //! with the words `creator=N category=N tag=T at=DEGREES twin=N drawn`.
 
@@ -14,10 +16,11 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::bandit::{Bet, Outlook};
 use crate::content::Content;
-use crate::params::{DAY, MINUTE, Params};
+use crate::params::{DAY, Exploration, Explore, MINUTE, Params};
 use crate::rerank::testing::{Signal, angle, content, row};
-use crate::rerank::{Claim, Context, Entry, Fatigue, Kind, Policy, Rules, Taste, rerank};
+use crate::rerank::{Claim, Context, Drawn, Entry, Fatigue, Kind, Policy, Rules, Taste, rerank};
 use crate::row::Row;
 
 const NOW: u64 = 20_000 * DAY;
@@ -29,6 +32,7 @@ struct Script {
     rows: Vec<Row>,
     videos: Vec<(f32, Arc<Content>, bool)>,
     claims: Vec<Claim>,
+    outlook: Option<Outlook>,
 }
 
 /// A video out of its words, and whether it was drawn.
@@ -102,6 +106,21 @@ fn parse(text: &str) -> Script {
                 let propensity = propensity.parse().expect(line);
                 script.claims.push(Claim { entry, policy: Policy::Cohort, from, to, propensity });
             }
+            ["explore", policy, slots, epsilon] => {
+                let policies = [Explore::Linucb, Explore::EpsilonGreedy, Explore::Random];
+                let policy = policies.into_iter().find(|known| known.as_str() == policy).expect(line);
+                let (slots, epsilon) = (slots.parse().expect(line), epsilon.parse().expect(line));
+                script.params.exploration = Exploration { policy, slots, alpha: 1.0, epsilon };
+                script.outlook.get_or_insert_default().version = 5;
+            }
+            ["arm", category, estimate, width] => {
+                let bet = Bet { estimate: estimate.parse().expect(line), width: width.parse().expect(line) };
+                let outlook = script.outlook.get_or_insert_default();
+                match category {
+                    "other" => outlook.unseen = bet,
+                    category => outlook.arms.push((category.parse().expect(line), bet)),
+                }
+            }
             _ => panic!("{line}"),
         }
     }
@@ -109,7 +128,7 @@ fn parse(text: &str) -> Script {
 }
 
 fn told(script: &Script) -> String {
-    let Script { params, kind, rows, videos, claims } = script;
+    let Script { params, kind, rows, videos, claims, outlook } = script;
     let entries: Vec<Entry<'_>> = videos
         .iter()
         .map(|(score, content, drawn)| Entry {
@@ -130,6 +149,7 @@ fn told(script: &Script) -> String {
         taste: Some(&taste),
         claims,
         narrowed: false,
+        outlook: outlook.as_ref(),
     };
     let list = rerank(&entries, &context, params);
     let rules = |rules: Rules| rules.iter().map(|rule| rule.as_str()).collect::<Vec<_>>().join("+");
@@ -151,6 +171,12 @@ fn told(script: &Script) -> String {
             if factor != 1.0 {
                 write!(text, "  {name} x{factor:.2}").expect("a string");
             }
+        }
+        if let Some(Drawn { policy, bet: Bet { estimate, width }, version, arms }) = slot.arm {
+            let category = entries[account.entry].content.category;
+            let policy = policy.as_str();
+            write!(text, "  {policy} took category {category} of {arms}: {estimate:.2} + {width:.2} (version {version})")
+                .expect("a string");
         }
         for (set, name) in [(slot.moved, "moved by"), (slot.relaxed, "given up")] {
             if !set.is_empty() {

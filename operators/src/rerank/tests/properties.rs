@@ -6,8 +6,9 @@ use std::sync::Arc;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use crate::bandit::{Bet, Outlook};
 use crate::content::Content;
-use crate::params::{DAY, MINUTE, Params};
+use crate::params::{DAY, Exploration, Explore, MINUTE, Params};
 use crate::rerank::similarity::Measured;
 use crate::rerank::testing::{Signal, angle, content, row};
 use crate::rerank::{
@@ -24,6 +25,7 @@ struct Case {
     rows: Vec<Row>,
     entries: Vec<(f32, Arc<Content>, bool)>,
     claims: Vec<Claim>,
+    outlook: Option<Outlook>,
 }
 
 impl Case {
@@ -52,6 +54,7 @@ impl Case {
             taste: Some(&taste),
             claims: &self.claims,
             narrowed: false,
+            outlook: self.outlook.as_ref(),
         };
         rerank(&self.entries(), &context, &self.params)
     }
@@ -90,15 +93,37 @@ fn a_row(n: u64) -> impl Strategy<Value = Row> {
     })
 }
 
+fn an_outlook() -> impl Strategy<Value = (Exploration, Outlook)> {
+    let policy = prop_oneof![
+        Just(Explore::Off),
+        Just(Explore::Linucb),
+        Just(Explore::EpsilonGreedy),
+        Just(Explore::Random),
+    ];
+    let bets = vec((any::<bool>(), 0u8..4, 0u8..4), 3);
+    (policy, 0usize..6, 0.01f64..1.0, bets).prop_map(|(policy, slots, epsilon, bets)| {
+        let bet = |estimate: u8, width: u8| Bet {
+            estimate: f32::from(estimate) / 4.0,
+            width: f32::from(width) / 4.0,
+        };
+        let known = (1..).zip(bets).filter(|(_, (known, ..))| *known);
+        let arms = known.map(|(category, (_, estimate, width))| (category, bet(estimate, width))).collect();
+        let exploration = Exploration { policy, slots, alpha: 1.0, epsilon };
+        (exploration, Outlook { version: 1, arms, unseen: bet(0, 5), ..Outlook::default() })
+    })
+}
+
 fn a_case() -> impl Strategy<Value = Case> {
     let entry = (0u64..90).prop_flat_map(|video| (-3i8..20, a_video(video), prop::bool::weighted(0.3)));
     let rows = (0u64..25).prop_flat_map(|count| (0..count).map(a_row).collect::<Vec<_>>());
     let claims = vec((0usize..70, 1usize..40, 0usize..10), 0..3);
     let kind = prop_oneof![3 => Just(Kind::User), 1 => Just(Kind::NewUser), 1 => Just(Kind::Group)];
-    (vec(entry, 0..70), rows, claims, kind, 1usize..50, any::<u32>()).prop_map(
-        |(entries, rows, claims, kind, length, seed)| {
+    (vec(entry, 0..70), rows, claims, kind, 1usize..50, any::<u32>(), an_outlook()).prop_map(
+        |(entries, rows, claims, kind, length, seed, (exploration, outlook))| {
             let mut params = Params { seed: u64::from(seed), ..Params::default() };
             params.feed.length = length;
+            params.exploration = exploration;
+            let outlook = params.exploration.explores().then_some(outlook);
             let entries: Vec<_> = entries
                 .into_iter()
                 .map(|(score, content, drawn)| (f32::from(score) / 20.0, Arc::new(content), drawn))
@@ -114,7 +139,7 @@ fn a_case() -> impl Strategy<Value = Case> {
                     propensity: 0.25,
                 })
                 .collect();
-            Case { params, kind, rows, entries, claims }
+            Case { params, kind, rows, entries, claims, outlook }
         },
     )
 }
@@ -164,6 +189,12 @@ proptest! {
 
             prop_assert!(slot.propensity > 0.0 && slot.propensity <= 1.0);
             prop_assert!(slot.policy != Policy::Rank || slot.propensity == 1.0);
+            prop_assert_eq!(slot.policy == Policy::Bandit, slot.arm.is_some());
+            if let Some(arm) = slot.arm {
+                // Each category has its part of what is shared out among all.
+                let least = case.params.exploration.epsilon as f32 / arm.arms as f32;
+                prop_assert!(own.category != 0 && slot.propensity >= least - 1e-6, "{arm:?} {}", slot.propensity);
+            }
             let score = case.entries[slot.account.entry].0;
             let adjusted = scaled(score, slot.account.fatigue * slot.account.taste);
             prop_assert_eq!(slot.compared, scaled(adjusted, slot.creator));
@@ -177,6 +208,18 @@ proptest! {
         adjusted.sort_unstable();
         prop_assert!(by_score.iter().copied().eq(1..=case.entries.len() as u32));
         prop_assert_eq!(by_score, adjusted);
+    }
+
+    /// At most the budget explores, and at most half of a list is drawn.
+    #[test]
+    fn exploration_keeps_to_its_budget(case in a_case()) {
+        let list = case.list();
+        let explored = list.slots.iter().filter(|slot| slot.policy == Policy::Bandit).count();
+        prop_assert!(explored <= case.params.exploration.slots);
+        if explored > 0 {
+            let drawn = list.slots.iter().filter(|slot| matches!(slot.policy, Policy::Bandit | Policy::Novelty));
+            prop_assert!(case.kind == Kind::User && 2 * drawn.count() <= case.params.feed.length);
+        }
     }
 
     #[test]
@@ -222,7 +265,7 @@ proptest! {
                 params.feed.length = 40;
                 params.rerank.similarity_cap = 1.0;
                 let (rows, entries) = (rows.clone(), entries.clone());
-                let case = Case { params, kind: Kind::User, rows, entries, claims: Vec::new() };
+                let case = Case { params, kind: Kind::User, rows, entries, claims: Vec::new(), outlook: None };
                 let list = case.list();
                 (case, list)
             })
@@ -285,6 +328,42 @@ fn the_logged_chance_is_the_frequency() {
     assert!(times[10..20].iter().all(|n| n.abs_diff(400) < 95), "{times:?}");
 }
 
+/// Over many clocks each category has a place that explores as often as its chance says, and the chances of all add up to one.
+#[test]
+fn the_chance_of_a_category_is_its_frequency() {
+    let entries: Vec<(f32, Arc<Content>)> =
+        (0..40).map(|n| (1.0 - n as f32 / 100.0, Arc::new(content(n, n, n % 5, &[])))).collect();
+    let entries: Vec<Entry<'_>> = entries
+        .iter()
+        .map(|(score, content)| Entry { score: *score, content, drawn: false, claimed: false, trusted: 1.0 })
+        .collect();
+    let bet = |estimate, width| Bet { estimate, width };
+    let arms = vec![(1, bet(0.5, 0.1)), (2, bet(0.3, 0.3)), (3, bet(0.1, 0.1))];
+    let outlook = Outlook { version: 1, arms, unseen: bet(0.0, 0.4), ..Outlook::default() };
+    let exploration = Exploration { policy: Explore::Linucb, slots: 1, alpha: 1.0, epsilon: 0.4 };
+    let mut params = Params { exploration, ..Params::default() };
+    params.feed.length = 4;
+    // Four categories are arms (a video without one is none); of two the bound is the greatest.
+    let mut told: std::collections::BTreeMap<u64, (u32, f32)> = std::collections::BTreeMap::new();
+    for now in 0..4000 {
+        let context = Context { now: now * DAY + DAY, outlook: Some(&outlook), ..Context::default() };
+        let list = rerank(&entries, &context, &params);
+        let explored: Vec<&Slot> = list.slots.iter().filter(|slot| slot.policy == Policy::Bandit).collect();
+        let [slot] = explored[..] else { panic!("one place explores: {list:?}") };
+        let category = entries[slot.account.entry].content.category;
+        let known = told.entry(category).or_insert((0, slot.propensity));
+        known.0 += 1;
+        assert_eq!(known.1, slot.propensity, "the places before it are the same");
+        assert_eq!(slot.arm.map(|arm| arm.arms), Some(4));
+    }
+    let sum: f32 = told.values().map(|(_, chance)| chance).sum();
+    assert!((sum - 1.0).abs() < 1e-6 && !told.contains_key(&0), "{told:?}");
+    for (times, chance) in told.values() {
+        let off = 5.0 * (chance * (1.0 - chance) / 4000.0).sqrt();
+        assert!((*times as f32 / 4000.0 - chance).abs() < off, "{told:?}");
+    }
+}
+
 /// A new user's list turns to what the first positives share, at the first of them.
 #[test]
 fn a_new_users_list_turns_with_the_first_positives() {
@@ -297,7 +376,7 @@ fn a_new_users_list_turns_with_the_first_positives() {
                 row(content(1000 + n, 5000 + n, 4, &[]), NOW - (positives - n) * MINUTE, Signal::Watched)
             })
             .collect();
-        Case { params: Params::default(), kind: Kind::User, rows, entries, claims: Vec::new() }
+        Case { params: Params::default(), kind: Kind::User, rows, entries, claims: Vec::new(), outlook: None }
     };
     let share = |positives: u64| {
         let case = case(positives);
