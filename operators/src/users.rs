@@ -23,7 +23,7 @@ use std::sync::Arc;
 use freshet_schema::event::{Event, FollowAction, ServedItem, Target};
 use freshet_schema::hash::Slice;
 use freshet_schema::store::Key;
-use freshet_schema::{User, UserId};
+use freshet_schema::{Epoch, User, UserId};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,7 @@ use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
 use crate::examples::{Described, Examples, Place};
 use crate::experiments;
+use crate::experiments::draws::Draw;
 use crate::history::History;
 use crate::look::{self, Kind, PersonLook, Record, Records, SuspectLook, Wanted};
 use crate::params::Params;
@@ -83,8 +84,8 @@ pub enum UserIn {
     Ask(u64, bool),
     /// Somebody asks what is expected of a user with some videos.
     Probe(u64, Vec<u64>),
-    /// A page with these videos was served to a user at a time.
-    Served(u64, u64, Vec<Place>),
+    /// A page with these videos was served to a user at a time, and these of its places were drawn evenly.
+    Served(u64, u64, Vec<Place>, Vec<Draw>),
     /// From the epoch before, the answer to [`Purpose::Learn`].
     Described(Described),
     /// Skip thresholds and topics published in the epoch before. Heard by every worker.
@@ -262,7 +263,7 @@ impl Stage for Users {
                 }
                 UserIn::Ask(user, offered) => *asks.entry(user).or_insert(false) |= offered,
                 UserIn::Probe(user, videos) => drop(probes.insert(user, videos)),
-                UserIn::Served(user, time, page) => {
+                UserIn::Served(user, time, page, mut draws) => {
                     if self.forgotten_users.get(&user).is_some_and(|until| time <= *until) {
                         continue;
                     }
@@ -270,7 +271,10 @@ impl Stage for Users {
                         Arc::make_mut(self.people.entry(user).or_default()).examples.served(&page);
                         served.push(user);
                     }
-                    self.trials.served(user, time, &page, &self.params);
+                    draws.retain(|draw| {
+                        self.forgotten_videos.get(&draw.video).is_none_or(|until| draw.time > *until)
+                    });
+                    self.trials.served(user, time, &page, &draws, &self.params);
                     if self.guests.enabled() {
                         heard.pages.push((user, time, page.iter().map(|place| place.video).collect()));
                     }
@@ -465,7 +469,11 @@ pub fn of_event(event: &Event) -> Option<UserIn> {
                 video: item.video_id.0,
                 propensity: item.propensity,
             };
-            Some(UserIn::Served(page.user_id.0, page.event_time.0, page.items.iter().map(place).collect()))
+            let (user, time) = (page.user_id.0, page.event_time.0);
+            // A list for strangers was drawn once for all of them: its places are no decisions of their own.
+            let own = page.list_epoch != Epoch(0);
+            let draws = page.items.iter().filter(|_| own).filter_map(|item| Draw::of(item, time)).collect();
+            Some(UserIn::Served(user, time, page.items.iter().map(place).collect(), draws))
         }
         Event::Upload(_) | Event::Interaction(_) => None,
     }

@@ -235,6 +235,7 @@ fn experiments() -> ExperimentsRecord {
             sets: vec!["ranking.watch = 0.5".to_owned()],
             users: 2_000,
             metrics,
+            draws: Vec::new(),
         }
     };
     let arms = vec![arm("control", 1_000), arm("calm", 1_400)];

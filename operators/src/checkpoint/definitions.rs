@@ -64,7 +64,7 @@ pub fn definitions(params: &Params) -> Vec<Definition> {
     let mut all = vec![
         (CONTENTS, 1, seed()),
         ("videos", 1, seed()),
-        ("users", 3, [seed(), windows(), pairs(), learned(), withheld()].concat()),
+        ("users", 4, [seed(), windows(), pairs(), learned(), withheld()].concat()),
         ("windows", 1, decay()),
         ("recent_sums", 1, nothing()),
         ("video_sums", 1, nothing()),

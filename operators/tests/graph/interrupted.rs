@@ -11,7 +11,7 @@ use freshet_operators::params::{HOUR, MINUTE, Params};
 use freshet_operators::runtime::{Ask, Durable, EpochInput, Output, start_durable};
 use freshet_schema::event::{Event, Origin, ServedItem};
 use freshet_schema::hash::Slice;
-use freshet_schema::{EventId, Interaction, Millis, Served, User, UserId, VideoId, hash};
+use freshet_schema::{Epoch, EventId, Interaction, Millis, Served, User, UserId, VideoId, hash};
 use proptest::prelude::*;
 
 use crate::cluster::{Layout, launch};
@@ -140,16 +140,24 @@ pub fn with_pages(mut epochs: Vec<EpochInput>, seed: u64) -> Vec<EpochInput> {
         let n = input.epoch.0;
         let draw = |part: u64, below: u64| hash::mix(seed, &[n, part]) % below;
         if draw(0, 2) == 0 {
-            let item = |position| ServedItem {
-                video_id: VideoId(1 + draw(u64::from(position) + 10, VIDEOS)),
-                position,
-                propensity: 1.0,
-                slot_policy: "rank".to_owned(),
+            // Half of the places were drawn evenly from a few, and some say so as no release does.
+            let item = |position| {
+                let own = |part: u64, below: u64| draw(u64::from(position) + part, below);
+                let (drawn, from) = (own(20, 2) == 0, 1 + own(30, 5));
+                let policy = ["novelty", "novelty", "popular", "explore", "cohort"][own(40, 5) as usize];
+                ServedItem {
+                    video_id: VideoId(1 + own(10, VIDEOS)),
+                    position,
+                    propensity: if drawn { 1.0 / from as f32 } else { 1.0 },
+                    slot_policy: if drawn { policy } else { "rank" }.to_owned(),
+                    drawn: if drawn { own(50, from + 1) as u32 } else { 0 },
+                }
             };
             let page = Served {
                 event_id: EventId(1_000_000 + n),
                 event_time: Millis(input.now.0 - draw(1, 20 * MINUTE)),
                 user_id: UserId(1 + draw(2, 6)),
+                list_epoch: Epoch(draw(60, 4)),
                 items: (0..4).map(item).collect(),
                 ..Served::default()
             };
