@@ -47,6 +47,7 @@ use crate::profile::Profile;
 use crate::request::{Purpose, Request};
 use crate::row::{Group, Row, View};
 use crate::scorer::learn::{self, Hours};
+use crate::spread::{Listing, Watch};
 use crate::topics::TopicTable;
 use crate::wire::Json;
 use guests::{Guests, Heard};
@@ -120,6 +121,8 @@ outputs! {
         groups: Group,
         /// Users for the cohorts of new videos, and what those who were invited did.
         cohorts: CohortIn,
+        /// What changed in the lists that the store has, at a publication.
+        listings: Listing,
         /// What users of experiments add to the sums of their arms.
         trials: experiments::Term,
         /// What speaks of abuse: engagements of users, and whose signals changed.
@@ -181,6 +184,7 @@ pub struct Users {
     guests: Guests,
     trials: Trials,
     suspects: Suspects,
+    watch: Watch,
     now: u64,
     rows: u64,
     bytes: u64,
@@ -195,6 +199,7 @@ impl Users {
             guests: Guests::new(&params),
             trials: Trials::new(),
             suspects: Suspects::new(params.abuse.enabled),
+            watch: Watch::new(&params),
             params,
             people: FxHashMap::default(),
             groups: BTreeMap::new(),
@@ -255,6 +260,7 @@ impl Stage for Users {
                     if !self.params.feed.enabled {
                         Arc::make_mut(self.people.entry(user).or_default()).listed = videos;
                     } else if let Some(person) = self.people.get_mut(&user).map(Arc::make_mut) {
+                        self.watch.listed(&person.listed, &videos);
                         person.listed = videos;
                     }
                 }
@@ -378,6 +384,7 @@ impl Stage for Users {
         }
         if publishes {
             out.learned.extend(self.unpublished.take().map(|(hour, sums)| (hour, Box::new(sums))));
+            out.listings.extend(self.watch.take());
             self.guests.age(self.now);
         }
         let preferred = std::mem::take(&mut self.preferred);
@@ -391,7 +398,7 @@ impl Stage for Users {
         let seen = self.seen.capacity() * 9;
         // A viewer is named once a row, in vectors that are three quarters full on average.
         let viewers = self.viewers.capacity() * 33 + self.rows as usize * 11;
-        let beside = self.guests.bytes() + self.trials.bytes() + self.suspects.bytes();
+        let beside = self.guests.bytes() + self.trials.bytes() + self.suspects.bytes() + self.watch.bytes();
         StateSize { entries: self.rows, bytes: self.bytes + (tombstones + seen + viewers + beside) as u64 }
     }
 

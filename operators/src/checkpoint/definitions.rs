@@ -72,7 +72,7 @@ pub fn definitions(params: &Params) -> Vec<Definition> {
         ("creator_sums", 1, nothing()),
         ("cohort_sums", 1, nothing()),
         ("watched_parts", 1, nothing()),
-        ("published", 3, [versions(), learned()].concat()),
+        ("published", 4, [versions(), learned()].concat()),
         ("shelf", 1, [decay(), pairs()].concat()),
         ("groups", 1, nothing()),
         ("pools", 1, nothing()),

@@ -224,6 +224,8 @@ fn person(
         expires_at: saved.expires_at,
         bytes: 0,
     };
+    // Whoever adds up begins with nothing.
+    users.watch.listed(&[], &person.listed);
     person.bytes = person.weight();
     users.bytes += person.bytes;
     if person.expires_at != 0 {

@@ -15,6 +15,7 @@ use freshet_schema::{Epoch, EventId, Interaction, Millis, Served, User, UserId, 
 use proptest::prelude::*;
 
 use crate::cluster::{Layout, launch};
+use crate::diversity::with_diversity;
 use crate::experiments::with_experiments;
 use crate::harness::decoded;
 use crate::neighbours;
@@ -161,6 +162,19 @@ pub fn with_pages(mut epochs: Vec<EpochInput>, seed: u64) -> Vec<EpochInput> {
                 items: (0..4).map(item).collect(),
                 ..Served::default()
             };
+            if draw(61, 2) == 0 {
+                // Something of it is watched to the end.
+                let taken = Interaction {
+                    event_id: EventId(4_000_000 + n),
+                    event_time: Millis(input.now.0.min(page.event_time.0 + draw(62, 20 * MINUTE))),
+                    user_id: page.user_id,
+                    video_id: page.items[draw(63, 4) as usize].video_id,
+                    watch_ms: Some(10_000),
+                    duration_ms: Some(10_000),
+                    ..Interaction::default()
+                };
+                input.records.push((Origin { partition: 6, offset: n }, Event::Interaction(taken)));
+            }
             input.records.push((Origin { partition: 3, offset: n }, Event::Served(page)));
         }
         if draw(4, 3) == 0 {
@@ -220,7 +234,7 @@ fn busy() -> Params {
     params.feed.pools_every = 30 * MINUTE;
     params.related.per_publication = 64;
     params.learning.window = 48 * HOUR;
-    with_experiments(world::with_cohorts(world::with_abuse(params)))
+    with_diversity(with_experiments(world::with_cohorts(world::with_abuse(params))))
 }
 
 proptest! {

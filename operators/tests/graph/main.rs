@@ -5,6 +5,7 @@ mod any_bytes;
 mod asks;
 mod cluster;
 mod cohorts;
+mod diversity;
 mod experiments;
 mod harness;
 mod interrupted;

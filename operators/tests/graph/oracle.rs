@@ -421,6 +421,7 @@ impl Oracle<'_> {
             skip_below: skip_thresholds(&watched, self.params.score.skip_share),
             topics: Arc::new(self.topics(epoch)),
             heads: Arc::default(),
+            spread: None,
             retired: None,
         };
         (published, scores)

@@ -83,7 +83,7 @@ fn drawn(experiment: &Experiment, off_policy: bool) -> String {
 }
 
 /// What the arms' drawn places earned, and would have earned.
-fn draws(experiment: &Experiment) -> String {
+pub(crate) fn draws(experiment: &Experiment) -> String {
     let columns = [
         ("arm", Align::Left),
         ("places", Align::Left),

@@ -130,6 +130,7 @@ fn told(script: &Script) -> String {
         taste: Some(&taste),
         claims,
         narrowed: false,
+        spread: None,
     };
     let list = rerank(&entries, &context, params);
     let rules = |rules: Rules| rules.iter().map(|rule| rule.as_str()).collect::<Vec<_>>().join("+");

@@ -52,6 +52,7 @@ impl Case {
             taste: Some(&taste),
             claims: &self.claims,
             narrowed: false,
+            spread: None,
         };
         rerank(&self.entries(), &context, &self.params)
     }
