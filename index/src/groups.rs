@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 /// One distinct direction.
 pub(crate) struct Group {
     pub(crate) direction: Direction,
-    /// Who has it, ascending. A group whose last video went may stay until the lists are swept.
+    /// Who has it, ascending. A fresh group whose last video went stays until the next search.
     pub(crate) ids: Vec<VideoId>,
     /// Whether the lists hold its slot.
     pub(crate) listed: bool,

@@ -12,11 +12,6 @@ mod search;
 
 pub use search::Recall;
 
-/// Lists are swept when this many of their directions have no video any more, and a [`SWEEP_SHARE`]th of all.
-const SWEEP_FROM: usize = 256;
-/// A sweep passes over all lists; so it costs each removal the pass over so many directions.
-const SWEEP_SHARE: usize = 16;
-
 /// A repeatable index over the directions of videos' vectors; the crate's head says what that means and how to use it.
 pub struct VectorIndex {
     params: Params,
@@ -26,8 +21,6 @@ pub struct VectorIndex {
     lists: Option<Lists>,
     /// Slots not yet in the lists: they are handed over in one batch, at the next search.
     fresh: Vec<u32>,
-    /// Groups in the lists without a video. Searches pass over them, and a video that comes back revives its group.
-    dead: usize,
 }
 
 /// Everything an index is made of, by video id. It says nothing of the order in which it came about.
@@ -62,7 +55,6 @@ impl VectorIndex {
             groups: Groups::default(),
             lists: None,
             fresh: Vec::new(),
-            dead: 0,
         })
     }
 
@@ -149,21 +141,21 @@ impl VectorIndex {
         if new && self.lists.is_some() {
             self.fresh.push(slot);
         }
-        if self.groups.get(slot).is_some_and(|group| group.listed && group.ids.len() == 1) {
-            self.dead -= 1;
-        }
     }
 
     /// Takes a video out; says whether it was in.
     pub fn remove(&mut self, id: VideoId) -> bool {
         let held = self.groups.slot_of(id).is_some();
         if let Some(slot) = self.groups.remove(id) {
-            if self.lists.is_none() {
-                self.groups.release(slot);
-            } else if self.groups.get(slot).is_some_and(|group| group.listed) {
-                self.dead += 1;
+            match &mut self.lists {
+                None => self.groups.release(slot),
+                Some(lists) if self.groups.get(slot).is_some_and(|group| group.listed) => {
+                    lists.remove(slot);
+                    self.groups.release(slot);
+                }
+                // It is fresh, and `settle` meets it.
+                Some(_) => {}
             }
-            // Else it is fresh, and `settle` meets it.
         }
         held
     }
@@ -210,7 +202,6 @@ impl VectorIndex {
         empty.into_iter().for_each(|slot| self.groups.release(slot));
         self.groups.iter_mut().for_each(|group| group.listed = lists.is_some());
         self.fresh.clear();
-        self.dead = 0;
         self.lists = lists;
         self.version = version;
         Ok(())
@@ -221,7 +212,7 @@ impl VectorIndex {
         if found == dims { Ok(()) } else { Err(Error::Length { video, found, dims }) }
     }
 
-    /// Brings the lists up to date: fresh groups go in; when many have no video left, those go out.
+    /// Brings the lists up to date: fresh groups go in, in one batch.
     fn settle(&mut self) -> Result<(), Error> {
         let Some(lists) = &mut self.lists else { return Ok(()) };
         for slot in std::mem::take(&mut self.fresh) {
@@ -238,13 +229,6 @@ impl VectorIndex {
             if let Some(group) = self.groups.get_mut(slot) {
                 group.listed = true;
             }
-        }
-        if self.dead >= SWEEP_FROM.max(lists.len() / SWEEP_SHARE) {
-            let dead: Vec<u32> =
-                self.groups.iter().filter(|(_, group)| group.ids.is_empty()).map(|(slot, _)| slot).collect();
-            lists.remove(&dead)?;
-            dead.into_iter().for_each(|slot| self.groups.release(slot));
-            self.dead = 0;
         }
         Ok(())
     }

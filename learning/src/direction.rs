@@ -80,8 +80,9 @@ impl Direction {
     }
 }
 
-/// Inner product of two directions, below 2^24.
-pub(crate) fn dot(a: &[i16], b: &[i16]) -> i32 {
+/// Inner product of two directions, or of one and a quantised vector, below 2^24.
+#[must_use]
+pub fn dot(a: &[i16], b: &[i16]) -> i32 {
     a.iter().zip(b).map(|(x, y)| i32::from(*x) * i32::from(*y)).sum()
 }
 

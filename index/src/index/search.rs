@@ -1,13 +1,12 @@
-//! Search: what the lists return, made into one right answer; and the exact results beside it.
+//! Search: directions that the lists return, made into videos; and the exact results beside it.
 
 use super::VectorIndex;
 use crate::groups::Group;
-use crate::lists::Hits;
 use crate::rank::Best;
 use crate::{Error, Neighbour};
 
-/// Results that one call to FAISS may return: bounds the memory of a large batch.
-const RESULTS: usize = 1 << 20;
+/// Hits that are wanted at once: bounds the memory of a large batch.
+const HITS: usize = 1 << 20;
 
 /// How much of the exact results a search found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -45,41 +44,20 @@ impl VectorIndex {
             }
             return Ok(results);
         };
-        let mut open: Vec<usize> =
+        let asked: Vec<usize> =
             (0..queries.len()).filter(|i| k > 0 && queries[*i].iter().any(|x| *x != 0)).collect();
-        // Beyond k: room for ties, and for groups whose videos went.
-        let mut ask = k.saturating_add(k / 8 + 8);
-        while !open.is_empty() {
-            // One more than there is cannot be found: then the lists are exhausted, and the loop ends.
-            ask = ask.min(lists.len() + 1);
-            let mut again = Vec::new();
-            for some in open.chunks((RESULTS / ask).max(1)) {
-                let batch: Vec<&[i8]> = some.iter().map(|i| queries[*i]).collect();
-                for (i, hits) in some.iter().zip(lists.search(&batch, ask)?) {
-                    match self.best(&hits, ask, k) {
-                        Some(best) => results[*i] = best,
-                        None => again.push(*i),
-                    }
+        for some in asked.chunks((HITS / k.max(1)).max(1)) {
+            let batch: Vec<&[i8]> = some.iter().map(|i| queries[*i]).collect();
+            for (i, hits) in some.iter().zip(lists.search(&batch, k)?) {
+                // Each direction has a video of its own, so the best k videos are among those of the best k directions.
+                let mut best = Best::new(k);
+                for (score, slot) in hits {
+                    best.offer(score, self.groups.get(slot).map_or(&[], |group| &group.ids));
                 }
+                results[*i] = best.into_sorted();
             }
-            open = again;
-            ask = ask.saturating_mul(4);
         }
         Ok(results)
-    }
-
-    /// The best `k` of what the lists returned when asked for `ask`; none where more must be asked for. Of those tied with
-    /// the last hit some may have been cut, which ones is chance: they count only where nothing was cut.
-    fn best(&self, hits: &Hits, ask: usize, k: usize) -> Option<Vec<Neighbour>> {
-        let exhausted = hits.len() < ask;
-        let last = hits.last().map(|(_, score)| *score);
-        let mut best = Best::new(k);
-        for (slot, score) in hits {
-            if exhausted || Some(*score) != last {
-                best.offer(*score, self.groups.get(*slot).map_or(&[], |group| &group.ids));
-            }
-        }
-        (exhausted || best.is_full()).then(|| best.into_sorted())
     }
 
     /// The best `k` videos by comparing all: what [`search`](Self::search) is measured against.
