@@ -614,7 +614,7 @@ fn attacks_are_held_against_the_truth_of_a_world() {
     let dir = tempfile::tempdir().expect("a folder");
     let dir = dir.path();
     let size =
-        ["--users", "100", "--videos", "200", "--events", "2500", "--days", "2", "--attack", "farming=6"];
+        ["--users", "100", "--videos", "200", "--events", "2000", "--days", "2", "--attack", "farming=6"];
     let report = ok_json(dir, &[&["eval", "attacks", "--json", "--quiet"], &size[..]].concat());
     let [undamped, damped, honest] = &report["arms"].as_array().expect("arms")[..] else {
         panic!("three arms: {report}")

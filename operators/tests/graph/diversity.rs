@@ -197,8 +197,8 @@ fn alike() -> Vec<EpochInput> {
 #[test]
 fn lists_of_users_who_are_alike_differ_with_the_rule() {
     let mut params = world::params();
-    params.feed.length = 40;
-    params.feed.per_category = 40;
+    params.feed.length = 60;
+    params.feed.per_category = 60;
     params.candidates.trending = 60;
     params.rerank.novelty_share = 0.0;
     params.rerank.novelty_max_share = 0.0;

@@ -64,6 +64,9 @@ struct Known {
 /// What drew a place from how many candidates, which of them it got, and which video that was.
 type Place = (String, u64, u64, u64);
 
+/// What a user's places earned; how many there are, their weights and their weighted rewards; and the squares of the weights.
+type Own = (u64, [u128; 3], u128);
+
 /// Sums for a policy by name, the number of candidates of the measured one, and a half of the users.
 type Sums = BTreeMap<(String, u32, u32), (Vec<u64>, Vec<u128>)>;
 
@@ -124,7 +127,7 @@ impl Known {
         let mut sums = Sums::new();
         for user in users.into_iter().filter(|user| of.arm_of(params.seed, *user) == Some(arm)) {
             let half = u32::from(freshet_operators::experiments::draws::half(params.seed, user));
-            let mut own: BTreeMap<(String, u32, u32), (u64, [u128; 3], u128)> = BTreeMap::new();
+            let mut own: BTreeMap<(String, u32, u32), Own> = BTreeMap::new();
             for (_, time, _, (policy, from, rank, video)) in
                 self.places.iter().filter(|place| place.0 == user)
             {
