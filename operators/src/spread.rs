@@ -217,9 +217,8 @@ mod tests {
     use super::*;
 
     fn params(places: usize, overlap_above: f64) -> Params {
-        let mut params = Params::default();
-        params.diversity = Diversity { places, overlap_above, share: 0.25, least: 0.1 };
-        params
+        let diversity = Diversity { places, overlap_above, share: 0.25, least: 0.1 };
+        Params { diversity, ..Params::default() }
     }
 
     fn spread(lists: &[Vec<u64>], params: &Params, before: Option<&Spread>) -> Spread {
