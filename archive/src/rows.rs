@@ -3,8 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array};
-use arrow::datatypes::{SchemaRef, UInt32Type, UInt64Type};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StructArray, new_null_array};
+use arrow::datatypes::{DataType, Field, SchemaRef, UInt32Type, UInt64Type};
 use arrow::json::LineDelimitedWriter;
 use bytes::Bytes;
 use freshet_schema::event::Origin;
@@ -86,16 +86,38 @@ fn adapt(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String>
     if batch.schema().fields() == schema.fields() {
         return RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec()).map_err(text);
     }
-    let column = |field: &Arc<arrow::datatypes::Field>| -> Result<ArrayRef, String> {
-        match batch.column_by_name(field.name()) {
-            Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
-            Some(column) => arrow::compute::cast(column, field.data_type()).map_err(text),
-            None if field.is_nullable() => Ok(new_null_array(field.data_type(), batch.num_rows())),
-            None => Err(format!("it has no column {}", field.name())),
-        }
-    };
+    let rows = batch.num_rows();
+    let column = |field: &Arc<Field>| adapt_column(batch.column_by_name(field.name()), field, rows);
     let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>, String>>()?;
     RecordBatch::try_new(Arc::clone(schema), columns).map_err(text)
+}
+
+/// A column in the form that this release gives it. A member that an older release did not write is null, in lists of structs, too.
+fn adapt_column(column: Option<&ArrayRef>, field: &Field, rows: usize) -> Result<ArrayRef, String> {
+    let Some(column) = column else {
+        return match field.is_nullable() {
+            true => Ok(new_null_array(field.data_type(), rows)),
+            false => Err(format!("it has no column {}", field.name())),
+        };
+    };
+    match (column.data_type(), field.data_type()) {
+        (have, want) if have == want => Ok(Arc::clone(column)),
+        (DataType::List(_), DataType::List(item)) => {
+            let list = column.as_list::<i32>();
+            let values = adapt_column(Some(list.values()), item, list.values().len())?;
+            let list =
+                ListArray::try_new(Arc::clone(item), list.offsets().clone(), values, list.nulls().cloned());
+            Ok(Arc::new(list.map_err(text)?))
+        }
+        (DataType::Struct(_), DataType::Struct(members)) => {
+            let given = column.as_struct();
+            let member = |of: &Arc<Field>| adapt_column(given.column_by_name(of.name()), of, given.len());
+            let adapted = members.iter().map(member).collect::<Result<Vec<_>, String>>()?;
+            let adapted = StructArray::try_new(members.clone(), adapted, given.nulls().cloned());
+            Ok(Arc::new(adapted.map_err(text)?))
+        }
+        (_, want) => arrow::compute::cast(column, want).map_err(text),
+    }
 }
 
 /// A column of 64-bit numbers.
@@ -157,4 +179,44 @@ pub fn records(kind: EventKind, batch: &RecordBatch) -> Result<Vec<(Epoch, Origi
         records.push((epoch, origin, event));
     }
     Ok(records)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page as releases wrote it that knew of no draws.
+    #[test]
+    fn members_of_older_files_are_null() {
+        let table = Table::Stream(EventKind::Served);
+        let line = br#"{"event_id":1,"event_time":2,"request_id":3,"user_id":4,"list_epoch":5,"items":[{"video_id":6,"position":0,"propensity":0.5,"slot_policy":"novelty","drawn":2},{"video_id":7,"position":1,"propensity":1.0,"slot_policy":"rank"}],"epoch":8,"partition":9,"offset":10}"#;
+        let mut decoder = arrow::json::ReaderBuilder::new(table.schema()).build_decoder().expect("a decoder");
+        decoder.decode(line).expect("JSON");
+        let batch = decoder.flush().expect("a row").expect("one");
+        let read = |batch: &RecordBatch| {
+            let batch = adapt(batch, &table.schema()).expect("it fits");
+            match records(EventKind::Served, &batch).expect("records").remove(0).2 {
+                Event::Served(page) => page.items.iter().map(|item| item.drawn).collect::<Vec<_>>(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(read(&batch), [2, 0]);
+
+        let place = batch.schema().index_of("items").expect("items");
+        let list = batch.column(place).as_list::<i32>();
+        let items = list.values().as_struct();
+        let kept = items.num_columns() - 1;
+        let members = items.fields().iter().take(kept).cloned().collect::<Vec<_>>();
+        let older =
+            StructArray::new(members.into(), items.columns()[..kept].to_vec(), items.nulls().cloned());
+        let item = Arc::new(Field::new("item", older.data_type().clone(), true));
+        let older = ListArray::new(item, list.offsets().clone(), Arc::new(older), list.nulls().cloned());
+        let mut fields = batch.schema().fields().iter().map(|f| f.as_ref().clone()).collect::<Vec<_>>();
+        fields[place] = Field::new("items", older.data_type().clone(), false);
+        let mut columns = batch.columns().to_vec();
+        columns[place] = Arc::new(older);
+        let batch =
+            RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), columns).expect("it fits");
+        assert_eq!(read(&batch), [0, 0]);
+    }
 }

@@ -123,11 +123,14 @@ pub struct Account {
     /// Factor for abuse, in [0, 1]; left out where it changes nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub abuse_factor: Option<f32>,
+    /// Factor for being in too many users' lists, in (0, 1]; left out likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spread_factor: Option<f32>,
     /// Rank by the value scaled by these factors.
     pub rank_adjusted: u32,
     /// Factor of the creator's earlier places, in (0, 1].
     pub creator_factor: f32,
-    /// What was compared at the place: the value scaled by `fatigue_factor x taste_factor x abuse_factor`, then by `creator_factor`. A value
+    /// What was compared at the place: the value scaled by `fatigue_factor x taste_factor x abuse_factor x spread_factor`, then by `creator_factor`. A value
     /// below 0 is divided by a factor.
     pub compared: f32,
     /// The rules that moved it away from its place by value.
@@ -240,6 +243,7 @@ pub fn account(stored: &Stored, at: usize) -> (Option<Account>, Option<Gap>) {
         taste_factor: place.taste_factor,
         rank_adjusted: place.rank_adjusted,
         abuse_factor: place.abuse_factor,
+        spread_factor: place.spread_factor,
         creator_factor: place.creator_factor,
         compared: place.compared,
         moved_by: rules(&item.moved_by),

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use freshet_learning::off_policy::grouped::{Estimate, Half, estimates};
 use freshet_learning::trial::{self, Sample, SampleRatio};
 use freshet_schema::Millis;
-use freshet_schema::feed::{self, ExperimentsRecord, MetricSums};
+use freshet_schema::feed::{self, DrawSums, ExperimentsRecord, MetricSums};
 use freshet_schema::store::Key;
 use serde::Serialize;
 
@@ -78,6 +79,44 @@ pub struct Arm {
     pub users: u64,
     /// What is compared.
     pub metrics: Vec<Metric>,
+    /// What the places earned that were drawn, and what they would have earned drawn otherwise.
+    pub off_policy: Vec<OffPolicy>,
+}
+
+/// What the drawn places of an arm would have earned with another policy: the share of them whose video was watched to its end.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OffPolicy {
+    /// What drew the places: `novelty`, `popular` or `explore`.
+    pub policy: String,
+    /// From how many of the best candidates the measured policy draws; 0 where it is the one that drew.
+    pub best: u32,
+    /// The measured policy in words.
+    pub target: String,
+    /// Users with such a place.
+    pub users: u64,
+    /// Places.
+    pub places: u64,
+    /// Effective sample size.
+    pub effective: f64,
+    /// Whether that is enough for a claim; below 1,000 it is not.
+    pub claimed: bool,
+    /// Inverse propensity scoring.
+    pub ips: Bounded,
+    /// The same, self-normalised.
+    pub snips: Bounded,
+    /// Doubly robust.
+    pub doubly_robust: Bounded,
+}
+
+/// A value with an interval, which may be looked at at any time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Bounded {
+    /// The estimate.
+    pub value: f64,
+    /// Ends of the interval.
+    pub low: f64,
+    /// See `low`.
+    pub high: f64,
 }
 
 /// A metric of an arm. Its unit is the user.
@@ -174,6 +213,7 @@ impl From<&feed::Experiment> for Experiment {
                 sets: arm.sets.clone(),
                 users: arm.users,
                 metrics: arm.metrics.iter().map(|of| metric(n, of)).collect(),
+                off_policy: off_policy(&arm.draws, record),
             })
             .collect();
         Self {
@@ -188,6 +228,65 @@ impl From<&feed::Experiment> for Experiment {
             arms,
         }
     }
+}
+
+/// The sums of a half as numbers, of which weights are in millionths.
+fn half(of: &DrawSums) -> Half {
+    let product = |n: usize| {
+        let word = |n: usize| of.products.get(n).copied().unwrap_or(0);
+        (u128::from(word(2 * n)) << 64 | u128::from(word(2 * n + 1))) as f64
+    };
+    Half {
+        users: of.users as f64,
+        decisions: of.places as f64,
+        rewards: of.earned as f64,
+        weights: of.weights as f64 / 1e6,
+        weighted: of.weighted as f64 / 1e6,
+        squares: product(0) / 1e12,
+        products: [
+            product(1),
+            product(2) / 1e6,
+            product(3) / 1e6,
+            product(4) / 1e12,
+            product(5) / 1e12,
+            product(6) / 1e12,
+        ],
+    }
+}
+
+/// What the drawn places of an arm would have earned, by what drew them and the measured policy.
+fn off_policy(draws: &[DrawSums], record: &feed::Experiment) -> Vec<OffPolicy> {
+    let of_both = draws.chunk_by(|a, b| (a.policy, a.best) == (b.policy, b.best));
+    let one = |both: &[DrawSums]| {
+        let mut halves = [Half::default(); 2];
+        both.iter().for_each(|of| halves[(of.half & 1) as usize] = half(of));
+        let found = estimates(&halves)?;
+        let users: u64 = both.iter().map(|of| of.users).sum();
+        let width = trial::boundary(users as f64, record.alpha, record.min_users.max(1) as f64);
+        let bounded = |of: Estimate| Bounded {
+            value: of.value,
+            low: of.value - width * of.error,
+            high: of.value + width * of.error,
+        };
+        let best = both[0].best;
+        Some(OffPolicy {
+            policy: both[0].policy().as_str_name().trim_start_matches("SLOT_POLICY_").to_lowercase(),
+            best,
+            target: match best {
+                0 => "as drawn".to_owned(),
+                1 => "the best".to_owned(),
+                _ => format!("best {best}"),
+            },
+            users,
+            places: both.iter().map(|of| of.places).sum(),
+            effective: found.effective,
+            claimed: found.is_enough(),
+            ips: bounded(found.ips),
+            snips: bounded(found.snips),
+            doubly_robust: bounded(found.doubly_robust),
+        })
+    };
+    of_both.filter_map(one).collect()
 }
 
 /// How an experiment stands, in a few sentences.
@@ -258,6 +357,7 @@ mod tests {
                 metric("likes", likes, likes as u64),
                 metric("completion", completed * users as i64, (completed * completed) as u64 * users),
             ],
+            draws: Vec::new(),
         }
     }
 
@@ -289,6 +389,60 @@ mod tests {
             likes.low > 0.1 && likes.high < 0.25 && (likes.value - (1_400.0 / 2_040.0 - 0.5)).abs() < 1e-9
         );
         assert!(told.explanation.contains("likes is higher in calm"), "{}", told.explanation);
+    }
+
+    /// Each of a hundred users had 20 places, each drawn from 4 candidates; of the 5 that got the best 4 were watched to the end, of the others 3.
+    fn draws(users: u64, best: u32) -> Vec<DrawSums> {
+        let (weights, weighted): (u64, u64) =
+            if best == 0 { (20_000_000, 7_000_000) } else { (20_000_000, 16_000_000) };
+        let squares: u64 = if best == 0 { 20 } else { 5 * 16 };
+        let half = |half: u32| {
+            let (p, w, x) = (20u128, u128::from(weights), u128::from(weighted));
+            let n = u128::from(users);
+            let products = [
+                u128::from(squares) * 1_000_000_000_000 * n,
+                p * p * n,
+                p * w * n,
+                p * x * n,
+                w * w * n,
+                w * x * n,
+                x * x * n,
+            ];
+            DrawSums {
+                policy: feed::SlotPolicy::Novelty.into(),
+                best,
+                half,
+                users,
+                places: 20 * users,
+                earned: 7 * users,
+                weights: weights * users,
+                weighted: weighted * users,
+                products: products.iter().flat_map(|sum| [(sum >> 64) as u64, *sum as u64]).collect(),
+            }
+        };
+        (0..2).map(half).collect()
+    }
+
+    #[test]
+    fn draws_say_what_others_would_have_earned() {
+        let of = |users: u64| {
+            let mut control = arm("control", 2_000, 1_000, 400_000);
+            control.draws = [draws(users, 0), draws(users, 1)].concat();
+            experiment(vec![control]).arms.remove(0).off_policy
+        };
+        let [drawn, best] = &of(100)[..] else { panic!("two policies") };
+        assert_eq!((drawn.policy.as_str(), drawn.target.as_str(), drawn.best), ("novelty", "as drawn", 0));
+        assert_eq!((best.target.as_str(), best.users, best.places), ("the best", 200, 4_000));
+        for (of, expected) in [(drawn, 0.35), (best, 0.8)] {
+            for estimate in [of.ips, of.snips, of.doubly_robust] {
+                assert!((estimate.value - expected).abs() < 1e-9, "{of:?}");
+                assert!(estimate.high - estimate.low < 1e-4, "the users are alike: {of:?}");
+            }
+        }
+        assert!((drawn.effective - 4_000.0).abs() < 1e-6 && drawn.claimed);
+        assert!((best.effective - 1_000.0).abs() < 1e-6 && best.claimed);
+        assert!(!of(99)[1].claimed, "below 1,000 nothing is claimed");
+        assert!(experiment(vec![arm("control", 1, 0, 0)]).arms[0].off_policy.is_empty());
     }
 
     #[test]

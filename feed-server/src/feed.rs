@@ -262,6 +262,14 @@ fn propensity(entry: &Entry) -> f32 {
     }
 }
 
+/// Which of the best candidates a slot that was drawn evenly went to, from the best, 1; 0 for other slots.
+fn drawn(entry: &Entry) -> u32 {
+    match entry {
+        Entry::Listed(item) => item.drawn,
+        Entry::Trending(_) => 0,
+    }
+}
+
 /// Appends the page to the served log without waiting.
 fn log_served(
     state: &ServerState,
@@ -281,6 +289,7 @@ fn log_served(
             position: u32::try_from(position).unwrap_or(u32::MAX),
             propensity: propensity(entry),
             slot_policy: policy(kind, entry).to_owned(),
+            drawn: drawn(entry),
         });
     }
     for slots in page.items.chunk_by(|(a, _), (b, _)| policy(kind, a) == policy(kind, b)) {

@@ -205,6 +205,9 @@ fn moved(item: &FeedItem, account: Option<&Account>) -> Vec<String> {
             format!("It shares something with what the user liked first{}.", times(|a| a.taste_factor))
         }
         "abuse" => format!("It is flagged for abuse{}.", times(|a| a.abuse_factor.unwrap_or(1.0))),
+        "spread" => {
+            format!("Too many users' lists hold it already{}.", times(|a| a.spread_factor.unwrap_or(1.0)))
+        }
         other => format!("The rule {other:?} moved it from its place by score."),
     };
     let mut text: Vec<String> = rules(&item.moved_by).iter().map(|rule| words(rule)).collect();
@@ -237,6 +240,7 @@ pub fn dropped(stage: Stage) -> (&'static str, &'static str) {
         Stage::Fatigue => ("fatigue", "the user has tired of what it shows"),
         Stage::Taste => ("taste", "others share something with what the user liked first, and passed it"),
         Stage::Abuse => ("abuse", "it is flagged for abuse, and others passed it"),
+        Stage::Spread => ("spread", "too many users' lists hold it already, and others passed it"),
         Stage::Slot => ("slot", "a place that was drawn went to another"),
         Stage::LightRank => {
             ("light_rank", "it was too far behind the other candidates to be looked at closely")
@@ -409,6 +413,7 @@ mod tests {
             fatigue_factor: 1.0,
             taste_factor: 1.0,
             abuse_factor: None,
+            spread_factor: None,
             rank_adjusted: 3,
             creator_factor: 0.85,
             compared: 0.0034,

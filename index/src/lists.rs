@@ -201,7 +201,7 @@ mod tests {
             IVFFlatIndex::new(quantizer, DIMS as u32, centroids.len() as u32, MetricType::InnerProduct)
                 .unwrap();
         theirs.set_nprobe(nprobe);
-        let kept = |slot: &u32| slot % 3 != 0;
+        let kept = |slot: &u32| !slot.is_multiple_of(3);
         for (slot, direction) in (0..).zip(&directions) {
             if kept(&slot) {
                 let row: Vec<f32> = row_of(direction.entries()).collect();

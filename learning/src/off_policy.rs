@@ -7,6 +7,8 @@
 //! the policy and corrects it by the weighted errors of the model: right where the propensities are or the model is, and the less
 //! noisy the better the model. All of them rest on as many decisions as the effective sample size says (Kish 1965).
 
+pub mod grouped;
+
 /// Below this effective sample size no claim is made.
 pub const ENOUGH: f64 = 1_000.0;
 

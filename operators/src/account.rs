@@ -51,6 +51,7 @@ fn account(placed: &Placed, heads: &Heads) -> Account {
         relaxed: names(slot.relaxed),
         // Left out where it changes nothing.
         abuse_factor: (slot.account.trusted < 1.0).then_some(slot.account.trusted),
+        spread_factor: (slot.account.spread < 1.0).then_some(slot.account.spread),
     }
 }
 

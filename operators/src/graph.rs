@@ -38,6 +38,7 @@ use crate::related_records::{RecordIn, RelatedRecords};
 use crate::request::{Request, Subject};
 use crate::row::Row;
 use crate::shelf::{Shelf, ShelfIn};
+use crate::spread::Spread;
 use crate::sums::{Span, WindowSums};
 use crate::totals::totals;
 use crate::users::{SkipThresholds, UserIn, Users};
@@ -75,6 +76,8 @@ pub enum Leaving {
     Waiting(u64, u64),
     /// The number of a publication, and its skip thresholds: rows that are counted from the next epoch on are judged by them.
     Published(u64, SkipThresholds),
+    /// How alike lists are, at a publication.
+    Spread(Arc<Spread>),
     /// What happened to the lives of new videos, of those on this worker.
     Cohorts(cohorts::Report),
     /// What is suspected of users or of videos, of those on this worker.
@@ -212,6 +215,7 @@ pub fn build<'s>(
             watched_parts.map(|(bin, count)| PublishIn::Watched(bin, count)),
             users.learned.map(|(hour, sums)| PublishIn::Learned(hour, sums)),
             users.trials.map(PublishIn::Trial),
+            users.listings.map(PublishIn::Listing),
             videos.themes.map(|(place, sum)| PublishIn::Theme(place, sum)),
         ],
     )
@@ -244,6 +248,8 @@ pub fn build<'s>(
 
     let said =
         published.clone().flat_map(move |p| publisher.then(|| Leaving::Published(p.version, p.skip_below)));
+    let spread =
+        published.clone().flat_map(move |p| p.spread.clone().filter(|_| publisher).map(Leaving::Spread));
     // New videos find their users: whom they ask for is heard in the next epoch, and what came of it here.
     let lives = calls_loop.map(|back| {
         let heard = [
@@ -441,6 +447,7 @@ pub fn build<'s>(
         unrelated,
         life_records,
         publish.experiments,
+        publish.diversity,
     ];
     let changes = merge(scope, changes).map(Leaving::Change);
     let answers = lists.answers.map(Leaving::Answer);
@@ -452,7 +459,19 @@ pub fn build<'s>(
     let suspicion_reports = suspicion_reports.map(Leaving::Abuse);
     merge(
         scope,
-        [changes, answers, probed, yields, index, waiting, life_reports, suspicion_reports, said, taps],
+        [
+            changes,
+            answers,
+            probed,
+            yields,
+            index,
+            waiting,
+            life_reports,
+            suspicion_reports,
+            said,
+            spread,
+            taps,
+        ],
     )
 }
 

@@ -52,6 +52,7 @@ pub mod score;
 pub mod scorer;
 pub mod sessions;
 pub mod shelf;
+pub mod spread;
 pub mod sums;
 pub mod topics;
 pub mod totals;

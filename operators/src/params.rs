@@ -43,6 +43,8 @@ pub struct Params {
     pub related: Related,
     /// Lists.
     pub feed: Feed,
+    /// How alike lists may be.
+    pub diversity: Diversity,
     /// Re-ranking.
     pub rerank: Rerank,
     /// Places of lists that explore.
@@ -257,6 +259,25 @@ pub struct Feed {
     pub dropped_kept: usize,
     /// Items of a list whose account is stored for the explanation.
     pub explained: usize,
+}
+
+/// How alike the lists of all users may be ([`crate::spread`]).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Diversity {
+    /// So many of the first places of each list are looked at; 0: nobody looks.
+    pub places: usize,
+    /// What many lists hold is lowered for some users while the overlap is above this, in [0, 1]; 1 never.
+    pub overlap_above: f64,
+    /// What a greater share of the lists than this would hold is lowered for the others, in (0, 1].
+    pub share: f64,
+    /// The factor on a score that is lowered, in (0, 1].
+    pub least: f64,
+}
+
+impl Default for Diversity {
+    fn default() -> Self {
+        Self { places: 0, overlap_above: 1.0, share: 0.05, least: 0.1 }
+    }
 }
 
 /// Re-ranking: which places of a list are drawn, and what lowers or raises a candidate beside its score.
@@ -564,6 +585,7 @@ impl Default for Params {
                 dropped_kept: 200,
                 explained: 100,
             },
+            diversity: Diversity::default(),
             rerank: Rerank::default(),
             exploration: Exploration::default(),
             cohorts: Cohorts::default(),

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use differential_dataflow::difference::{IsZero, Semigroup};
 use freshet_schema::hash::Slice;
+use freshet_schema::store::{EVERYONE, Key};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
@@ -23,11 +24,12 @@ use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
 use crate::experiments::{self, Tally};
 use crate::look::{Kind, Record, Records, Wanted};
-use crate::params::{Learning, Params, Score};
+use crate::params::{Diversity, Learning, Params, Score};
 use crate::pools::Change;
 use crate::score::{self, Rates};
 use crate::scorer::heads::Heads;
 use crate::scorer::learn::{self, Hours};
+use crate::spread::{Counts, Listing, Spread};
 use crate::sums::Sums;
 use crate::topics::{Place, Sum, TopicTable};
 use crate::users::{INITIAL_SKIP_BELOW, SkipThresholds};
@@ -53,6 +55,8 @@ pub enum PublishIn {
     Watched((u8, u8), i64),
     /// Terms of the sums that the heads learn from, by hour.
     Learned(u64, Box<learn::Sums>),
+    /// What changed in the lists of a worker's users, in an epoch of a publication.
+    Listing(Listing),
     /// A worker's sum of a category's videos, in an epoch of a publication.
     Theme(Place, Sum),
     /// Weights of these versions are to be written again.
@@ -68,6 +72,8 @@ outputs! {
         again: Arc<Heads>,
         /// The record of the experiments.
         experiments: Change,
+        /// The record of how alike lists are.
+        diversity: Change,
     }
 }
 
@@ -90,6 +96,8 @@ pub struct Published {
     pub heads: Arc<Heads>,
     /// Arms of exploration.
     pub arms: Arc<Arms>,
+    /// How alike lists are; `None` where nobody looks.
+    pub spread: Option<Arc<Spread>>,
     /// The version whose heads are not kept any longer.
     pub retired: Option<u64>,
 }
@@ -110,6 +118,9 @@ pub struct Publish {
     /// What was published last.
     last: Option<Arc<Published>>,
     tally: Tally,
+    diversity: Diversity,
+    seed: u64,
+    listed: Counts,
     now: u64,
 }
 
@@ -130,8 +141,16 @@ impl Publish {
             told: FxHashMap::default(),
             last: None,
             tally: Tally::new(params),
+            diversity: params.diversity.clone(),
+            seed: params.seed,
+            listed: Counts::default(),
             now: 0,
         }
+    }
+
+    /// How alike lists were at the last publication.
+    fn spread(&self) -> Option<&Spread> {
+        self.last.as_ref()?.spread.as_deref()
     }
 
     fn publish(&mut self, version: u64, themes: &BTreeMap<Place, Sum>) -> Published {
@@ -164,6 +183,8 @@ impl Publish {
             topics: Arc::new(self.trained.with(themes)),
             heads: Arc::new(self.hours.solve(version, self.now, &self.learning)),
             arms: Arc::new(self.hours.arms(version, self.now, &self.learning)),
+            spread: (self.diversity.places > 0)
+                .then(|| Arc::new(self.listed.publish(self.spread(), &self.diversity, self.seed))),
             retired: None,
         }
     }
@@ -209,6 +230,7 @@ impl Stage for Publish {
                 PublishIn::Cohort(cohort, sums) if sums.is_zero() => drop(self.cohorts.remove(&cohort)),
                 PublishIn::Cohort(cohort, sums) => drop(self.cohorts.insert(cohort, sums)),
                 PublishIn::Trial(term) => self.tally.add(&term),
+                PublishIn::Listing(listing) => self.listed.plus(&listing),
                 PublishIn::Learned(hour, sums) => self.hours.plus(hour, &sums),
                 PublishIn::Watched(bin, 0) => drop(self.watched.remove(&bin)),
                 PublishIn::Watched(bin, count) => drop(self.watched.insert(bin, count)),
@@ -221,11 +243,19 @@ impl Stage for Publish {
             let published = Published { retired, ..self.publish(version, &themes) };
             self.kept.push_back(Arc::clone(&published.heads));
             let published = Arc::new(published);
+            let record = published.spread.as_ref().map(|spread| spread.record(version));
+            if record.is_some() || self.spread().is_some() {
+                out.diversity.push((Key::Diversity, record));
+            }
             self.last = Some(Arc::clone(&published));
             out.published.push(published);
             out.experiments.extend(self.tally.publish(epoch, self.now));
         } else {
             out.experiments.extend(self.tally.again(&slices));
+            if let Some(last) = self.last.as_ref().filter(|_| slices.iter().any(|s| s.holds_text(EVERYONE))) {
+                let record = last.spread.as_ref().map(|spread| spread.record(last.version));
+                out.diversity.extend(record.map(|record| (Key::Diversity, Some(record))));
+            }
         }
         if !slices.is_empty() && !self.kept.is_empty() {
             // Version 0 is written beside every other; so both are said already where there is a new one.
@@ -243,8 +273,10 @@ impl Stage for Publish {
         let entries = self.creators.len() + self.cohorts.len() + self.watched.len() + self.told.len();
         StateSize {
             entries: entries as u64,
-            bytes: (entries * (size_of::<Sums>() + 16) + self.hours.bytes() + self.kept.len() * Heads::BYTES)
-                as u64,
+            bytes: (entries * (size_of::<Sums>() + 16)
+                + self.hours.bytes()
+                + self.kept.len() * Heads::BYTES
+                + self.listed.bytes()) as u64,
         }
     }
 

@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::ops::BitXor;
+use std::sync::Arc;
 
 use freshet_learning::LONG_DIMS;
 use freshet_schema::feed::{Source, Stage as Dropped};
@@ -25,6 +26,7 @@ use crate::rerank::{
 use crate::scorer::Scorer;
 use crate::scorer::features::{Counts, FEATURES, Features, Featuring};
 use crate::scorer::heads::{self, Heads};
+use crate::spread::Spread;
 
 /// Watched videos named for the explanation, per source.
 pub const WATCHED_NAMED: usize = 20;
@@ -127,6 +129,7 @@ pub struct Scales<'a> {
     request: &'a Request,
     followed: f64,
     fatigue: Fatigue,
+    spread: Option<Arc<Spread>>,
 }
 
 impl<'a> Scales<'a> {
@@ -143,7 +146,8 @@ impl<'a> Scales<'a> {
         let ranks = request.wanted.is_empty();
         let fatigue =
             if ranks { Fatigue::of(&request.recent, request.now, params) } else { Fatigue::default() };
-        Self { heads, params, request, followed, fatigue }
+        let spread = replies.first().and_then(|reply| reply.spread.clone());
+        Self { heads, params, request, followed, fatigue, spread }
     }
 
     /// Whether the user's lists have become too narrow for them.
@@ -290,6 +294,7 @@ pub fn place(scored: Scored, scales: &Scales) -> List {
         claims: &claims,
         narrowed: scales.narrowed(),
         outlook: request.outlook.as_deref(),
+        spread: scales.spread.as_deref(),
     };
     let Reranked { slots, left } = rerank::rerank(&entries, &context, params);
     let items =
@@ -324,6 +329,7 @@ fn dropped_by(rule: Rule) -> Dropped {
         Rule::Fatigue => Dropped::Fatigue,
         Rule::Taste => Dropped::Taste,
         Rule::Abuse => Dropped::Abuse,
+        Rule::Spread => Dropped::Spread,
         Rule::Slot => Dropped::Slot,
         Rule::Length => Dropped::Length,
     }
@@ -401,7 +407,6 @@ mod tests {
     use crate::content::Content;
     use crate::request::{Ask, Purpose};
     use crate::scorer::features;
-    use std::sync::Arc;
 
     fn candidate(video: u64, score: u32, category: u64) -> Weighed {
         let mut ranks = [ABSENT; MAX_ASKS];
@@ -485,6 +490,7 @@ mod tests {
             watched: Vec::new(),
             followed: Vec::new(),
             heads: Arc::default(),
+            spread: None,
         };
         let heads = Heads::default();
         let replies = vec![reply];
@@ -513,6 +519,7 @@ mod tests {
                 watched: Vec::new(),
                 followed: Vec::new(),
                 heads: Arc::default(),
+                spread: None,
             };
             let (heads, replies) = (Heads::default(), vec![reply]);
             let scales = Scales::new(&heads, &params, &request, &replies);
@@ -540,6 +547,7 @@ mod tests {
             watched: Vec::new(),
             followed: Vec::new(),
             heads: Arc::default(),
+            spread: None,
         };
         let replies = vec![reply(&[(1, 10), (2, 30)]), reply(&[(3, 20), (4, 30)])];
         let offered = quotas(&request, replies, &mut Default::default());

@@ -14,6 +14,7 @@ use crate::score::ONE;
 use crate::scorer::features::{Stats, Taste};
 use crate::scorer::heads::Heads;
 use crate::sessions::Session;
+use crate::spread::Spread;
 
 /// Whose list.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -222,4 +223,6 @@ pub struct Reply {
     pub followed: Vec<(u32, i64)>,
     /// The heads that hold at the epoch; the same in all replies to a request.
     pub heads: Arc<Heads>,
+    /// How alike lists are, as published; the same in all replies, too.
+    pub spread: Option<Arc<Spread>>,
 }

@@ -35,6 +35,7 @@ use crate::neighbours::IndexReport;
 use crate::params::Params;
 use crate::pools::Change;
 use crate::probe::Probed;
+use crate::spread::Spread;
 use crate::users::{SkipThresholds, UserIn};
 use crate::yields::Yields;
 
@@ -102,6 +103,8 @@ pub enum Output {
     Waiting(usize, u64, u64),
     /// How the vector index is; it lies on one worker.
     Index(IndexReport),
+    /// How alike lists are, at a publication; it is counted on one worker.
+    Spread(Arc<Spread>),
     /// What happened to the lives of new videos, of those on a worker, in an epoch.
     Cohorts(usize, Epoch, Report),
     /// What is suspected of users or of videos, of those on a worker, since a publication of an epoch.
@@ -550,6 +553,7 @@ fn leave<'s>(
                             Leaving::Probed(heads) => probed.push(heads),
                             Leaving::Yields(yields) => brought.plus(&yields),
                             Leaving::Index(report) => drop(outside.send(Output::Index(report))),
+                            Leaving::Spread(spread) => drop(outside.send(Output::Spread(spread))),
                             Leaving::Published(version, skip_below) => {
                                 let _ =
                                     outside.send(Output::Published(Epoch(*time.time()), version, skip_below));

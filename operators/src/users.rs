@@ -23,7 +23,7 @@ use std::sync::Arc;
 use freshet_schema::event::{Event, FollowAction, ServedItem, Target};
 use freshet_schema::hash::Slice;
 use freshet_schema::store::Key;
-use freshet_schema::{User, UserId};
+use freshet_schema::{Epoch, User, UserId};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,7 @@ use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
 use crate::examples::{Described, Examples, Place};
 use crate::experiments;
+use crate::experiments::draws::Draw;
 use crate::history::History;
 use crate::look::{self, Kind, PersonLook, Record, Records, SuspectLook, Wanted};
 use crate::params::Params;
@@ -47,6 +48,7 @@ use crate::profile::Profile;
 use crate::request::{Purpose, Request};
 use crate::row::{Group, Row, View};
 use crate::scorer::learn::{self, Hours};
+use crate::spread::{Listing, Watch};
 use crate::topics::TopicTable;
 use crate::wire::Json;
 use guests::{Guests, Heard};
@@ -84,8 +86,8 @@ pub enum UserIn {
     Ask(u64, bool),
     /// Somebody asks what is expected of a user with some videos.
     Probe(u64, Vec<u64>),
-    /// A page with these videos was served to a user at a time.
-    Served(u64, u64, Vec<Place>),
+    /// A page with these videos was served to a user at a time, and these of its places were drawn evenly.
+    Served(u64, u64, Vec<Place>, Vec<Draw>),
     /// From the epoch before, the answer to [`Purpose::Learn`].
     Described(Described),
     /// Skip thresholds, topics and arms published in the epoch before. Heard by every worker.
@@ -120,6 +122,8 @@ outputs! {
         groups: Group,
         /// Users for the cohorts of new videos, and what those who were invited did.
         cohorts: CohortIn,
+        /// What changed in the lists that the store has, at a publication.
+        listings: Listing,
         /// What users of experiments add to the sums of their arms.
         trials: experiments::Term,
         /// What speaks of abuse: engagements of users, and whose signals changed.
@@ -182,6 +186,7 @@ pub struct Users {
     guests: Guests,
     trials: Trials,
     suspects: Suspects,
+    watch: Watch,
     now: u64,
     rows: u64,
     bytes: u64,
@@ -196,6 +201,7 @@ impl Users {
             guests: Guests::new(&params),
             trials: Trials::new(),
             suspects: Suspects::new(params.abuse.enabled),
+            watch: Watch::new(&params),
             params,
             people: FxHashMap::default(),
             groups: BTreeMap::new(),
@@ -257,6 +263,7 @@ impl Stage for Users {
                     if !self.params.feed.enabled {
                         Arc::make_mut(self.people.entry(user).or_default()).listed = videos;
                     } else if let Some(person) = self.people.get_mut(&user).map(Arc::make_mut) {
+                        self.watch.listed(&person.listed, &videos);
                         person.listed = videos;
                     }
                 }
@@ -265,7 +272,7 @@ impl Stage for Users {
                 }
                 UserIn::Ask(user, offered) => *asks.entry(user).or_insert(false) |= offered,
                 UserIn::Probe(user, videos) => drop(probes.insert(user, videos)),
-                UserIn::Served(user, time, page) => {
+                UserIn::Served(user, time, page, mut draws) => {
                     if self.forgotten_users.get(&user).is_some_and(|until| time <= *until) {
                         continue;
                     }
@@ -273,7 +280,10 @@ impl Stage for Users {
                         Arc::make_mut(self.people.entry(user).or_default()).examples.served(&page);
                         served.push(user);
                     }
-                    self.trials.served(user, time, &page, &self.params);
+                    draws.retain(|draw| {
+                        self.forgotten_videos.get(&draw.video).is_none_or(|until| draw.time > *until)
+                    });
+                    self.trials.served(user, time, &page, &draws, &self.params);
                     if self.guests.enabled() {
                         heard.pages.push((user, time, page.iter().map(|place| place.video).collect()));
                     }
@@ -377,6 +387,7 @@ impl Stage for Users {
         }
         if publishes {
             out.learned.extend(self.unpublished.take().map(|(hour, sums)| (hour, Box::new(sums))));
+            out.listings.extend(self.watch.take());
             self.guests.age(self.now);
         }
         let preferred = std::mem::take(&mut self.preferred);
@@ -390,7 +401,7 @@ impl Stage for Users {
         let seen = self.seen.capacity() * 9;
         // A viewer is named once a row, in vectors that are three quarters full on average.
         let viewers = self.viewers.capacity() * 33 + self.rows as usize * 11;
-        let beside = self.guests.bytes() + self.trials.bytes() + self.suspects.bytes();
+        let beside = self.guests.bytes() + self.trials.bytes() + self.suspects.bytes() + self.watch.bytes();
         StateSize { entries: self.rows, bytes: self.bytes + (tombstones + seen + viewers + beside) as u64 }
     }
 
@@ -468,7 +479,11 @@ pub fn of_event(event: &Event) -> Option<UserIn> {
                 video: item.video_id.0,
                 propensity: item.propensity,
             };
-            Some(UserIn::Served(page.user_id.0, page.event_time.0, page.items.iter().map(place).collect()))
+            let (user, time) = (page.user_id.0, page.event_time.0);
+            // A list for strangers was drawn once for all of them: its places are no decisions of their own.
+            let own = page.list_epoch != Epoch(0);
+            let draws = page.items.iter().filter(|_| own).filter_map(|item| Draw::of(item, time)).collect();
+            Some(UserIn::Served(user, time, page.items.iter().map(place).collect(), draws))
         }
         Event::Upload(_) | Event::Interaction(_) => None,
     }

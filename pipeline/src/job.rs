@@ -452,6 +452,7 @@ impl Sink {
                 }
                 Output::Yields(yields) => meters::Sources(&yields).emit(),
                 Output::Index(report) => meters::Index(report).emit(),
+                Output::Spread(spread) => meters::Alike(&spread).emit(),
                 Output::Cohorts(worker, epoch, report) => {
                     self.lives[worker] = report.standing;
                     meters::Lives { epoch, report: &report, standing: &self.lives }.emit();

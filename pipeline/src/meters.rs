@@ -9,6 +9,7 @@ use freshet_operators::abuse;
 use freshet_operators::cohorts::{Report, Standing};
 use freshet_operators::cut::StateSize;
 use freshet_operators::neighbours::IndexReport;
+use freshet_operators::spread::Spread;
 use freshet_operators::yields::Yields;
 use freshet_schema::Epoch;
 use freshet_sources::epochs::{Batch, PartitionStatus};
@@ -215,6 +216,21 @@ impl Index {
         if report.lists == 0 || report.recall.wanted > 0 {
             gauge!("freshet_index_recall").set(report.recall.share());
         }
+    }
+}
+
+/// How alike lists are, at a publication.
+pub struct Alike<'a>(pub &'a Spread);
+
+impl Alike<'_> {
+    /// Shows it.
+    pub fn emit(self) {
+        let spread = self.0;
+        gauge!("freshet_lists_overlap").set(spread.overlap() as f64 / 1e6);
+        gauge!("freshet_lists_videos").set(spread.videos as f64);
+        gauge!("freshet_lists_most_frequent").set(spread.most as f64);
+        gauge!("freshet_lists_lowered_videos").set(spread.chances.len() as f64);
+        gauge!("freshet_lists_spread_strength").set(spread.strength as f64 / 8.0);
     }
 }
 

@@ -102,6 +102,17 @@ pub fn describe() {
         "freshet_explored_untried_places_total",
         "Those whose category was new to the published arms, or drawn evenly."
     );
+    describe_gauge!(
+        "freshet_lists_overlap",
+        "Share of a list's first places that another user's list has as well, on average (diversity.places)."
+    );
+    describe_gauge!("freshet_lists_videos", "Different videos in the first places of all lists.");
+    describe_gauge!("freshet_lists_most_frequent", "Lists that hold the most frequent of them.");
+    describe_gauge!(
+        "freshet_lists_lowered_videos",
+        "Videos that are lowered for some users, as too many lists hold them."
+    );
+    describe_gauge!("freshet_lists_spread_strength", "How much of that rule applies, from 0 to 1.");
     describe_gauge!("freshet_abuse_flagged", "Users and videos that are flagged for abuse.");
     describe_gauge!(
         "freshet_abuse_suspected",

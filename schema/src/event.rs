@@ -247,6 +247,10 @@ pub struct ServedItem {
     pub propensity: f32,
     /// The policy that filled the slot, such as `rank` or `trending`.
     pub slot_policy: String,
+    /// Of a slot that was drawn evenly from the best candidates for it, which of them the video was, counted from the best, 1; 0
+    /// for other slots. There were 1 / `propensity` of them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub drawn: u32,
 }
 
 /// A page that the feed server handed out. It feeds the label join and off-policy evaluation; only experiments count pages.

@@ -5,7 +5,7 @@ use std::fmt;
 use prost::Message;
 
 use crate::feed::{
-    AccountRecord, CohortRecord, DroppedRecord, ExperimentsRecord, FeedRecord, HeadsRecord,
+    AccountRecord, CohortRecord, DiversityRecord, DroppedRecord, ExperimentsRecord, FeedRecord, HeadsRecord,
     PreferencesRecord, RelatedRecord, TrendingRecord, VideoCard,
 };
 use crate::hash;
@@ -40,6 +40,8 @@ pub enum Key {
     NewUser(String),
     /// `experiments:all` -> [`ExperimentsRecord`]
     Experiments,
+    /// `diversity:all` -> [`DiversityRecord`]
+    Diversity,
 }
 
 impl fmt::Display for Key {
@@ -56,6 +58,7 @@ impl fmt::Display for Key {
             Self::Trending(group) => write!(f, "trending:{group}"),
             Self::NewUser(group) => write!(f, "newuser:{group}"),
             Self::Experiments => write!(f, "experiments:{EVERYONE}"),
+            Self::Diversity => write!(f, "diversity:{EVERYONE}"),
         }
     }
 }
@@ -71,7 +74,7 @@ impl Key {
             Self::Video(video) | Self::Related(video) | Self::Cohort(video) => hash::shard(video.0),
             Self::Heads(version) => hash::shard(*version),
             Self::Trending(group) | Self::NewUser(group) => hash::text_shard(group),
-            Self::Experiments => hash::text_shard(EVERYONE),
+            Self::Experiments | Self::Diversity => hash::text_shard(EVERYONE),
         }
     }
 
@@ -91,6 +94,7 @@ impl Key {
             "trending" => Some(Self::Trending(rest.to_owned())),
             "newuser" => Some(Self::NewUser(rest.to_owned())),
             "experiments" => (rest == EVERYONE).then_some(Self::Experiments),
+            "diversity" => (rest == EVERYONE).then_some(Self::Diversity),
             _ => None,
         }
     }
@@ -120,6 +124,8 @@ pub enum Value {
     Trending(TrendingRecord),
     /// What was counted of experiments.
     Experiments(ExperimentsRecord),
+    /// How alike lists are.
+    Diversity(DiversityRecord),
 }
 
 impl Value {
@@ -139,6 +145,7 @@ impl Value {
             Key::Preferences(_) => Self::Preferences(PreferencesRecord::decode(bytes)?),
             Key::Trending(_) => Self::Trending(TrendingRecord::decode(bytes)?),
             Key::Experiments => Self::Experiments(ExperimentsRecord::decode(bytes)?),
+            Key::Diversity => Self::Diversity(DiversityRecord::decode(bytes)?),
         })
     }
 
@@ -156,6 +163,7 @@ impl Value {
             Self::Preferences(m) => m.encode_to_vec(),
             Self::Trending(m) => m.encode_to_vec(),
             Self::Experiments(m) => m.encode_to_vec(),
+            Self::Diversity(m) => m.encode_to_vec(),
         }
     }
 }
@@ -184,7 +192,7 @@ mod tests {
             text in ".{0,40}",
             kind in prop::sample::select(vec![
                 "feed:1", "dropped:1", "account:1", "heads:1", "video:1", "related:1", "preferences:1", "trending:all",
-                "newuser:all", "experiments:all",
+                "newuser:all", "experiments:all", "diversity:all",
             ]),
         ) {
             let _ = Key::parse(&text);
@@ -199,7 +207,7 @@ mod tests {
         fn keys_come_back(id: u64, group in "[ -~]{0,20}") {
             let user = UserId(id);
             let related = Key::Related(VideoId(id));
-            for key in [Key::Feed(user), Key::Heads(id), related, Key::Trending(group.clone()), Key::Experiments] {
+            for key in [Key::Feed(user), Key::Heads(id), related, Key::Trending(group.clone()), Key::Experiments, Key::Diversity] {
                 prop_assert_eq!(Key::parse(&key.to_string()), Some(key));
             }
         }

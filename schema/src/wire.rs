@@ -277,6 +277,7 @@ fn served(m: proto::Served) -> Result<Served, WireError> {
             position: item.position.unwrap_or(0),
             propensity: need(item.propensity, "items.propensity")?,
             slot_policy: item.slot_policy.unwrap_or_default(),
+            drawn: item.drawn.unwrap_or(0),
         })
     };
     Ok(Served {
@@ -297,6 +298,7 @@ fn of_served(e: &Served) -> proto::Served {
         position: Some(item.position),
         propensity: Some(item.propensity),
         slot_policy: Some(item.slot_policy.clone()),
+        drawn: (item.drawn != 0).then_some(item.drawn),
     };
     proto::Served {
         event_id: Some(e.event_id.0),
@@ -408,6 +410,7 @@ mod tests {
                             position: small,
                             propensity: 0.25,
                             slot_policy: text.clone().unwrap_or_default(),
+                            drawn: small / 2,
                         }],
                         arms: text.into_iter().collect(),
                     }),

@@ -8,7 +8,7 @@
 use serde_json::Value as Json;
 
 /// Fields of events with text or numbers in them.
-const KNOWN: [&str; 37] = [
+const KNOWN: [&str; 38] = [
     "action",
     "age_band",
     "arms",
@@ -21,6 +21,7 @@ const KNOWN: [&str; 37] = [
     "creator_id",
     "device",
     "dislike",
+    "drawn",
     "duration_ms",
     "embedding_space",
     "event_id",

@@ -61,6 +61,7 @@ fn events() -> Vec<Event> {
         position: 2,
         propensity: p,
         slot_policy: "rank".into(),
+        drawn: if p < 1.0 { 7 } else { 0 },
     };
     events.push(Event::Served(Served { items: vec![item(0.1), item(1.0)], ..Served::default() }));
     events.push(Event::Served(Served::default()));

@@ -582,6 +582,24 @@ fn experiments_are_held_against_the_truth_of_a_world() {
         slots["effective"].as_f64() >= Some(1_000.0),
         "no claim below 1,000: {slots}"
     );
+    // The graph's own view of all of that arm's draws that were served.
+    let view = run["view"].as_array().expect("arms");
+    for (arm, targets) in view.iter().zip([&[0, 1, 4][..], &[0, 1]]) {
+        let of: Vec<&Json> = arm["off_policy"]
+            .as_array()
+            .expect("estimates")
+            .iter()
+            .filter(|of| of["policy"] == "novelty")
+            .collect();
+        let best: Vec<u64> = of.iter().filter_map(|of| of["best"].as_u64()).collect();
+        assert_eq!(best, targets, "{arm}");
+        for of in of {
+            let (value, low) = (&of["doubly_robust"]["value"], &of["doubly_robust"]["low"]);
+            assert!(value.as_f64() >= low.as_f64() && value.as_f64() < Some(1.0), "{of}");
+            assert_eq!(of["claimed"], of["effective"].as_f64() >= Some(1_000.0), "{of}");
+            assert!(of["places"].as_u64() > Some(50), "{of}");
+        }
+    }
     assert_eq!(measure("2"), report, "two workers");
     let (code, _, err) = self::run(
         dir,
@@ -624,4 +642,29 @@ fn each_logged_bandit_is_found_in_the_others_log() {
             assert_eq!(estimate["covers"], true, "{name}: {direction}");
         }
     }
+}
+
+#[test]
+fn attacks_are_held_against_the_truth_of_a_world() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    let size =
+        ["--users", "100", "--videos", "200", "--events", "2000", "--days", "2", "--attack", "farming=6"];
+    let report = ok_json(dir, &[&["eval", "attacks", "--json", "--quiet"], &size[..]].concat());
+    let [undamped, damped, honest] = &report["arms"].as_array().expect("arms")[..] else {
+        panic!("three arms: {report}")
+    };
+    for arm in [undamped, damped] {
+        let farming = &arm["attacks"][0];
+        assert_eq!(
+            (&farming["attack"], &farming["accounts"], &farming["videos"]),
+            (&json!("farming"), &json!(6), &json!(8))
+        );
+    }
+    assert_eq!(undamped["users_flagged"], 0, "nobody is judged: {undamped}");
+    assert_eq!(damped["attacks"][0]["accounts_flagged"], 6, "all of them are found: {damped}");
+    assert_eq!(damped["users_flagged"], damped["attackers_among_them"], "and nobody else");
+    assert!(damped["attacks"][0]["videos_flagged"].as_u64() > Some(0), "{damped}");
+    assert_eq!((&honest["users_flagged"], &honest["attacks"]), (&json!(0), &json!([])), "{honest}");
+    assert!(honest["looks"].as_u64() > Some(1_000) && honest["honest_users"].as_u64() > Some(50), "{honest}");
 }

@@ -38,7 +38,7 @@ fn every_metric_that_is_named_is_exported() {
     configure(dir, &server);
     // What only exists where it is turned on is named, too.
     let config = std::fs::read_to_string(dir.join("redis.toml")).expect("just written")
-        + "[cohorts]\nenabled = true\n[abuse]\nenabled = true\n";
+        + "[cohorts]\nenabled = true\n[abuse]\nenabled = true\n[diversity]\nplaces = 20\n";
     std::fs::write(dir.join("redis.toml"), config).expect("written");
     let pipeline = Service::run(dir, &RUN);
     pipeline.post(&json!({"user_id": 1_000_001, "video_id": 1_000_002, "watch_ms": 9_000, "like": true}));

@@ -77,6 +77,7 @@ pub fn closed(epoch: u64, records: u64) -> Closed {
                 position: 3,
                 propensity: 0.1,
                 slot_policy: "rank".to_owned(),
+                drawn: u32::from(video == 4),
             };
             all.push(Event::Served(Served {
                 event_id: id,

@@ -49,10 +49,10 @@ fn piece(corners: &[Json], said: f64) -> [[f64; 2]; 2] {
 
 /// What the score was scaled by before the creator's earlier places.
 fn adjusted(account: &Json) -> f64 {
-    let abuse = account["abuse_factor"].as_f64().unwrap_or(1.0);
+    let [abuse, spread] = ["abuse_factor", "spread_factor"].map(|name| account[name].as_f64().unwrap_or(1.0));
     scaled(
         number(account, "value"),
-        number(account, "fatigue_factor") * number(account, "taste_factor") * abuse,
+        number(account, "fatigue_factor") * number(account, "taste_factor") * abuse * spread,
     )
 }
 
@@ -145,10 +145,12 @@ fn entry(at: usize, account: &Json, score: f64, check: &mut Check) {
     }
 
     let moved = |rule: &str| rows(account, "moved_by").iter().any(|moved| moved == rule);
-    check.that(
-        &format!("{at}: abuse_factor and the rule abuse contradict each other"),
-        account["abuse_factor"].is_number() == moved("abuse"),
-    );
+    for rule in ["abuse", "spread"] {
+        check.that(
+            &format!("{at}: {rule}_factor and the rule {rule} contradict each other"),
+            account[format!("{rule}_factor")].is_number() == moved(rule),
+        );
+    }
     for (rule, factor) in
         [("creator", "creator_factor"), ("fatigue", "fatigue_factor"), ("taste", "taste_factor")]
     {

@@ -89,6 +89,7 @@ pub fn explained(epoch: u64, now_ms: u64) -> (FeedRecord, AccountRecord) {
             fatigue_factor: tired,
             taste_factor: taste,
             abuse_factor: abused,
+            spread_factor: None,
             rank_adjusted: rank,
             creator_factor: creator,
             compared: scaled(scaled(value, tired * taste * abused.unwrap_or(1.0)), creator),

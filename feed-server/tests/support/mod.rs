@@ -15,9 +15,10 @@ use std::time::Duration;
 use freshet_feed_server::{Clock, ServerState, serve};
 use freshet_schema::event::{Interaction, Status};
 use freshet_schema::feed::{
-    Arm, CohortAudience, CohortRecord, CohortStage, CohortState, CohortVerdict, Dropped, DroppedRecord,
-    Experiment, ExperimentsRecord, FeedItem, FeedRecord, MetricSums, PreferencesRecord, RelatedItem,
-    RelatedRecord, ScoreParts, Source, Stage, TrendingItem, TrendingRecord, VideoCard,
+    Arm, CohortAudience, CohortRecord, CohortStage, CohortState, CohortVerdict, DrawSums, Dropped,
+    DroppedRecord, Experiment, ExperimentsRecord, FeedItem, FeedRecord, MetricSums, PreferencesRecord,
+    RelatedItem, RelatedRecord, ScoreParts, SlotPolicy, Source, Stage, TrendingItem, TrendingRecord,
+    VideoCard,
 };
 use freshet_schema::store::{EVERYONE, Key, Value};
 use freshet_schema::{Epoch, Millis, UserId, VideoId};
@@ -226,6 +227,29 @@ pub fn list(user: u64, epoch: u64, ids: impl IntoIterator<Item = u64>) -> FeedRe
 
 /// An experiment of two arms, in which likes differ.
 fn experiments() -> ExperimentsRecord {
+    // Each of 500 users had four places drawn from two candidates, and watched the best of them to the end.
+    let half = |half: u32| DrawSums {
+        policy: SlotPolicy::Novelty.into(),
+        best: 0,
+        half,
+        users: 500,
+        places: 2_000,
+        earned: 1_000,
+        weights: 2_000_000_000,
+        weighted: 1_000_000_000,
+        products: [
+            2_000_000_000_000_000,
+            8_000,
+            8_000_000_000,
+            4_000_000_000,
+            8_000_000_000_000_000,
+            4_000_000_000_000_000,
+            2_000_000_000_000_000,
+        ]
+        .into_iter()
+        .flat_map(|sum| [0, sum])
+        .collect(),
+    };
     let arm = |name: &str, likes: i64| {
         let sums = MetricSums { name: "likes".to_owned(), users: 2_000, sum: likes, ..MetricSums::default() };
         let metrics = vec![MetricSums { squares_low: likes as u64, ..sums }];
@@ -235,6 +259,7 @@ fn experiments() -> ExperimentsRecord {
             sets: vec!["ranking.watch = 0.5".to_owned()],
             users: 2_000,
             metrics,
+            draws: (0..2).map(half).collect(),
         }
     };
     let arms = vec![arm("control", 1_000), arm("calm", 1_400)];

@@ -1,5 +1,7 @@
 //! What the first process and the others tell each other beside the dataflow.
 
+use std::sync::Arc;
+
 use freshet_schema::Epoch;
 use freshet_schema::hash::Slice;
 use freshet_schema::store::Key;
@@ -14,6 +16,7 @@ use crate::neighbours::IndexReport;
 use crate::params::Params;
 use crate::probe::Probed;
 use crate::runtime::Output;
+use crate::spread::Spread;
 use crate::users::SkipThresholds;
 use crate::yields::Yields;
 
@@ -65,6 +68,7 @@ pub(super) enum Said {
     Yields(Yields),
     Waiting(u64, u64, u64),
     Index(IndexReport),
+    Spread(Arc<Spread>),
     Cohorts(u64, u64, Box<Report>),
     Abuse(u64, u64, abuse::Report),
     Taken(u64, u64),
@@ -87,6 +91,7 @@ impl Said {
             Output::Yields(yields) => Self::Yields(yields),
             Output::Waiting(worker, held, gave_way) => Self::Waiting(worker as u64, held, gave_way),
             Output::Index(report) => Self::Index(report),
+            Output::Spread(spread) => Self::Spread(spread),
             Output::Cohorts(worker, epoch, report) => Self::Cohorts(worker as u64, epoch.0, Box::new(report)),
             Output::Abuse(worker, epoch, report) => Self::Abuse(worker as u64, epoch.0, report),
             Output::Taken(worker, epoch) => Self::Taken(worker as u64, epoch.0),
@@ -113,6 +118,7 @@ impl Said {
             Self::Yields(yields) => Output::Yields(yields),
             Self::Waiting(worker, held, gave_way) => Output::Waiting(worker as usize, held, gave_way),
             Self::Index(report) => Output::Index(report),
+            Self::Spread(spread) => Output::Spread(spread),
             Self::Cohorts(worker, epoch, report) => Output::Cohorts(worker as usize, Epoch(epoch), *report),
             Self::Taken(worker, epoch) => Output::Taken(worker as usize, Epoch(epoch)),
             Self::Abuse(worker, epoch, report) => Output::Abuse(worker as usize, Epoch(epoch), report),

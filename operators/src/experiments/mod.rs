@@ -7,9 +7,11 @@
 //!
 //! What users do is counted by the arm that they were assigned to, whether a list of theirs was made by it or not (intention to
 //! treat): what they were shown depends on what they did before, and to look only at those who were shown something would
-//! compare people who are not alike. [`numbers`] makes a user's numbers from their rows, [`sums`] adds them up over users, and
-//! [`tally`] writes them down at each publication. Without experiments none of it holds anything.
+//! compare people who are not alike. [`numbers`] makes a user's numbers from their rows, [`draws`] what their drawn places earned,
+//! [`sums`] adds them up over users, and [`tally`] writes them down at each publication. Without experiments none of it holds
+//! anything.
 
+pub mod draws;
 pub mod numbers;
 pub mod settings;
 pub mod sums;

@@ -1,8 +1,11 @@
 //! Sums over the users of an arm: of each number, how many have it, their sum and the sum of their squares. Means and variances are
 //! functions of these, and a user's change is the old numbers taken away and the new ones added.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::draws::{DrawKey, DrawSums, Earned};
 use super::numbers::{METRICS, Numbers};
 
 /// Users with a number, its sum and the sum of its squares.
@@ -23,6 +26,8 @@ pub struct ArmSums {
     pub users: i64,
     /// By [`super::Metric::ALL`].
     pub metrics: [Moments; METRICS],
+    /// What their drawn places earned. An entry of nothing is none.
+    pub draws: BTreeMap<DrawKey, DrawSums>,
 }
 
 /// What changed in an arm: the numbers of the experiment and of its arm, and the change.
@@ -41,6 +46,12 @@ impl ArmSums {
         }
     }
 
+    /// Adds what a user's drawn places earned (1) or takes it away (-1).
+    pub fn add_draws(&mut self, earned: &[(DrawKey, Earned)], sign: i64) {
+        earned.iter().for_each(|(key, of)| self.draws.entry(*key).or_default().add(of, sign));
+        self.draws.retain(|_, sums| *sums != DrawSums::default());
+    }
+
     /// Adds other sums.
     pub fn plus(&mut self, other: &Self) {
         self.users += other.users;
@@ -48,6 +59,10 @@ impl ArmSums {
             moments.users += other.users;
             moments.sum += other.sum;
             moments.squares += other.squares;
+        }
+        if !other.draws.is_empty() {
+            other.draws.iter().for_each(|(key, of)| self.draws.entry(*key).or_default().plus(of));
+            self.draws.retain(|_, sums| *sums != DrawSums::default());
         }
     }
 

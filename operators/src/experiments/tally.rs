@@ -2,11 +2,12 @@
 //! numbers for a while. The user side says the sums of its users anew after a restart ([`crate::users`]), so nothing but the last
 //! record is kept: experiments may be added, changed and removed between two starts.
 
-use freshet_schema::feed::{Arm, Experiment as Written, ExperimentsRecord, MetricSums};
+use freshet_schema::feed::{Arm, DrawSums, Experiment as Written, ExperimentsRecord, MetricSums, SlotPolicy};
 use freshet_schema::hash::Slice;
 use freshet_schema::store::{EVERYONE, Key, Value};
 
 use super::Experiment;
+use super::draws::Drawing;
 use super::numbers::Metric;
 use super::sums::{ArmSums, Term};
 use crate::params::Params;
@@ -71,6 +72,7 @@ impl Tally {
                     sets: arm.sets.iter().map(|(key, value)| format!("{key:?} = {value}")).collect(),
                     users: u64::try_from(sums.users).unwrap_or(0),
                     metrics: metrics(sums),
+                    draws: draws(sums),
                 })
                 .collect(),
         });
@@ -90,4 +92,29 @@ fn metrics(sums: &ArmSums) -> Vec<MetricSums> {
         }
     };
     Metric::ALL.into_iter().zip(&sums.metrics).map(one).collect()
+}
+
+fn draws(sums: &ArmSums) -> Vec<DrawSums> {
+    let number = |sum: i64| u64::try_from(sum).unwrap_or(0);
+    let one = |(&(by, best, half), of): (&super::draws::DrawKey, &super::draws::DrawSums)| {
+        let policy = match by {
+            Drawing::Novelty => SlotPolicy::Novelty,
+            Drawing::Popular => SlotPolicy::Popular,
+            Drawing::Explore => SlotPolicy::Explore,
+        };
+        let products = [of.squares].into_iter().chain(of.products);
+        let words = products.map(|sum| u128::try_from(sum).unwrap_or(0));
+        DrawSums {
+            policy: policy.into(),
+            best,
+            half: u32::from(half),
+            users: number(of.users),
+            places: number(of.places),
+            earned: number(of.earned),
+            weights: number(of.weights),
+            weighted: number(of.weighted),
+            products: words.flat_map(|sum| [(sum >> 64) as u64, sum as u64]).collect(),
+        }
+    };
+    sums.draws.iter().map(one).collect()
 }

@@ -34,6 +34,7 @@ pub(super) fn order(entries: &[Entry<'_>], context: &Context<'_>) -> Vec<Adjuste
                 fatigue: 1.0,
                 taste: 1.0,
                 trusted: candidate.trusted,
+                spread: 1.0,
                 adjusted: 0,
             };
             Adjusted { score, account }
@@ -48,14 +49,17 @@ pub(super) fn order(entries: &[Entry<'_>], context: &Context<'_>) -> Vec<Adjuste
         adjusted.account.by_score = rank as u32 + 1;
         adjusted.account.adjusted = rank as u32 + 1;
     }
-    if fatigue.is_none() && taste.is_none() && entries.iter().all(|candidate| candidate.trusted >= 1.0) {
+    let spread = context.spread.filter(|spread| !spread.chances.is_empty());
+    let trusted = entries.iter().all(|candidate| candidate.trusted >= 1.0);
+    if fatigue.is_none() && taste.is_none() && spread.is_none() && trusted {
         return order;
     }
     for Adjusted { score, account } in &mut order {
         let content = entries[account.entry].content;
         account.fatigue = fatigue.map_or(1.0, |fatigue| fatigue.factor(content));
         account.taste = taste.map_or(1.0, |taste| taste.factor(content));
-        *score = scaled(*score, account.fatigue * account.taste * account.trusted);
+        account.spread = spread.map_or(1.0, |spread| spread.factor(context.subject, content.video));
+        *score = scaled(*score, account.fatigue * account.taste * account.trusted * account.spread);
     }
     sort(&mut order);
     for (rank, adjusted) in order.iter_mut().enumerate() {

@@ -255,6 +255,7 @@ impl<'a> Allocator<'a> {
             (account.fatigue < 1.0, Rule::Fatigue),
             (account.taste > 1.0, Rule::Taste),
             (account.trusted < 1.0, Rule::Abuse),
+            (account.spread < 1.0, Rule::Spread),
         ] {
             if changed {
                 moved.insert(rule);
@@ -287,10 +288,11 @@ impl<'a> Allocator<'a> {
             } else if account.adjusted <= length {
                 if lowered { Rule::Creator } else { Rule::Slot }
             } else if account.by_score <= length {
-                match (account.trusted < 1.0, account.fatigue < 1.0) {
-                    (true, _) => Rule::Abuse,
-                    (false, true) => Rule::Fatigue,
-                    (false, false) => Rule::Taste,
+                match (account.trusted < 1.0, account.fatigue < 1.0, account.spread < 1.0) {
+                    (true, ..) => Rule::Abuse,
+                    (false, true, _) => Rule::Fatigue,
+                    (false, false, true) => Rule::Spread,
+                    (false, false, false) => Rule::Taste,
                 }
             } else {
                 Rule::Length

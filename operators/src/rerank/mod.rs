@@ -1,6 +1,7 @@
 //! Re-ranking: from scored candidates to the places of a list, by one slot allocator and small rules. Pure.
 //!
-//! 1. *Adjusted* (`adjust`): strong fatigue lowers a score, a new user's first taste raises it, abuse lowers it.
+//! 1. *Adjusted* (`adjust`): strong fatigue lowers a score, a new user's first taste raises it, abuse lowers it,
+//!    and so does being in too many users' lists (`crate::spread`).
 //! 2. *Planned* (`plan`): each place is given to a policy. No rule inserts anything later, so no place shifts another.
 //! 3. *Allocated* (`allocate`): from the first place to the last, the policy takes a candidate. A rank place takes the best
 //!    that the rules allow; a drawn place takes one of the best few by a seeded hash and logs the chance it had, a place that explores the best of a
@@ -47,6 +48,7 @@ use crate::bandit::Outlook;
 use crate::content::Content;
 use crate::params::Params;
 use crate::row::Row;
+use crate::spread::Spread;
 
 /// A candidate.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +100,8 @@ pub struct Context<'a> {
     pub narrowed: bool,
     /// What the user makes of the categories; `None` where no place explores.
     pub outlook: Option<&'a Outlook>,
+    /// What is in too many users' lists; `None` where nobody looks.
+    pub spread: Option<&'a Spread>,
 }
 
 impl Default for Context<'_> {
@@ -112,6 +116,7 @@ impl Default for Context<'_> {
             claims: &[],
             narrowed: false,
             outlook: None,
+            spread: None,
         }
     }
 }
@@ -179,7 +184,9 @@ pub struct Account {
     pub taste: f32,
     /// Factor for abuse, in [0, 1].
     pub trusted: f32,
-    /// Rank by `scaled(score, fatigue * taste * trusted)`.
+    /// Factor for being in too many users' lists, in (0, 1].
+    pub spread: f32,
+    /// Rank by `scaled(score, fatigue * taste * trusted * spread)`.
     pub adjusted: u32,
 }
 
@@ -198,7 +205,7 @@ pub struct Slot {
     pub arm: Option<Drawn>,
     /// Factor of the creator's earlier places, in (0, 1].
     pub creator: f32,
-    /// What it was compared by at this place: `scaled(scaled(score, fatigue * taste * trusted), creator)`.
+    /// What it was compared by at this place: `scaled(scaled(score, fatigue * taste * trusted * spread), creator)`.
     pub compared: f32,
     /// The rules that moved it: held it back at an earlier place, or changed its score.
     pub moved: Rules,

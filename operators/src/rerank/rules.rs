@@ -19,6 +19,8 @@ pub enum Rule {
     Taste,
     /// It is flagged for abuse.
     Abuse,
+    /// Too many users' lists hold it already.
+    Spread,
     /// A place that was drawn or claimed went to another.
     Slot,
     /// It ranked below the end of the list.
@@ -27,7 +29,7 @@ pub enum Rule {
 
 impl Rule {
     /// All rules, in the order in which they are told.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Watched,
         Self::Twin,
         Self::Category,
@@ -36,6 +38,7 @@ impl Rule {
         Self::Fatigue,
         Self::Taste,
         Self::Abuse,
+        Self::Spread,
         Self::Slot,
         Self::Length,
     ];
@@ -52,6 +55,7 @@ impl Rule {
             Self::Fatigue => "fatigue",
             Self::Taste => "taste",
             Self::Abuse => "abuse",
+            Self::Spread => "spread",
             Self::Slot => "slot",
             Self::Length => "length",
         }

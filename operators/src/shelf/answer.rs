@@ -123,6 +123,7 @@ impl Shelf {
             watched,
             followed: request.seed.map_or_else(Vec::new, |seed| self.pairs.followed(seed).to_vec()),
             heads: Arc::clone(&self.heads),
+            spread: self.spread.clone(),
         }
     }
 

@@ -39,6 +39,7 @@ use crate::row::Group;
 use crate::score::{self, Rates};
 use crate::scorer::features::{length, unseen};
 use crate::scorer::heads::Heads;
+use crate::spread::Spread;
 use crate::sums::WindowSums;
 use crate::windows::{Attention, Pace};
 use face::Face;
@@ -142,6 +143,7 @@ pub struct Shelf {
     cohorts: BTreeMap<Cohort, Rates>,
     everyone: Rates,
     heads: Arc<Heads>,
+    spread: Option<Arc<Spread>>,
     /// Requests of the epoch that are not answered yet, the next one last.
     asked: Vec<Arc<Request>>,
     /// Everybody's attention by landmark period, at both paces.
@@ -184,6 +186,7 @@ impl Shelf {
             cohorts: BTreeMap::new(),
             everyone: Rates::default(),
             heads: Arc::default(),
+            spread: None,
             asked: Vec::new(),
             attention: [const { Vec::new() }; 2],
             oldest_quick: 0,
@@ -359,6 +362,7 @@ impl Shelf {
         self.publications += 1;
         self.everyone = published.everyone;
         self.heads = Arc::clone(&published.heads);
+        self.spread.clone_from(&published.spread);
         self.cohorts.clone_from(&published.cohorts);
         self.creators.extend(published.creators.iter().map(|(creator, score)| (*creator, *score)));
     }

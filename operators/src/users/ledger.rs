@@ -186,6 +186,7 @@ impl Users {
             *known = until.max(*known);
             doomed.insert(video, *known);
         }
+        self.trials.forget_videos(&doomed);
         // Taken out whole: to look for each viewer among the viewers of a hot video would take their square.
         let touched: BTreeSet<u64> =
             doomed.keys().filter_map(|video| self.viewers.remove(video)).flatten().collect();

@@ -113,6 +113,7 @@ impl Users {
         let Some(person) = self.people.get_mut(&user).map(Arc::make_mut) else { return };
         if person.history.rows().is_empty() && person.profile.is_none() && person.follows.is_empty() {
             // Nothing is known of them any more: to the store they are a stranger, who gets the new-user list.
+            self.watch.listed(&person.listed, &[]);
             person.listed = Arc::default();
             out.removed.push(user);
             self.guests.leave(user);

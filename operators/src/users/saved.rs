@@ -20,6 +20,7 @@ use crate::boundary::Boundary;
 use crate::checkpoint::kept::{Kept, KeptPerson};
 use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::examples::Examples;
+use crate::experiments::draws::Draw;
 use crate::history::History;
 use crate::profile::Profile;
 use crate::publish;
@@ -49,6 +50,8 @@ enum Saved<P> {
     Suspect(u64, Box<Suspect>),
     /// Something of a user changed since the last publication.
     Touched(u64),
+    /// The places that were drawn for an experiment's user.
+    Drawn(u64, Vec<Draw>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,6 +82,7 @@ pub(super) fn take(users: &Users) -> Rows {
     let members: Vec<(u64, Member)> =
         users.guests.audience.iter().map(|(user, member)| (user, member.clone())).collect();
     let pages = users.trials.saved();
+    let draws = users.trials.saved_draws();
     let suspects: Vec<(u64, Suspect)> =
         users.suspects.of.iter().map(|(user, suspect)| (*user, suspect.clone())).collect();
     let touched: Vec<u64> = users.suspects.touched.iter().copied().collect();
@@ -137,6 +141,9 @@ pub(super) fn take(users: &Users) -> Rows {
         for (user, pages) in pages {
             to.row(shard(user), &Row::Pages(user, pages));
         }
+        for (user, draws) in draws {
+            to.row(shard(user), &Row::Drawn(user, draws));
+        }
         for (user, suspect) in suspects {
             to.row(shard(user), &Row::Suspect(user, Box::new(suspect)));
         }
@@ -172,6 +179,7 @@ pub(super) fn restore(users: &mut Users, from: &Restoring) -> Result<(), Restore
             Saved::Guest(user, guest) => users.guests.restore(user, guest),
             Saved::Member(user, member) => users.guests.restore_member(user, member),
             Saved::Pages(user, pages) => users.trials.restore(user, pages, &users.params),
+            Saved::Drawn(user, draws) => users.trials.restore_draws(user, draws, &users.params),
             Saved::Suspect(user, suspect) => drop(users.suspects.of.insert(user, *suspect)),
             Saved::Touched(user) => drop(users.suspects.touched.insert(user)),
         }
@@ -217,6 +225,8 @@ fn person(
         expires_at: saved.expires_at,
         bytes: 0,
     };
+    // Whoever adds up begins with nothing.
+    users.watch.listed(&[], &person.listed);
     person.bytes = person.weight();
     users.bytes += person.bytes;
     if person.expires_at != 0 {
@@ -250,8 +260,12 @@ pub fn kept(from: &Restoring, kept: &mut Kept) -> Result<(), RestoreError> {
             Saved::ForgottenVideo(video, until) => drop(kept.forgotten_videos.insert(video, until)),
             // Hashes that say "perhaps", what the heads have not learned yet, and who may see new videos: what was drawn is
             // history.
-            Saved::Seen(_) | Saved::Learned(..) | Saved::Guest(..) | Saved::Member(..) | Saved::Pages(..) => {
-            }
+            Saved::Seen(_)
+            | Saved::Learned(..)
+            | Saved::Guest(..)
+            | Saved::Member(..)
+            | Saved::Pages(..)
+            | Saved::Drawn(..) => {}
             Saved::Suspect(user, suspect) if suspect.flagged => drop(kept.withheld.insert(user)),
             Saved::Suspect(..) | Saved::Touched(_) => {}
         }

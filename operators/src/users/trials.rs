@@ -2,14 +2,15 @@
 //!
 //! A user's numbers are made anew from their rows when these change, and the difference to what was said before goes out. That is a
 //! pass over the rows since the experiment began, for users of experiments alone, who have a list made at the same time, which
-//! costs far more. Deletes, revisions and late events need no rule of their own. Of the pages only when they were is kept, since
-//! no row tells. All else follows from the rows, so a restart makes it anew, under whichever experiments are configured then.
+//! costs far more. Deletes, revisions and late events need no rule of their own. Of the pages only when they were is kept and which
+//! places were drawn, since no row tells. All else follows from the rows, so a restart makes it anew, under whichever experiments are configured then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::examples::Place;
+use crate::experiments::draws::{self, Draw, DrawKey, Drawing, Earned};
 use crate::experiments::{ArmSums, Numbers, Term, numbers};
 use crate::history::History;
 use crate::params::Params;
@@ -17,15 +18,32 @@ use crate::params::Params;
 /// A page: when it was, and a hash of what stood on it, so that a record that comes twice is one page.
 pub(super) type Page = (u64, u64);
 
+/// What was said of a user in an arm.
+#[derive(Clone, Debug, PartialEq)]
+struct Said {
+    /// Number of the experiment.
+    experiment: u8,
+    /// Of its arm.
+    arm: u8,
+    numbers: Numbers,
+    /// What their drawn places earned.
+    earned: Vec<(DrawKey, Earned)>,
+}
+
 /// See the module.
 pub(super) struct Trials {
     /// Sorted, by user.
     pages: FxHashMap<u64, Vec<Page>>,
-    /// What was said of a user: number of the experiment, of its arm, and the numbers.
-    said: FxHashMap<u64, Vec<(u8, u8, Numbers)>>,
+    /// Places that were drawn, sorted, by user.
+    draws: FxHashMap<u64, Vec<Draw>>,
+    /// Users by the videos that they were drawn, once a place.
+    drawn: FxHashMap<u64, Vec<u64>>,
+    said: FxHashMap<u64, Vec<Said>>,
     changed: FxHashSet<u64>,
     /// Pages that are kept.
     kept: usize,
+    /// Places that are kept.
+    places: usize,
 }
 
 /// The hash of a page.
@@ -40,9 +58,12 @@ impl Trials {
     pub(super) fn new() -> Self {
         Self {
             pages: FxHashMap::default(),
+            draws: FxHashMap::default(),
+            drawn: FxHashMap::default(),
             said: FxHashMap::default(),
             changed: FxHashSet::default(),
             kept: 0,
+            places: 0,
         }
     }
 
@@ -54,9 +75,10 @@ impl Trials {
     }
 
     /// A page was served to a user; one that no experiment of theirs counts is not kept.
-    pub(super) fn served(&mut self, user: u64, time: u64, page: &[Place], params: &Params) {
+    pub(super) fn served(&mut self, user: u64, time: u64, page: &[Place], draws: &[Draw], params: &Params) {
         if params.arms_of(user).any(|(n, _)| time >= params.experiments[n].since) {
             self.keep(user, (time, print(page)));
+            draws.iter().for_each(|draw| self.keep_draw(user, *draw));
             self.changed.insert(user);
         }
     }
@@ -69,8 +91,56 @@ impl Trials {
         }
     }
 
+    fn keep_draw(&mut self, user: u64, draw: Draw) {
+        let draws = self.draws.entry(user).or_default();
+        if let Err(at) = draws.binary_search(&draw) {
+            draws.insert(at, draw);
+            self.drawn.entry(draw.video).or_default().push(user);
+            self.places += 1;
+        }
+    }
+
+    /// Lets go of the places of a user that `doomed` picks out.
+    fn forget_draws(&mut self, user: u64, doomed: impl Fn(&Draw) -> bool) {
+        let Some(draws) = self.draws.get_mut(&user) else { return };
+        let drawn = &mut self.drawn;
+        let before = draws.len();
+        draws.retain(|draw| {
+            let stays = !doomed(draw);
+            if !stays && let Some(users) = drawn.get_mut(&draw.video) {
+                if let Some(at) = users.iter().position(|other| *other == user) {
+                    users.swap_remove(at);
+                }
+                if users.is_empty() {
+                    drawn.remove(&draw.video);
+                }
+            }
+            stays
+        });
+        if draws.len() != before {
+            self.places -= before - draws.len();
+            self.changed.insert(user);
+        }
+        if draws.is_empty() {
+            self.draws.remove(&user);
+        }
+    }
+
+    /// Videos are forgotten, each up to a time: what was drawn there is no decision any more.
+    pub(super) fn forget_videos(&mut self, doomed: &FxHashMap<u64, u64>) {
+        if self.draws.is_empty() {
+            return;
+        }
+        let touched = doomed.keys().filter_map(|video| self.drawn.get(video)).flatten();
+        let touched: BTreeSet<u64> = touched.copied().collect();
+        for user in touched {
+            self.forget_draws(user, |draw| doomed.get(&draw.video).is_some_and(|until| draw.time <= *until));
+        }
+    }
+
     /// A user is forgotten up to a time.
     pub(super) fn forget(&mut self, user: u64, until: u64) {
+        self.forget_draws(user, |draw| draw.time <= until);
         let Some(pages) = self.pages.get_mut(&user) else { return };
         let gone = pages.partition_point(|(time, _)| *time <= until);
         pages.drain(..gone);
@@ -96,21 +166,40 @@ impl Trials {
         for user in std::mem::take(&mut self.changed) {
             let history = history(user).unwrap_or(&nothing);
             let pages = self.pages.get(&user).map_or(&[][..], Vec::as_slice);
-            let mut now: Vec<(u8, u8, Numbers)> = Vec::new();
+            let draws = self.draws.get(&user).map_or(&[][..], Vec::as_slice);
+            let mut now: Vec<Said> = Vec::new();
             for (experiment, arm) in params.arms_of(user).filter(|_| counts(user)) {
-                let since = params.experiments[experiment].since;
+                let of = &params.experiments[experiment];
+                let since = of.since;
                 let pages = pages.len() - pages.partition_point(|(time, _)| *time < since);
                 let rows = numbers::since(history, since);
-                let numbers = numbers::of(rows, pages, params.interest.session_gap);
-                now.extend(numbers.map(|numbers| (experiment as u8, arm as u8, numbers)));
+                let gap = params.interest.session_gap;
+                let draws = &draws[draws.partition_point(|draw| draw.time < since)..];
+                let earned = match draws.is_empty() {
+                    true => Vec::new(),
+                    false => {
+                        let targets = |by: Drawing| draws::targets(of, arm, by, params);
+                        let half = draws::half(params.seed, user);
+                        draws::earned(draws, &draws::completed(rows), gap, half, targets)
+                    }
+                };
+                let (experiment, arm) = (experiment as u8, arm as u8);
+                now.extend(numbers::of(rows, pages, gap).map(|numbers| Said {
+                    experiment,
+                    arm,
+                    numbers,
+                    earned,
+                }));
             }
             let before = match now.is_empty() {
                 true => self.said.remove(&user),
                 false => self.said.insert(user, now.clone()),
             };
             for (said, sign) in [(before.unwrap_or_default(), -1), (now, 1)] {
-                for (experiment, arm, numbers) in said {
-                    terms.entry((experiment, arm)).or_default().add(&numbers, sign);
+                for Said { experiment, arm, numbers, earned } in said {
+                    let sums = terms.entry((experiment, arm)).or_default();
+                    sums.add(&numbers, sign);
+                    sums.add_draws(&earned, sign);
                 }
             }
         }
@@ -132,11 +221,31 @@ impl Trials {
         }
     }
 
+    /// The drawn places, to be saved.
+    pub(super) fn saved_draws(&self) -> Vec<(u64, Vec<Draw>)> {
+        self.draws.iter().map(|(user, draws)| (*user, draws.clone())).collect()
+    }
+
+    /// Drawn places that were saved, as far as an experiment still counts them.
+    pub(super) fn restore_draws(&mut self, user: u64, draws: Vec<Draw>, params: &Params) {
+        let since = params.arms_of(user).map(|(n, _)| params.experiments[n].since).min();
+        for draw in draws.into_iter().filter(|draw| since.is_some_and(|since| draw.time >= since)) {
+            self.keep_draw(user, draw);
+            self.changed.insert(user);
+        }
+    }
+
     pub(super) fn bytes(&self) -> usize {
-        let said = self.said.capacity() * (size_of::<(u64, Vec<(u8, u8, Numbers)>)>() + 1)
-            + self.said.len() * size_of::<(u8, u8, Numbers)>();
+        // Of who has drawn places there are some sums more.
+        let earned = self.draws.len() * 4 * size_of::<(DrawKey, Earned)>();
+        let said = self.said.capacity() * (size_of::<(u64, Vec<Said>)>() + 1)
+            + self.said.len() * size_of::<Said>()
+            + earned;
+        let draws = self.draws.capacity() * (size_of::<(u64, Vec<Draw>)>() + 1)
+            + self.drawn.capacity() * (size_of::<(u64, Vec<u64>)>() + 1)
+            + self.places * (size_of::<Draw>() + 8);
         let pages = self.pages.capacity() * (size_of::<(u64, Vec<Page>)>() + 1);
-        said + pages + self.kept * size_of::<Page>()
+        said + pages + draws + self.kept * size_of::<Page>()
     }
 }
 
@@ -149,7 +258,7 @@ mod tests {
     fn who_does_not_count_is_in_no_arm_until_they_count_again() {
         let params = Params { experiments: [experiment("one", 1.0)].into(), ..Params::default() };
         let mut trials = Trials::new();
-        trials.served(7, 1_000, &[], &params);
+        trials.served(7, 1_000, &[], &[], &params);
         let mut say = |counts: bool| {
             trials.touch(7, &params);
             trials.step(|_| None, |_| counts, &params)

@@ -556,6 +556,7 @@ impl Story {
                         position: 1,
                         propensity: item.propensity,
                         slot_policy: "cohort".to_owned(),
+                        drawn: item.drawn,
                     };
                     events.push(Event::Served(freshet_schema::Served {
                         event_id: freshet_schema::EventId(turn * 1_000 + user),

@@ -30,10 +30,11 @@ fn experiment(name: &str, share: f64, since: u64, arms: Vec<Arm>) -> Experiment 
     Experiment { name: name.to_owned(), salt: name.to_owned(), share, since, alpha: 0.05, min_users: 2, arms }
 }
 
-/// Two experiments over few users: one holds everybody, the other half of them and counts from later on.
+/// Three experiments over few users: two hold everybody, one half of them and counts from later on.
 pub fn with_experiments(mut params: Params) -> Params {
     let weights = [("ranking.watch", Set::Real(0.0)), ("ranking.fast_skip", Set::Real(3.0))];
     let rules = [("feed.per_category", Set::Count(1)), ("rerank.novelty_share", Set::Real(0.3))];
+    let pool = |pool: usize| [("rerank.draw_pool", Set::Count(pool))];
     params.experiments = Arc::from([
         experiment("weights", 1.0, 0, vec![arm("control", 0.5, &[]), arm("calm", 0.5, &weights)]),
         experiment(
@@ -41,6 +42,12 @@ pub fn with_experiments(mut params: Params) -> Params {
             0.6,
             world::START - DAY,
             vec![arm("control", 0.4, &[]), arm("strict", 0.3, &rules), arm("alike", 0.3, &[])],
+        ),
+        experiment(
+            "pools",
+            1.0,
+            world::START - DAY,
+            vec![arm("two", 0.5, &pool(2)), arm("five", 0.5, &pool(5))],
         ),
     ]);
     params
@@ -50,7 +57,18 @@ pub fn with_experiments(mut params: Params) -> Params {
 struct Known {
     rows: Vec<(u64, Row)>,
     pages: BTreeSet<(u64, u64, Vec<u64>)>,
+    /// User, time of the page, place, and what stands there.
+    places: BTreeSet<(u64, u64, u32, Place)>,
 }
+
+/// What drew a place from how many candidates, which of them it got, and which video that was.
+type Place = (String, u64, u64, u64);
+
+/// What a user's places earned; how many there are, their weights and their weighted rewards; and the squares of the weights.
+type Own = (u64, [u128; 3], u128);
+
+/// Sums for a policy by name, the number of candidates of the measured one, and a half of the users.
+type Sums = BTreeMap<(String, u32, u32), (Vec<u64>, Vec<u128>)>;
 
 impl Known {
     fn of(epochs: &[EpochInput], params: &Params, views: &Views, epoch: u64) -> Self {
@@ -73,7 +91,78 @@ impl Known {
             }
             _ => None,
         });
-        Self { rows: oracle.rows(epoch), pages: pages.collect() }
+        let gone = |video: u64, time: u64| {
+            events().any(|event| match event {
+                Event::Delete(delete) => match delete.target {
+                    Target::Video { video_id } => video_id.0 == video && time <= delete.event_time.0,
+                    _ => false,
+                },
+                _ => false,
+            })
+        };
+        let mut places = BTreeSet::new();
+        for event in events() {
+            let Event::Served(page) = event else { continue };
+            let (user, time) = (page.user_id.0, page.event_time.0);
+            for item in page.items.iter().filter(|_| page.list_epoch.0 > 0 && !forgotten(user, time)) {
+                let from = (1.0 / item.propensity).round() as u64;
+                let ours = ["novelty", "popular", "explore"].contains(&item.slot_policy.as_str());
+                if ours && item.drawn > 0 && u64::from(item.drawn) <= from && !gone(item.video_id.0, time) {
+                    let place = (item.slot_policy.clone(), from, u64::from(item.drawn), item.video_id.0);
+                    places.insert((user, time, item.position, place));
+                }
+            }
+        }
+        Self { rows: oracle.rows(epoch), pages: pages.collect(), places }
+    }
+
+    /// What the drawn places of an arm's users must come to, in millionths where they are weights.
+    fn draws(&self, params: &Params, experiment: usize, arm: usize) -> Sums {
+        let of = &params.experiments[experiment];
+        let own_pool = pool_of(params, of, arm);
+        let pools = (0..of.arms.len()).map(|arm| pool_of(params, of, arm));
+        let differ = of.name == "pools";
+        let others: BTreeSet<u64> = pools.filter(|pool| differ && *pool < own_pool).chain([0, 1]).collect();
+        let users: BTreeSet<u64> = self.places.iter().map(|place| place.0).collect();
+        let mut sums = Sums::new();
+        for user in users.into_iter().filter(|user| of.arm_of(params.seed, *user) == Some(arm)) {
+            let half = u32::from(freshet_operators::experiments::draws::half(params.seed, user));
+            let mut own: BTreeMap<(String, u32, u32), Own> = BTreeMap::new();
+            for (_, time, _, (policy, from, rank, video)) in
+                self.places.iter().filter(|place| place.0 == user)
+            {
+                if *time < of.since {
+                    continue;
+                }
+                let until = time + params.interest.session_gap;
+                let reward = u64::from(self.rows.iter().any(|(who, row)| {
+                    *who == user
+                        && row.content.video == *video
+                        && (*time..=until).contains(&row.time)
+                        && row.completed() == Some(true)
+                }));
+                for best in others.iter().filter(|best| policy != "popular" || **best < 2) {
+                    let weight = match best {
+                        0 => 1e6,
+                        best if rank > best => 0.0,
+                        best => (*from as f64 * 1e6 / *(best.min(from)) as f64).round(),
+                    } as u128;
+                    let (earned, [p, w, x], squares) =
+                        own.entry((policy.clone(), *best as u32, half)).or_default();
+                    *earned += reward;
+                    (*p, *w, *x) = (*p + 1, *w + weight, *x + weight * u128::from(reward));
+                    *squares += weight * weight;
+                }
+            }
+            for (key, (earned, [p, w, x], squares)) in own {
+                let (counts, products) = sums.entry(key).or_insert_with(|| (vec![0; 5], vec![0; 7]));
+                let add = [1, p as u64, earned, w as u64, x as u64];
+                counts.iter_mut().zip(add).for_each(|(sum, add)| *sum += add);
+                let add = [squares, p * p, p * w, p * x, w * w, w * x, x * x];
+                products.iter_mut().zip(add).for_each(|(sum, add)| *sum += add);
+            }
+        }
+        sums
     }
 
     /// A user's numbers, by name.
@@ -150,11 +239,29 @@ impl Known {
     }
 }
 
+/// From how many candidates the lists of an arm's users are drawn.
+fn pool_of(params: &Params, of: &Experiment, arm: usize) -> u64 {
+    let mut own = params.clone();
+    of.arms[arm].sets.iter().for_each(|(setting, value)| setting.set(&mut own, *value));
+    own.rerank.draw_pool as u64
+}
+
 fn said(arm: &feed::Arm) -> (u64, Vec<(String, u64, i64, u128)>) {
     let metric = |m: &feed::MetricSums| {
         (m.name.clone(), m.users, m.sum, u128::from(m.squares_high) << 64 | u128::from(m.squares_low))
     };
     (arm.users, arm.metrics.iter().map(metric).collect())
+}
+
+fn said_of_draws(arm: &feed::Arm) -> Sums {
+    let one = |of: &feed::DrawSums| {
+        let policy = of.policy().as_str_name().trim_start_matches("SLOT_POLICY_").to_lowercase();
+        let products =
+            of.products.chunks(2).map(|words| u128::from(words[0]) << 64 | u128::from(words[1])).collect();
+        let counts = vec![of.users, of.places, of.earned, of.weights, of.weighted];
+        ((policy, of.best, of.half), (counts, products))
+    };
+    arm.draws.iter().map(one).collect()
 }
 
 fn record(output: &EpochOutput) -> Option<ExperimentsRecord> {
@@ -165,9 +272,22 @@ fn record(output: &EpochOutput) -> Option<ExperimentsRecord> {
     }
 }
 
-/// Checks each record; how many users it found at the most, and how often an arm lost something.
-fn check(epochs: &[EpochInput], params: &Params, outputs: &BTreeMap<u64, EpochOutput>) -> (u64, usize) {
-    let (mut views, mut most, mut losses) = (Views::default(), 0, 0);
+/// What checks met.
+#[derive(Default)]
+struct Met {
+    /// Users of an arm at the most.
+    most: u64,
+    /// How often an arm lost views.
+    losses: usize,
+    /// How often drawn places had earned, counted for another draw than the one that was.
+    earned: usize,
+    /// How often an arm lost drawn places.
+    undrawn: usize,
+}
+
+/// Checks each record.
+fn check(epochs: &[EpochInput], params: &Params, outputs: &BTreeMap<u64, EpochOutput>) -> Met {
+    let (mut views, mut met) = (Views::default(), Met::default());
     let mut before: Option<ExperimentsRecord> = None;
     for input in epochs {
         let nothing = EpochOutput::default();
@@ -191,9 +311,25 @@ fn check(epochs: &[EpochInput], params: &Params, outputs: &BTreeMap<u64, EpochOu
                         arm.name,
                         input.epoch
                     );
-                    most = most.max(arm.users);
+                    let draws = said_of_draws(arm);
+                    assert_eq!(
+                        draws,
+                        known.draws(params, n, a),
+                        "draws of {}/{} at {}",
+                        experiment.name,
+                        arm.name,
+                        input.epoch
+                    );
+                    met.most = met.most.max(arm.users);
+                    met.earned +=
+                        draws.iter().filter(|((_, best, _), (counts, _))| *best > 1 && counts[4] > 0).count();
                     let then = before.as_ref().map(|record| &record.experiments[n].arms[a]);
-                    losses += usize::from(then.is_some_and(|then| then.metrics[1].sum > arm.metrics[1].sum));
+                    let places = |arm: &feed::Arm| {
+                        arm.draws.iter().filter(|of| of.best == 0).map(|of| of.places).sum::<u64>()
+                    };
+                    met.losses +=
+                        usize::from(then.is_some_and(|then| then.metrics[1].sum > arm.metrics[1].sum));
+                    met.undrawn += usize::from(then.is_some_and(|then| places(then) > places(arm)));
                 }
             }
         } else {
@@ -201,7 +337,7 @@ fn check(epochs: &[EpochInput], params: &Params, outputs: &BTreeMap<u64, EpochOu
         }
         before = Some(record);
     }
-    (most, losses)
+    met
 }
 
 proptest! {
@@ -249,14 +385,15 @@ proptest! {
 #[test]
 fn the_worlds_test_something() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let (mut most, mut losses, mut differ) = (0, 0, 0);
+    let (mut most, mut losses, mut differ, mut earned, mut undrawn) = (0, 0, 0, 0, 0);
     for seed in 0..24 {
         let steps = world::steps().new_tree(&mut runner).expect("a world").current();
         let epochs = with_pages(world::epochs(&steps), seed);
         let params = with_experiments(world::params());
         let outputs = run(&epochs, 1, &params);
         let found = check(&epochs, &params, &outputs);
-        (most, losses) = (most.max(found.0), losses + found.1);
+        (most, losses) = (most.max(found.most), losses + found.losses);
+        (earned, undrawn) = (earned + found.earned, undrawn + found.undrawn);
         let lists = |outputs: &BTreeMap<u64, EpochOutput>| -> Vec<Vec<u64>> {
             let lists = store(outputs).into_iter().filter(|(key, _)| key.starts_with("feed:"));
             let items = lists.map(|(key, bytes)| match decoded(&key, &bytes) {
@@ -269,6 +406,8 @@ fn the_worlds_test_something() {
     }
     assert!(most >= 2, "arms have at most {most} users");
     assert!(losses > 5, "in {losses} publications an arm had lost something");
+    assert!(earned > 5, "{earned} times a drawn place had earned");
+    assert!(undrawn > 5, "in {undrawn} publications an arm had lost drawn places");
     assert!(differ > 5, "in {differ} worlds an arm's lists were others than everybody's");
 }
 

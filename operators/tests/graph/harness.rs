@@ -37,6 +37,7 @@ pub fn run(epochs: &[EpochInput], workers: usize, params: &Params) -> BTreeMap<u
             Output::Answers(_, epoch, answers) => result.entry(epoch.0).or_default().answers.extend(answers),
             Output::Yields(_)
             | Output::Index(..)
+            | Output::Spread(..)
             | Output::Closed(..)
             | Output::Taken(..)
             | Output::Probed(..)

@@ -11,10 +11,11 @@ use freshet_operators::params::{Explore, HOUR, MINUTE, Params};
 use freshet_operators::runtime::{Ask, Durable, EpochInput, Output, start_durable};
 use freshet_schema::event::{Event, Origin, ServedItem};
 use freshet_schema::hash::Slice;
-use freshet_schema::{EventId, Interaction, Millis, Served, User, UserId, VideoId, hash};
+use freshet_schema::{Epoch, EventId, Interaction, Millis, Served, User, UserId, VideoId, hash};
 use proptest::prelude::*;
 
 use crate::cluster::{Layout, launch};
+use crate::diversity::with_diversity;
 use crate::experiments::with_experiments;
 use crate::harness::decoded;
 use crate::neighbours;
@@ -140,19 +141,40 @@ pub fn with_pages(mut epochs: Vec<EpochInput>, seed: u64) -> Vec<EpochInput> {
         let n = input.epoch.0;
         let draw = |part: u64, below: u64| hash::mix(seed, &[n, part]) % below;
         if draw(0, 2) == 0 {
-            let item = |position| ServedItem {
-                video_id: VideoId(1 + draw(u64::from(position) + 10, VIDEOS)),
-                position,
-                propensity: 1.0,
-                slot_policy: "rank".to_owned(),
+            // Half of the places were drawn evenly from a few, and some say so as no release does.
+            let item = |position| {
+                let own = |part: u64, below: u64| draw(u64::from(position) + part, below);
+                let (drawn, from) = (own(20, 2) == 0, 1 + own(30, 5));
+                let policy = ["novelty", "novelty", "popular", "explore", "cohort"][own(40, 5) as usize];
+                ServedItem {
+                    video_id: VideoId(1 + own(10, VIDEOS)),
+                    position,
+                    propensity: if drawn { 1.0 / from as f32 } else { 1.0 },
+                    slot_policy: if drawn { policy } else { "rank" }.to_owned(),
+                    drawn: if drawn { own(50, from + 1) as u32 } else { 0 },
+                }
             };
             let page = Served {
                 event_id: EventId(1_000_000 + n),
                 event_time: Millis(input.now.0 - draw(1, 20 * MINUTE)),
                 user_id: UserId(1 + draw(2, 6)),
+                list_epoch: Epoch(draw(60, 4)),
                 items: (0..4).map(item).collect(),
                 ..Served::default()
             };
+            if draw(61, 2) == 0 {
+                // Something of it is watched to the end.
+                let taken = Interaction {
+                    event_id: EventId(4_000_000 + n),
+                    event_time: Millis(input.now.0.min(page.event_time.0 + draw(62, 20 * MINUTE))),
+                    user_id: page.user_id,
+                    video_id: page.items[draw(63, 4) as usize].video_id,
+                    watch_ms: Some(10_000),
+                    duration_ms: Some(10_000),
+                    ..Interaction::default()
+                };
+                input.records.push((Origin { partition: 6, offset: n }, Event::Interaction(taken)));
+            }
             input.records.push((Origin { partition: 3, offset: n }, Event::Served(page)));
         }
         if draw(4, 3) == 0 {
@@ -213,7 +235,7 @@ fn busy() -> Params {
     params.related.per_publication = 64;
     params.learning.window = 48 * HOUR;
     let params = world::with_exploration(params, Explore::Linucb);
-    with_experiments(world::with_cohorts(world::with_abuse(params)))
+    with_diversity(with_experiments(world::with_cohorts(world::with_abuse(params))))
 }
 
 proptest! {

@@ -6,6 +6,7 @@ mod asks;
 mod bandit;
 mod cluster;
 mod cohorts;
+mod diversity;
 mod experiments;
 mod harness;
 mod interrupted;

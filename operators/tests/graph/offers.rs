@@ -40,6 +40,7 @@ fn page(id: u64, minute: u64, from: u32, places: &[(u64, f32)]) -> Event {
         position,
         propensity: *propensity,
         slot_policy: "rank".to_owned(),
+        drawn: 0,
     };
     Event::Served(Served {
         event_id: EventId(id),

@@ -423,6 +423,7 @@ impl Oracle<'_> {
             topics: Arc::new(self.topics(epoch)),
             heads: Arc::default(),
             arms: Arc::default(),
+            spread: None,
             retired: None,
         };
         (published, scores)

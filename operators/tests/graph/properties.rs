@@ -322,6 +322,7 @@ fn check_lists(epochs: &[EpochInput], params: &Params, outputs: &BTreeMap<u64, E
                 | Value::Video(_)
                 | Value::Cohort(_)
                 | Value::Experiments(_)
+                | Value::Diversity(_)
                 | Value::Preferences(_) => continue,
             };
             for video in shown {

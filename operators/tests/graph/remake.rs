@@ -9,6 +9,7 @@ use freshet_schema::store::{EVERYONE, Key};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
+use crate::diversity::with_diversity;
 use crate::experiments::with_experiments;
 use crate::harness::{EpochOutput, first_difference, run, store};
 use crate::world;
@@ -46,7 +47,7 @@ proptest! {
     #[test]
     fn a_round_of_slices_is_the_whole_store(steps in world::steps(), parts in 1u32..4, cohorts in any::<bool>()) {
         let params = world::params();
-        let params = if cohorts { with_experiments(world::with_cohorts(params)) } else { params };
+        let params = if cohorts { with_diversity(with_experiments(world::with_cohorts(params))) } else { params };
         let mut epochs = world::epochs(&steps);
         // Until all who are being invited have their lists.
         for _ in 0..3 {
@@ -64,7 +65,7 @@ proptest! {
                     Some(Key::Video(video) | Key::Related(video) | Key::Cohort(video)) => slice.holds(video.0),
                     Some(Key::Heads(version)) => slice.holds(version),
                     Some(Key::Trending(group) | Key::NewUser(group)) => slice.holds_text(&group),
-                    Some(Key::Experiments) => slice.holds_text(EVERYONE),
+                    Some(Key::Experiments | Key::Diversity) => slice.holds_text(EVERYONE),
                     None => false,
                 });
                 prop_assert!(held, "{} is in none of the slices of epoch {}", key, epoch);

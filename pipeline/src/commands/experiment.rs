@@ -4,7 +4,7 @@ use std::io::{Write, stdout};
 
 use anyhow::bail;
 use clap::Args;
-use freshet_feed_server::experiments::{Arm, Experiment, Experiments, Metric, NONE};
+use freshet_feed_server::experiments::{Arm, Bounded, Experiment, Experiments, Metric, NONE, OffPolicy};
 use freshet_schema::store::{Key, Value};
 
 use super::StoreArgs;
@@ -26,6 +26,9 @@ pub struct ShowExperiment {
     /// Only this experiment
     #[arg(value_name = "NAME")]
     name: Option<String>,
+    /// Show what the places that were drawn would have earned had they been drawn otherwise, instead of the metrics
+    #[arg(long)]
+    off_policy: bool,
     #[command(flatten)]
     store: StoreArgs,
 }
@@ -49,15 +52,15 @@ impl ShowExperiment {
             return Ok(writeln!(out, "{}", serde_json::to_string(&all)?)?);
         }
         for experiment in &all.experiments {
-            writeln!(out, "{}", drawn(experiment))?;
+            writeln!(out, "{}", drawn(experiment, self.off_policy))?;
         }
         Ok(writeln!(out, "epoch {}, as of {}", all.epoch, all.as_of)?)
     }
 }
 
 /// An experiment as a table, with what it means.
-fn drawn(experiment: &Experiment) -> String {
-    let Experiment { name, share, since, min_users, alpha, .. } = experiment;
+fn drawn(experiment: &Experiment, off_policy: bool) -> String {
+    let Experiment { name, share, since, .. } = experiment;
     let mut text =
         format!("experiment {}: {} of all users, since {since}\n", printable(name), percent(*share));
     for arm in &experiment.arms {
@@ -75,6 +78,65 @@ fn drawn(experiment: &Experiment) -> String {
         ));
     }
     text.push('\n');
+    text.push_str(&if off_policy { draws(experiment) } else { metrics(experiment) });
+    text
+}
+
+/// What the arms' drawn places earned, and would have earned.
+pub(crate) fn draws(experiment: &Experiment) -> String {
+    let columns = [
+        ("arm", Align::Left),
+        ("places", Align::Left),
+        ("drawn", Align::Left),
+        ("effective", Align::Right),
+        ("ips", Align::Right),
+        ("snips", Align::Right),
+        ("doubly robust", Align::Left),
+        ("", Align::Left),
+    ];
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for arm in &experiment.arms {
+        for (n, of) in arm.off_policy.iter().enumerate() {
+            let OffPolicy { policy, target, effective, claimed, ips, snips, doubly_robust, .. } = of;
+            let Bounded { value, low, high } = doubly_robust;
+            rows.push(vec![
+                if n == 0 { printable(&arm.name) } else { String::new() },
+                policy.clone(),
+                target.clone(),
+                format!("{effective:.0}"),
+                format!("{:.3}", ips.value),
+                format!("{:.3}", snips.value),
+                format!("{value:.3} ({low:.3} to {high:.3})"),
+                if *claimed { String::new() } else { "*".to_owned() },
+            ]);
+        }
+    }
+    if rows.is_empty() {
+        return wrap(
+            "No place was drawn for these users since the experiment began: lists have none (rerank.novelty_share), or the pages that are \
+             handed out do not come back as `served` records with `drawn`.",
+            WIDTH,
+        );
+    }
+    let mut text = render(&columns, &rows);
+    text.push('\n');
+    let few = experiment.arms.iter().flat_map(|arm| &arm.off_policy).any(|of| !of.claimed);
+    let few = if few { " * No claim: the effective sample size is below 1,000." } else { "" };
+    text.push_str(&wrap(
+        &format!(
+            "The share of the places whose video was watched to its end, as it was and as it would have been with another draw from the same \
+             candidates. An interval holds at any look with a chance of {}.{few}",
+            percent(1.0 - experiment.alpha)
+        ),
+        WIDTH,
+    ));
+    text
+}
+
+/// What is compared between the arms, with what it means.
+fn metrics(experiment: &Experiment) -> String {
+    let Experiment { min_users, alpha, .. } = experiment;
+    let mut text = String::new();
     let columns = [
         ("metric", Align::Left),
         ("arm", Align::Left),
@@ -169,6 +231,7 @@ mod tests {
                 metric("watch_ms", 2_000, 60_000_000, 2_400_000_000_000),
                 metric("likes", 2_000, likes, likes as u64),
             ],
+            draws: Vec::new(),
         };
         let record = feed::Experiment {
             name: "weights".to_owned(),
@@ -178,7 +241,9 @@ mod tests {
             min_users: 1_000,
             arms: vec![arm("control", &[], 1_000), arm("calm", &["ranking.fast_skip = 1.5"], 1_400)],
         };
-        let text = drawn(&Experiment::from(&record));
+        let experiment = Experiment::from(&record);
+        assert!(drawn(&experiment, true).contains("No place was drawn"), "{experiment:?}");
+        let text = drawn(&experiment, false);
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
         let expected = "\
 experiment weights: 12.5 % of all users, since 2023-11-14T22:13:20.000Z
@@ -195,5 +260,55 @@ likes     control   2000  0.5000
         assert!(text.starts_with(expected), "{text}");
         assert!(text.contains("likes is higher in calm"), "{text}");
         assert!(text.contains("chance of 95 %"), "{text}");
+    }
+
+    #[test]
+    fn draws_are_a_table() {
+        let half = |best: u32, half: u32| {
+            // Each of 200 users had four places drawn from four, and watched the best to the end.
+            let (n, weights, weighted, squares) = match best {
+                0 => (200u64, 4_000_000u64, 1_000_000u64, 4u64),
+                _ => (200, 4_000_000, 4_000_000, 16),
+            };
+            let (p, w, x) = (4, u128::from(weights), u128::from(weighted));
+            let products =
+                [u128::from(squares) * 1_000_000_000_000, p * p, p * w, p * x, w * w, w * x, x * x];
+            let products = products.map(|sum| sum * u128::from(n));
+            feed::DrawSums {
+                policy: feed::SlotPolicy::Novelty.into(),
+                best,
+                half,
+                users: n,
+                places: 4 * n,
+                earned: n,
+                weights: weights * n,
+                weighted: weighted * n,
+                products: products.iter().flat_map(|sum| [(sum >> 64) as u64, *sum as u64]).collect(),
+            }
+        };
+        let arm = feed::Arm {
+            name: "control".to_owned(),
+            share: 1.0,
+            users: 400,
+            draws: vec![half(0, 0), half(0, 1), half(1, 0), half(1, 1)],
+            ..feed::Arm::default()
+        };
+        let record = feed::Experiment {
+            name: "slots".to_owned(),
+            share: 1.0,
+            alpha: 0.05,
+            min_users: 100,
+            arms: vec![arm],
+            ..feed::Experiment::default()
+        };
+        let text = drawn(&Experiment::from(&record), true);
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        let expected = "\
+arm      places   drawn     effective    ips  snips  doubly robust
+control  novelty  as drawn       1600  0.250  0.250  0.250 (0.250 to 0.250)
+         novelty  the best        400  1.000  1.000  1.000 (1.000 to 1.000)  *
+";
+        assert!(text.contains(expected), "{text}");
+        assert!(text.contains("* No claim"), "{text}");
     }
 }

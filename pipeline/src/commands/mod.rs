@@ -6,7 +6,7 @@ mod check;
 mod checkpoint;
 mod cohort;
 mod eval;
-mod experiment;
+pub(crate) mod experiment;
 mod forget;
 mod generate;
 mod heads;

@@ -247,6 +247,10 @@ fn places(account: &Account, rank: usize) -> String {
         step.push_str(" x abuse");
         factors.push_str(&format!(" x {}", short(abuse)));
     }
+    if let Some(spread) = account.spread_factor {
+        step.push_str(" x spread");
+        factors.push_str(&format!(" x {}", short(spread)));
+    }
     let mut rows = vec![
         row("by score", String::new(), short(account.value), account.rank_by_value.to_string()),
         row(&step, factors, String::new(), account.rank_adjusted.to_string()),
@@ -307,6 +311,7 @@ mod tests {
             fatigue_factor: 0.123_4,
             taste_factor: 1.5,
             abuse_factor: Some(0.7),
+            spread_factor: None,
             rank_adjusted: 1_000,
             creator_factor: 0.85,
             compared: -0.000_9,

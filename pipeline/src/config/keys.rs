@@ -259,6 +259,10 @@ keys! {
     "exploration.slots", "most places of a list that explore; those of novelty are extra, and at most half of a list is drawn", |c| Count(&mut c.params.exploration.slots, 0, 20);
     "exploration.alpha", "a category is worth its estimate and this many times as much as that may be off (linucb)", |c| Real(&mut c.params.exploration.alpha, 0.0, 100.0);
     "exploration.epsilon", "share of these places that goes to any category, so that other policies can be estimated", |c| Real(&mut c.params.exploration.epsilon, 0.01, 1.0);
+    "diversity.places", "so many of the first places of each list are looked at for how alike all lists are; 0: nobody looks", |c| Count(&mut c.params.diversity.places, 0, 1_000);
+    "diversity.overlap_above", "what many lists hold is lowered for some users while two lists share more than this part of their places on average; 1 never", |c| Real(&mut c.params.diversity.overlap_above, 0.0, 1.0);
+    "diversity.share", "many lists are more than this share of all; so many may hold a video", |c| Real(&mut c.params.diversity.share, 0.001, 1.0);
+    "diversity.least", "factor on the score of what is lowered", |c| Real(&mut c.params.diversity.least, 0.01, 1.0);
 
     "rerank.novelty_share", "share of a list that goes to what is unlike the user's last videos", |c| Real(&mut c.params.rerank.novelty_share, 0.0, 0.5);
     "rerank.novelty_max_share", "the same at most, where the user skips fast in the running session", |c| Real(&mut c.params.rerank.novelty_max_share, 0.0, 0.5);

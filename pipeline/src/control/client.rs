@@ -66,6 +66,7 @@ impl Client {
             Key::Preferences(_) => Value::Preferences(serde_json::from_value(json)?),
             Key::Trending(_) => Value::Trending(serde_json::from_value(json)?),
             Key::Experiments => Value::Experiments(serde_json::from_value(json)?),
+            Key::Diversity => Value::Diversity(serde_json::from_value(json)?),
         }))
     }
 

@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
 
 use anyhow::{anyhow, bail};
+use freshet_feed_server::account;
 use freshet_operators::abuse::Side;
 use freshet_operators::params::Params;
 use freshet_operators::runtime::{self, EpochInput, Output, WorkerGone};
@@ -317,6 +318,10 @@ impl Store {
         }
     }
 
+    fn has_list(&self, user: UserId) -> bool {
+        self.lists.contains_key(&Some(user))
+    }
+
     fn list(&self, user: UserId) -> &[FeedItem] {
         self.lists.get(&Some(user)).or_else(|| self.lists.get(&None)).map_or(&[], Vec::as_slice)
     }
@@ -392,7 +397,7 @@ impl Crowd<'_> {
                 self.served += 1;
                 batch.push((
                     Origin { partition: u32::MAX, offset: self.served },
-                    served(self.served, view, &page),
+                    served(self.served, view, &page, store.has_list(user)),
                 ));
             }
             person.page = page.iter().rev().map(|item| (*item).clone()).collect();
@@ -424,18 +429,21 @@ impl Crowd<'_> {
     }
 }
 
-fn served(number: u64, view: &Interaction, page: &[&FeedItem]) -> Event {
+fn served(number: u64, view: &Interaction, page: &[&FeedItem], own: bool) -> Event {
     let item = |(position, item): (usize, &&FeedItem)| ServedItem {
         video_id: VideoId(item.video_id),
         position: position as u32,
         propensity: item.propensity.clamp(f32::MIN_POSITIVE, 1.0),
-        slot_policy: item.policy().as_str_name().to_owned(),
+        slot_policy: account::policy(item, true).to_owned(),
+        drawn: item.drawn,
     };
     Event::Served(Served {
         event_id: EventId(number),
         event_time: view.event_time,
         request_id: number,
         user_id: view.user_id,
+        // Which epoch made the list is asked by nobody, whether it was the user's own is.
+        list_epoch: Epoch(u64::from(own)),
         items: page.iter().enumerate().map(item).collect(),
         ..Served::default()
     })

@@ -23,10 +23,12 @@ use crate::replay::Until;
 use crate::view::View;
 
 /// Views by the kind of their keys; what has another name is of another release.
-const KINDS: [(&str, &str); 10] = [
+const KINDS: [(&str, &str); 12] = [
     ("account", "accounts"),
     ("cohort", "lives"),
+    ("diversity", "diversity"),
     ("dropped", "dropped"),
+    ("experiments", "experiments"),
     ("feed", "lists"),
     ("heads", "weights"),
     ("newuser", "new_user_lists"),

@@ -80,8 +80,9 @@ impl Cluster {
                 Ok(partitions) => break partitions,
                 Err(Fault::Never(error)) => return Err(error),
                 Err(Fault::Later(reason)) => {
-                    // Errors of the client come through its main queue.
-                    while consumer.poll(Duration::ZERO).is_some() {}
+                    // Errors of the client come through its main queue, behind statistics: a look without waiting ends with the
+                    // first of these.
+                    while consumer.context().denied().is_none() && consumer.poll(SERVE).is_some() {}
                     if let Some(what) = consumer.context().denied() {
                         return Err(KafkaError::Denied { brokers: config.connection.brokers.clone(), what });
                     }

@@ -88,6 +88,7 @@ pub fn schema(kind: EventKind) -> SchemaRef {
                     required("position", UInt32),
                     required("propensity", Float32),
                     required("slot_policy", Utf8),
+                    optional("drawn", UInt32),
                 ]))),
             ),
             optional("arms", list(Utf8)),

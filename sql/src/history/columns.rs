@@ -222,7 +222,7 @@ const SERVED: &[Column] = &[
     column(
         "items",
         Same("items"),
-        "the page: `video_id`, `position` (from 0), `propensity` (in (0, 1]), `slot_policy`",
+        "the page: `video_id`, `position` (from 0), `propensity` (in (0, 1]), `slot_policy`, `drawn`",
     ),
     column(
         "arms",

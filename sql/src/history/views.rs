@@ -103,10 +103,12 @@ where o.place = 1 and (v.until is null or o.event_time > v.until)",
             ("video_id", "the video"),
             ("policy", "what decided the place: `rank`, `novelty`, `popular`, `explore`, `cohort` or `bandit`"),
             ("propensity", "the chance with which it gave the place to this video, in (0, 1]"),
+            ("drawn", "of a place drawn evenly, which of the best candidates it was, from 1; null for other places"),
         ],
         sql: "
 select day, event_time, user_id, request_id, list_epoch, cast(item['position'] as bigint) as position,
-       item['video_id'] as video_id, item['slot_policy'] as policy, cast(item['propensity'] as double) as propensity
+       item['video_id'] as video_id, item['slot_policy'] as policy, cast(item['propensity'] as double) as propensity,
+       cast(item['drawn'] as bigint) as drawn
 from (select day, event_time, user_id, request_id, list_epoch, unnest(items) as item from history.served) pages",
     },
     View {

@@ -150,6 +150,7 @@ fn told(script: &Script) -> String {
         claims,
         narrowed: false,
         outlook: outlook.as_ref(),
+        spread: None,
     };
     let list = rerank(&entries, &context, params);
     let rules = |rules: Rules| rules.iter().map(|rule| rule.as_str()).collect::<Vec<_>>().join("+");

@@ -55,6 +55,7 @@ impl Case {
             claims: &self.claims,
             narrowed: false,
             outlook: self.outlook.as_ref(),
+            spread: None,
         };
         rerank(&self.entries(), &context, &self.params)
     }

@@ -84,6 +84,8 @@ pub struct Run {
     pub planted: Vec<Found>,
     /// The slots' arm from the control's draws.
     pub slots: Estimated,
+    /// The slots' experiment as the graph's own view has it at the end; `None` where nothing was published.
+    pub view: Option<freshet_feed_server::experiments::Experiment>,
     /// Users of the smallest arm of all experiments.
     pub smallest: u64,
     /// What it took.
@@ -201,7 +203,9 @@ fn told(seed: u64, params: &Params, browsed: &Browsed, cost: Cost) -> Run {
     }
     let slots = estimate(params, &browsed.exposures, (PLANTED, SLOTS), POOL, seed);
     let mismatched = mismatched.into_iter().filter(|mismatch| *mismatch).count();
-    Run { seed, looks, erred, mismatched, planted, slots, smallest, cost }
+    let last = browsed.experiments.last().map(Experiments::from);
+    let view = last.and_then(|last| last.experiments.into_iter().find(|of| of.name == SLOTS));
+    Run { seed, looks, erred, mismatched, planted, slots, view, smallest, cost }
 }
 
 impl Report {

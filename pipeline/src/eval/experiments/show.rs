@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::{ALPHA, POOL, Report, Run};
+use crate::commands::experiment::draws;
 use crate::eval::bootstrap::Estimate;
 use crate::progress_display::count;
 use crate::table::{Align, render};
@@ -37,6 +38,8 @@ impl Report {
                     "arm": figure(&slots.arm),
                     "estimates": slots.estimates.iter().map(estimate).collect::<serde_json::Map<_, _>>(),
                 },
+                "view": run.view.iter().flat_map(|of| &of.arms).map(|arm| json!({"arm": arm.name, "off_policy": arm.off_policy}))
+                    .collect::<Vec<_>>(),
                 "cost": { "seconds": run.cost.seconds, "cpu_seconds": run.cost.cpu_seconds },
             })
         };
@@ -128,6 +131,13 @@ impl Report {
             let columns =
                 [("", Align::Left), ("value", Align::Right), ("interval", Align::Left), ("", Align::Left)];
             text.push_str(&render(&columns, &rows));
+            if let Some(view) = &run.view {
+                text.push_str(&format!(
+                    "\nseed {}: the same as the graph's own view, of all places that were served\n",
+                    run.seed
+                ));
+                text.push_str(&draws(view));
+            }
         }
         text
     }
