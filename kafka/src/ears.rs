@@ -68,6 +68,15 @@ impl Ears {
         self.state().denied.clone()
     }
 
+    fn refused(&self, reason: &str) {
+        let mut state = self.state();
+        if state.denied.is_none() {
+            let (client, brokers) = (self.client, &self.brokers);
+            tracing::warn!(client, brokers, reason, "the brokers do not let us in (kafka.options)");
+            state.denied = Some(reason.to_owned());
+        }
+    }
+
     /// The high watermark of a partition as the client heard it last.
     #[must_use]
     pub fn high(&self, topic: &str, partition: i32) -> Option<u64> {
@@ -99,6 +108,9 @@ impl ClientContext for Ears {
                 | Code::UnknownPartition
                 | Code::TopicAuthorizationFailed,
             ) => {}
+            // With TLS 1.3 a broker refuses a certificate, or the lack of one, when the connection is made already: librdkafka takes
+            // it for one that broke.
+            Some(Code::BrokerTransportFailure) if reason.contains("SSL alert") => self.refused(reason),
             // One broker of several, or an idle connection that was closed: the client opens it again.
             Some(Code::BrokerTransportFailure | Code::Resolve | Code::OperationTimedOut) => {
                 tracing::debug!(target: "librdkafka", brokers = self.brokers, reason);
@@ -109,18 +121,7 @@ impl ClientContext for Ears {
                 | Code::SSL
                 | Code::UnsupportedSASLMechanism
                 | Code::IllegalSASLState,
-            ) => {
-                let mut state = self.state();
-                if state.denied.is_none() {
-                    tracing::warn!(
-                        client = self.client,
-                        brokers = self.brokers,
-                        reason,
-                        "the brokers do not let us in (kafka.options)"
-                    );
-                    state.denied = Some(reason.to_owned());
-                }
-            }
+            ) => self.refused(reason),
             _ => {
                 let mut state = self.state();
                 if state.last.as_deref() != Some(reason) {
