@@ -1,8 +1,8 @@
 //! The slot allocator: walks the places and lets the policy of each take a candidate.
 
-use super::adjust::Adjusted;
 use std::collections::BTreeMap;
 
+use super::adjust::Adjusted;
 use super::draw::Draws;
 use super::explore::{Drawn, choose};
 use super::novelty::LastWatched;

@@ -21,6 +21,9 @@ pub(crate) const PREFIX: &str = "kafka:";
 pub(super) const ANSWER: Duration = Duration::from_secs(3);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long a complaint of the client is waited for between two attempts, and how many are heard.
+const LISTEN: Duration = Duration::from_millis(10);
+const COMPLAINTS: usize = 16;
 /// How often the thread that serves the main queue looks whether it is to end.
 const SERVE: Duration = Duration::from_millis(100);
 
@@ -80,9 +83,13 @@ impl Cluster {
                 Ok(partitions) => break partitions,
                 Err(Fault::Never(error)) => return Err(error),
                 Err(Fault::Later(reason)) => {
-                    // Errors of the client come through its main queue, behind statistics: a look without waiting ends with the
-                    // first of these.
-                    while consumer.context().denied().is_none() && consumer.poll(SERVE).is_some() {}
+                    // Errors of the client come through its main queue, behind statistics: a look without waiting would end with
+                    // the first of these. Brokers that are away add errors without end: some are enough.
+                    for _ in 0..COMPLAINTS {
+                        if consumer.context().denied().is_some() || consumer.poll(LISTEN).is_none() {
+                            break;
+                        }
+                    }
                     if let Some(what) = consumer.context().denied() {
                         return Err(KafkaError::Denied { brokers: config.connection.brokers.clone(), what });
                     }
