@@ -145,10 +145,12 @@ fn the_worlds_test_something() {
 
 const USERS: u64 = 24;
 
-/// Users who are all alike: each watches the same three videos, and looks at one of them again each hour.
-fn alike() -> Vec<EpochInput> {
-    let at = |minute: u64| START + minute * MINUTE;
-    let input = |number: u64, minute: u64, events: Vec<Event>| EpochInput {
+fn at(minute: u64) -> u64 {
+    START + minute * MINUTE
+}
+
+fn input(number: u64, minute: u64, events: Vec<Event>) -> EpochInput {
+    EpochInput {
         epoch: Epoch(number),
         now: Millis(at(minute)),
         records: (0..)
@@ -158,7 +160,11 @@ fn alike() -> Vec<EpochInput> {
         asks: Vec::new(),
         probes: Vec::new(),
         remake: Vec::new(),
-    };
+    }
+}
+
+/// Users who are all alike: each watches the same three videos, and looks at one of them again each hour.
+fn alike() -> Vec<EpochInput> {
     let upload = |video: u64| {
         Event::Upload(Upload {
             event_id: EventId(video),
@@ -246,18 +252,6 @@ fn where_nobody_looks_nothing_is_said() {
 /// What three users watched: the first much of one category and less and less of each, the second the same with pleasure, the third
 /// videos that are all alike, with pleasure.
 fn narrow() -> Vec<EpochInput> {
-    let at = |minute: u64| START + minute * MINUTE;
-    let input = |number: u64, minute: u64, events: Vec<Event>| EpochInput {
-        epoch: Epoch(number),
-        now: Millis(at(minute)),
-        records: (0..)
-            .zip(events)
-            .map(|(offset, event)| (Origin { partition: number as u32, offset }, event))
-            .collect(),
-        asks: Vec::new(),
-        probes: Vec::new(),
-        remake: Vec::new(),
-    };
     let upload = |video: u64| {
         let alike = (41..=60).contains(&video);
         Event::Upload(Upload {

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::judge::{Figures, OfAttack};
 use super::{Arm, Report, Run};
+use crate::eval::world::described;
 use crate::progress_display::count;
 use crate::table::{Align, render};
 
@@ -35,14 +36,7 @@ impl Report {
         };
         json!({
             "command": "eval attacks",
-            "world": {
-                "users": self.world.users,
-                "videos": self.world.videos,
-                "events": self.world.events,
-                "days": self.world.days,
-                "seed": self.world.seed,
-                "attacks": self.world.attacks.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            },
+            "world": described(&self.world),
             "workers": self.workers,
             "arms": self.runs.iter().map(run).collect::<Vec<_>>(),
         })

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::judge::{Figures, SUITS};
 use super::{Report, Run};
+use crate::eval::world::described;
 use crate::progress_display::count;
 use crate::table::{Align, render};
 
@@ -56,13 +57,7 @@ impl Report {
         };
         json!({
             "command": "eval cohorts",
-            "world": {
-                "users": self.world.users,
-                "videos": self.world.videos,
-                "events": self.world.events,
-                "days": self.world.days,
-                "seed": self.world.seed,
-            },
+            "world": described(&self.world),
             "protocol": {
                 "new": self.subjects.new,
                 "of_unknown_creators": self.subjects.looked_at,

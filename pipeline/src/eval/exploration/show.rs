@@ -8,6 +8,7 @@ use super::Report;
 use super::judge::{BIN, Mean, PERIODS, Run};
 use crate::eval::bootstrap::{Estimate, RESAMPLES};
 use crate::eval::plot::{Chart, Line, Point};
+use crate::eval::world::described;
 use crate::progress_display::count;
 use crate::table::{Align, render};
 
@@ -50,14 +51,7 @@ impl Report {
         };
         json!({
             "command": "eval exploration",
-            "world": {
-                "users": self.world.users,
-                "videos": self.world.videos,
-                "events": self.world.events,
-                "days": self.world.days,
-                "seed": self.world.seed,
-                "tastes_turn_on_day": self.world.turn,
-            },
+            "world": described(&self.world),
             "slots": self.exploration.slots,
             "alpha": self.exploration.alpha,
             "epsilon": self.exploration.epsilon,

@@ -21,6 +21,7 @@ use anyhow::bail;
 use freshet_schema::Event;
 use freshet_schema::event::Origin;
 use freshet_sources::generate::{Known, World, known};
+use serde_json::{Value as Json, json};
 
 use self::report::Facts;
 pub use self::report::Report;
@@ -91,6 +92,19 @@ pub fn world(options: &Options, config: &Config) -> anyhow::Result<Report> {
         chart_to(path, &report.chart())?;
     }
     Ok(report)
+}
+
+/// A world as a report in JSON names it.
+pub(super) fn described(world: &World) -> Json {
+    let World { users, videos, events, days, seed, .. } = world;
+    let mut said = json!({ "users": users, "videos": videos, "events": events, "days": days, "seed": seed });
+    if !world.attacks.is_empty() {
+        said["attacks"] = world.attacks.iter().map(ToString::to_string).collect();
+    }
+    if let Some(turn) = world.turn {
+        said["tastes_turn_on_day"] = turn.into();
+    }
+    said
 }
 
 /// The world's truth and its log in the order of its events.

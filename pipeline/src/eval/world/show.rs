@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value as Json, json};
 
+use super::described;
 use super::judge::{CUTS, Kind, TOP_CATEGORIES};
 use super::report::{Figures, GROUP_NAMES, Report};
 use super::walk::{ASKED, TOP};
@@ -42,13 +43,7 @@ impl Report {
             .collect();
         json!({
             "command": "eval world",
-            "world": {
-                "users": self.world.users,
-                "videos": self.world.videos,
-                "events": self.world.events,
-                "days": self.world.days,
-                "seed": self.world.seed,
-            },
+            "world": described(&self.world),
             "protocol": {
                 "interactions": self.facts.interactions,
                 "every": self.every,
