@@ -25,7 +25,7 @@ use freshet_sinks::{Commit, Embedded, EmbeddedOptions, FeedStore};
 use crate::Bench;
 use crate::lists_world::ListsWorld;
 use crate::process::own_cpu;
-use crate::report::{Figure, Target};
+use crate::report::{Figure, Report, Target};
 
 const GROUP: &str = "lists";
 
@@ -33,13 +33,13 @@ const GROUP: &str = "lists";
 const WARM_UP: usize = 20;
 
 /// Measures with the spine's sources and with all.
-pub fn measure(bench: &Bench) -> anyhow::Result<Vec<Figure>> {
+pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let mut spine = Params::default();
     (spine.coengagement.window, spine.candidates.next, spine.candidates.co_engaged) = (0, 0, 0);
     spine.candidates.similar = 0;
-    let (mut figures, _) = sources(bench, "", spine, Target::AtLeast(2000.0))?;
+    report.add(sources(bench, "", spine, Target::AtLeast(2000.0))?.0)?;
     let (all, list_us) = sources(bench, ", all sources", Params::default(), Target::None)?;
-    figures.extend(all);
+    report.add(all)?;
     // The target is for 1,000 candidates: all quotas in proportion.
     let mut thousand = Params::default();
     let quotas = &mut thousand.candidates;
@@ -54,22 +54,20 @@ pub fn measure(bench: &Bench) -> anyhow::Result<Vec<Figure>> {
     ] {
         *quota = *quota * 4 / 5;
     }
-    figures.extend(sources(bench, ", all sources, quotas x 0.8", thousand, Target::AtLeast(1500.0))?.0);
+    report.add(sources(bench, ", all sources, quotas x 0.8", thousand, Target::AtLeast(1500.0))?.0)?;
     let searched = search(&world(bench))?;
-    figures.push(
-        Figure::new(
-            GROUP,
-            "the index' share of a list, all sources",
-            searched.us / list_us * 100.0,
-            "%",
-            Target::None,
-        )
-        .note(format!(
-            "{:.0} us a query, {} queries a batch, the best {:.0} of {} videos on average",
-            searched.us, searched.queries, searched.depth, searched.videos
-        )),
-    );
-    Ok(figures)
+    report.add([Figure::new(
+        GROUP,
+        "the index' share of a list, all sources",
+        searched.us / list_us * 100.0,
+        "%",
+        Target::None,
+    )
+    .note(format!(
+        "{:.0} us a query, {} queries a batch, the best {:.0} of {} videos on average",
+        searched.us, searched.queries, searched.depth, searched.videos
+    ))])?;
+    Ok(())
 }
 
 fn world(bench: &Bench) -> ListsWorld {

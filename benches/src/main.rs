@@ -9,6 +9,7 @@ mod checkpoint;
 mod conditions;
 mod features;
 mod freshness;
+mod growth;
 mod http;
 mod kafka;
 mod lists;
@@ -32,7 +33,7 @@ use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
 
 use crate::conditions::Conditions;
-use crate::report::{Figure, Report};
+use crate::report::Report;
 use crate::world::Worlds;
 
 /// The measured binary's: what a list costs is measured in this process.
@@ -58,6 +59,8 @@ enum Group {
     Checkpoint,
     /// SQL over state and archive, beside DuckDB, and analysts beside events; needs freshet-sql beside the measured binary
     Sql,
+    /// What cohorts, exploration, abuse, experiments and diversity cost together
+    Growth,
     /// From Kafka to Redis, with real servers: throughput, shares of the CPU, freshness
     Kafka,
 }
@@ -117,10 +120,7 @@ fn main() -> anyhow::Result<()> {
         )
     })?;
     let bench = Bench { worlds: Worlds::new(binary, &args.dir)?, scale: args.scale, python: args.python };
-    let mut report = Report { conditions: Conditions::now(args.scale)?, figures: Vec::new() };
-    if !args.json {
-        write!(stdout(), "{}", report.conditions)?;
-    }
+    let mut report = Report::begin(Conditions::now(args.scale)?, !args.json)?;
     let all = Group::value_variants();
     for group in all.iter().filter(|g| args.groups.is_empty() || args.groups.contains(g)) {
         // The query engine takes longer to build than all the rest.
@@ -131,13 +131,7 @@ fn main() -> anyhow::Result<()> {
             )?;
             continue;
         }
-        let figures = measure(*group, &bench).with_context(|| format!("measuring {group:?}"))?;
-        if !args.json {
-            for figure in &figures {
-                writeln!(stdout(), "{figure}")?;
-            }
-        }
-        report.figures.extend(figures);
+        measure(*group, &bench, &mut report).with_context(|| format!("measuring {group:?}"))?;
     }
     if args.json {
         writeln!(stdout(), "{}", serde_json::to_string_pretty(&report)?)?;
@@ -147,16 +141,18 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(group: Group, bench: &Bench) -> anyhow::Result<Vec<Figure>> {
+fn measure(group: Group, bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     match group {
-        Group::Features => features::measure(bench),
-        Group::State => state::measure(bench),
-        Group::Workers => workers::measure(bench),
-        Group::Lists => lists::measure(bench),
-        Group::Freshness => freshness::measure(bench),
-        Group::Reads => reads::measure(bench),
-        Group::Checkpoint => checkpoint::measure(bench),
-        Group::Sql => queries::measure(bench),
-        Group::Kafka => kafka::measure(bench),
+        Group::Features => report.add(features::measure(bench)?)?,
+        Group::State => report.add(state::measure(bench)?)?,
+        Group::Workers => report.add(workers::measure(bench)?)?,
+        Group::Lists => lists::measure(bench, report)?,
+        Group::Freshness => report.add(freshness::measure(bench)?)?,
+        Group::Reads => reads::measure(bench, report)?,
+        Group::Checkpoint => report.add(checkpoint::measure(bench)?)?,
+        Group::Growth => report.add(growth::measure(bench)?)?,
+        Group::Sql => queries::measure(bench, report)?,
+        Group::Kafka => kafka::measure(bench, report)?,
     }
+    Ok(())
 }

@@ -20,7 +20,7 @@ use crate::freshness;
 use crate::pace::Latencies;
 use crate::poster::{DEMO, demo_service};
 use crate::process;
-use crate::report::{Figure, Target};
+use crate::report::{Figure, Report, Target};
 use crate::service::Service;
 use crate::state::link;
 use crate::world::{FIRST_VIDEO, Size};
@@ -154,7 +154,7 @@ fn timed(analyst: &mut Analyst, sql: &str) -> anyhow::Result<(Json, f64, f64)> {
 }
 
 /// Measures look-ups, scan and sums at 1M interactions, 100k videos and 50k users; then the freshness beside four analysts.
-pub fn measure(bench: &Bench) -> anyhow::Result<Vec<Figure>> {
+pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let size =
         Size { users: bench.scaled(50_000), videos: bench.scaled(100_000), events: bench.scaled(1_000_000) };
     let binary = bench.worlds.beside("freshet-sql");
@@ -178,7 +178,6 @@ pub fn measure(bench: &Bench) -> anyhow::Result<Vec<Figure>> {
     ensure!(made.success(), "{now:?} ended with {made}");
 
     let mut analyst = Analyst::start(&binary, &store)?;
-    let mut figures = Vec::new();
     let mut latencies = Latencies::default();
     let lookups = bench.scaled(LOOKUPS).max(50);
     let lookup = |n: u64| {
@@ -195,22 +194,18 @@ pub fn measure(bench: &Bench) -> anyhow::Result<Vec<Figure>> {
     let spans = service.metrics()?.get("freshet_sql_rows_total{table=\"video_stats\"}");
     ensure!(spans <= lookups as f64 * 4.0, "{spans} rows were sent for {lookups} look-ups of at most four");
     let note = format!("{size}; {lookups} look-ups of video_stats by video_id, planning included");
-    figures.push(
+    report.add([
         Figure::new(GROUP, "look-up by key, p50", latencies.quantile_ms(0.5), "ms", Target::None).note(note),
-    );
-    figures.push(
         Figure::new(GROUP, "look-up by key, p99", latencies.quantile_ms(0.99), "ms", Target::AtMost(5.0))
             .note("wall time; each is a snapshot of the running pipeline"),
-    );
+    ])?;
     let (row, wall, cpu) = timed(&mut analyst, SCAN)?;
-    figures.push(
-        Figure::new(GROUP, "full scan of video_stats", wall * 1e3, "ms", Target::AtMost(300.0))
-            .note(format!("{} rows; {cpu:.3} CPU-s of freshet-sql", row["n"])),
-    );
-    figures.extend(sums(bench, &mut analyst, &archive)?);
+    report.add([Figure::new(GROUP, "full scan of video_stats", wall * 1e3, "ms", Target::AtMost(300.0))
+        .note(format!("{} rows; {cpu:.3} CPU-s of freshet-sql", row["n"]))])?;
+    report.add(sums(bench, &mut analyst, &archive)?)?;
     drop((analyst, service));
-    figures.extend(beside_analysts(bench, &binary)?);
-    Ok(figures)
+    report.add(beside_analysts(bench, &binary)?)?;
+    Ok(())
 }
 
 /// The files of the interactions that the archive's manifest names.

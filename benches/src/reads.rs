@@ -12,7 +12,7 @@ use crate::bare;
 use crate::http::Client;
 use crate::pace::{Latencies, Pace};
 use crate::poster::{DEMO, EVENTS_PER_SECOND, demo_service, draw_user, post_batches};
-use crate::report::{Figure, Target};
+use crate::report::{Figure, Report, Target};
 use crate::service::Service;
 
 const GROUP: &str = "reads";
@@ -48,14 +48,13 @@ const FORMATS: [Format; 2] = [
 ];
 
 /// Measures ten seconds without reads and ten for each format.
-pub fn measure(bench: &Bench) -> anyhow::Result<Vec<Figure>> {
+pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let (service, _scratch) = demo_service(bench)?;
     let time = Duration::from_secs_f64(10.0 * bench.scale.max(0.1));
     let server_cpu = || service.server_cpu();
     // Caches and the allocator settle first.
     phase(&service, time.mul_f64(0.3), None, &server_cpu)?;
     let idle = phase(&service, time, None, &server_cpu)?;
-    let mut figures = Vec::new();
     for format in FORMATS {
         let mut busy = phase(&service, time, Some((service.address, format)), &server_cpu)?;
         let requests = busy.latencies.len() as f64;
@@ -63,23 +62,22 @@ pub fn measure(bench: &Bench) -> anyhow::Result<Vec<Figure>> {
         let name = |what: &str| format!("{}, {what}", format.name);
         let workload =
             format!("{READS_PER_SECOND}/s on {READERS} connections, open loop; {EVENTS_PER_SECOND} events/s");
-        figures.extend([
+        report.add([
             Figure::new(GROUP, name("p50"), busy.latencies.quantile_ms(0.5), "ms", Target::None)
                 .note(format!("{requests} requests, {workload}; {}", format.note)),
             Figure::new(GROUP, name("p99"), busy.latencies.quantile_ms(0.99), "ms", Target::AtMost(5.0))
                 .note(format!("{:.0} B a body", busy.body_bytes as f64 / requests)),
             Figure::new(GROUP, name("server CPU a request"), micros, "us", format.cpu)
                 .note(format!("the server's thread: {:.1} ms/s without reads", idle.cpu_per_second * 1e3)),
-        ]);
+        ])?;
         let length = busy.body_bytes / busy.latencies.len().max(1) as u64;
         let address = bare::start(usize::try_from(length)?)?;
         let bare = phase(&service, time, Some((address, format)), &bare::cpu)?;
         let micros = bare.cpu_per_second * bare.seconds / bare.latencies.len() as f64 * 1e6;
-        figures.push(Figure::new(GROUP, name("of a bare socket"), micros, "us", Target::None).note(format!(
-            "CPU of a blocking read and a write of {length} B a request, under the same load"
-        )));
+        let note = format!("CPU of a blocking read and a write of {length} B a request, under the same load");
+        report.add([Figure::new(GROUP, name("of a bare socket"), micros, "us", Target::None).note(note)])?;
     }
-    Ok(figures)
+    Ok(())
 }
 
 /// What one phase showed.

@@ -1,6 +1,7 @@
 //! What was measured, as a table and as JSON.
 
 use std::fmt;
+use std::io::{self, Write, stdout};
 
 use serde::Serialize;
 
@@ -102,12 +103,40 @@ fn number(value: f64) -> String {
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// Where and when it ran.
-    pub conditions: Conditions,
+    conditions: Conditions,
     /// In the order in which they were measured.
-    pub figures: Vec<Figure>,
+    figures: Vec<Figure>,
+    /// Whether each is shown when it is known: a group takes minutes.
+    #[serde(skip)]
+    shown: bool,
 }
 
 impl Report {
+    /// Without figures yet.
+    ///
+    /// # Errors
+    /// Where standard output is gone.
+    pub fn begin(conditions: Conditions, shown: bool) -> io::Result<Self> {
+        if shown {
+            write!(stdout(), "{conditions}")?;
+        }
+        Ok(Self { conditions, figures: Vec::new(), shown })
+    }
+
+    /// Takes figures in.
+    ///
+    /// # Errors
+    /// Where standard output is gone.
+    pub fn add(&mut self, figures: impl IntoIterator<Item = Figure>) -> io::Result<()> {
+        for figure in figures {
+            if self.shown {
+                writeln!(stdout(), "{figure}")?;
+            }
+            self.figures.push(figure);
+        }
+        Ok(())
+    }
+
     /// How many targets were met.
     pub fn verdict(&self) -> String {
         let judged: Vec<bool> = self.figures.iter().filter_map(|f| f.met).collect();

@@ -13,7 +13,7 @@ use super::{GROUP, QUIET, Servers};
 use crate::Bench;
 use crate::features::{LONG_EPOCHS, WITHOUT_LISTS, world};
 use crate::process;
-use crate::report::{Figure, Target};
+use crate::report::{Figure, Report, Target};
 
 /// Lists are made for interactions, and not made again because time passes: two weeks pass in minutes here.
 const LISTS: &str = "[feed]\nrefresh_after = \"1d\"\nactive_within = \"20m\"\npools_every = \"1d\"\n\n";
@@ -74,7 +74,7 @@ fn checkpoints(list: &mut Command) -> anyhow::Result<usize> {
 }
 
 /// Measures all three.
-pub fn measure(bench: &Bench, servers: &Servers) -> anyhow::Result<Vec<Figure>> {
+pub fn measure(bench: &Bench, servers: &Servers, report: &mut Report) -> anyhow::Result<()> {
     let size = world(bench, EVENTS);
     let log = bench.worlds.log(size)?;
     let scratch = bench.worlds.scratch()?;
@@ -86,20 +86,18 @@ pub fn measure(bench: &Bench, servers: &Servers) -> anyhow::Result<Vec<Figure>> 
     let never = format!("{LONG_EPOCHS}{LISTS}[checkpoint]\nevery = \"0s\"\n\n{QUIET}");
     let minutely =
         format!("{LONG_EPOCHS}{LISTS}[checkpoint]\nevery = \"60s\"\nat_end = false\nkeep = 1000\n\n{QUIET}");
-    let lists = drain(bench, servers, "never.toml", &never)?;
-    let kept = drain(bench, servers, "minutely.toml", &minutely)?;
-    let features = drain(bench, servers, "features.toml", &format!("{LONG_EPOCHS}{WITHOUT_LISTS}"))?;
     let rate = |drained: &Drained| size.events as f64 / drained.wall;
     let figure = |name: &str, drained: &Drained| {
         Figure::new(GROUP, name, rate(drained), "interact./s", Target::None).note(drained.shares())
     };
-    let (cpu, cpu_with) = (lists.pipeline, kept.pipeline);
+    let lists = drain(bench, servers, "never.toml", &never)?;
+    let cpu = lists.pipeline;
     let beside = format!(
         "{size}, epochs of 20 min, 2 partitions a topic, one worker; broker (256 MiB heap, C1), Redis and pipeline share the \
          cores; {} keys in Redis; taking the records in had cost the broker {taking:.1} CPU-s",
         lists.keys
     );
-    Ok(vec![
+    report.add([
         figure("sustained, with lists", &lists),
         Figure::new(
             GROUP,
@@ -109,6 +107,10 @@ pub fn measure(bench: &Bench, servers: &Servers) -> anyhow::Result<Vec<Figure>> 
             Target::None,
         )
         .note(beside),
+    ])?;
+    let kept = drain(bench, servers, "minutely.toml", &minutely)?;
+    let (made, cpu_with) = (kept.checkpoints, kept.pipeline);
+    report.add([
         figure("sustained, a checkpoint every 60 s", &kept),
         Figure::new(
             GROUP,
@@ -117,7 +119,9 @@ pub fn measure(bench: &Bench, servers: &Servers) -> anyhow::Result<Vec<Figure>> 
             "%",
             Target::AtMost(5.0),
         )
-        .note(format!("{} checkpoints; pipeline {cpu_with:.1} against {cpu:.1} CPU-s", kept.checkpoints)),
-        figure("sustained, without lists", &features),
-    ])
+        .note(format!("{made} checkpoints; pipeline {cpu_with:.1} against {cpu:.1} CPU-s")),
+    ])?;
+    let features = drain(bench, servers, "features.toml", &format!("{LONG_EPOCHS}{WITHOUT_LISTS}"))?;
+    report.add([figure("sustained, without lists", &features)])?;
+    Ok(())
 }

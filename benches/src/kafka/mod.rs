@@ -16,7 +16,7 @@ use anyhow::ensure;
 
 use self::servers::{Broker, RedisServer};
 use crate::Bench;
-use crate::report::Figure;
+use crate::report::Report;
 
 const GROUP: &str = "kafka";
 /// The streams, as topics are named after them.
@@ -56,12 +56,11 @@ impl Servers {
 }
 
 /// Measures both.
-pub fn measure(bench: &Bench) -> anyhow::Result<Vec<Figure>> {
+pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let scratch = bench.worlds.scratch()?;
     let servers =
         Servers { broker: Broker::start(scratch.path())?, redis: RedisServer::start(scratch.path())? };
-    let mut figures = drain::measure(bench, &servers)?;
+    report.add(fresh::measure(bench, &servers)?)?;
     servers.redis.clear()?;
-    figures.extend(fresh::measure(bench, &servers)?);
-    Ok(figures)
+    drain::measure(bench, &servers, report)
 }
