@@ -272,7 +272,7 @@ impl Stage for Users {
                 }
                 UserIn::Ask(user, offered) => *asks.entry(user).or_insert(false) |= offered,
                 UserIn::Probe(user, videos) => drop(probes.insert(user, videos)),
-                UserIn::Served(user, time, page, mut draws) => {
+                UserIn::Served(user, time, page, draws) => {
                     if self.forgotten_users.get(&user).is_some_and(|until| time <= *until) {
                         continue;
                     }
@@ -280,10 +280,11 @@ impl Stage for Users {
                         Arc::make_mut(self.people.entry(user).or_default()).examples.served(&page);
                         served.push(user);
                     }
-                    draws.retain(|draw| {
-                        self.forgotten_videos.get(&draw.video).is_none_or(|until| draw.time > *until)
-                    });
-                    self.trials.served(user, time, &page, &draws, &self.params);
+                    let forgotten = &self.forgotten_videos;
+                    let draws = draws
+                        .iter()
+                        .filter(|draw| forgotten.get(&draw.video).is_none_or(|until| draw.time > *until));
+                    self.trials.served(user, time, &page, draws, &self.params);
                     if self.guests.enabled() {
                         heard.pages.push((user, time, page.iter().map(|place| place.video).collect()));
                     }

@@ -74,11 +74,18 @@ impl Trials {
         }
     }
 
-    /// A page was served to a user; one that no experiment of theirs counts is not kept.
-    pub(super) fn served(&mut self, user: u64, time: u64, page: &[Place], draws: &[Draw], params: &Params) {
+    /// A page was served to a user, and these of its places were drawn; one that no experiment of theirs counts is not looked at.
+    pub(super) fn served<'a>(
+        &mut self,
+        user: u64,
+        time: u64,
+        page: &[Place],
+        draws: impl Iterator<Item = &'a Draw>,
+        params: &Params,
+    ) {
         if params.arms_of(user).any(|(n, _)| time >= params.experiments[n].since) {
             self.keep(user, (time, print(page)));
-            draws.iter().for_each(|draw| self.keep_draw(user, *draw));
+            draws.for_each(|draw| self.keep_draw(user, *draw));
             self.changed.insert(user);
         }
     }
@@ -258,7 +265,7 @@ mod tests {
     fn who_does_not_count_is_in_no_arm_until_they_count_again() {
         let params = Params { experiments: [experiment("one", 1.0)].into(), ..Params::default() };
         let mut trials = Trials::new();
-        trials.served(7, 1_000, &[], &[], &params);
+        trials.served(7, 1_000, &[], [].iter(), &params);
         let mut say = |counts: bool| {
             trials.touch(7, &params);
             trials.step(|_| None, |_| counts, &params)
