@@ -177,6 +177,12 @@ impl Publisher {
         })
     }
 
+    /// Why the brokers do not let us in, where they do not: records wait for as long as they may, in case that they do later.
+    #[must_use]
+    pub fn denied(&self) -> Option<String> {
+        self.0.client().context().0.denied()
+    }
+
     /// Whether the brokers have a topic that this client may see; `None` where they cannot say so far.
     #[must_use]
     pub fn has_topic(&self, topic: &str, patience: Duration) -> Option<bool> {

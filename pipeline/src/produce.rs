@@ -67,16 +67,19 @@ pub fn produce(
     tell: &mut dyn FnMut(u64, u64),
 ) -> anyhow::Result<Report> {
     let connection = kafka.connection().context("kafka.brokers is not set: name them with --brokers")?;
+    let publisher = Publisher::new("produce", &connection, Some(PATIENCE))?;
     let topics = kafka.topics();
     if let Some(partitions) = options.create_topics {
         let dead_letters = kafka.dead_letters.as_deref();
-        create_topics(&connection, topics.iter().map(|(_, name)| name).chain(dead_letters), partitions)?;
+        let names = topics.iter().map(|(_, name)| name).chain(dead_letters);
+        // To the request that the brokers did not hear it only ran out of time.
+        create_topics(&connection, names, partitions)
+            .or_else(|error| let_in(&publisher, &connection.brokers).and(Err(error.into())))?;
     }
     let by = match options.ends_now {
         true => wall() - last_time(log, options)?,
         false => 0,
     };
-    let publisher = Publisher::new("produce", &connection, Some(PATIENCE))?;
     let acknowledged = Acknowledged::default();
     let mut report = Report::default();
     let started = Instant::now();
@@ -120,12 +123,12 @@ pub fn produce(
                 (String::new(), item.raw)
             }
         };
-        send(&publisher, (topic, &key, &value), &ticket, stop)?;
+        send(&publisher, &connection.brokers, (topic, &key, &value), &ticket, stop)?;
         *report.sent.entry(kind).or_default() += 1;
         in_chunk += 1;
         if in_chunk == CHUNK {
             in_chunk = 0;
-            acknowledged.check(&connection.brokers)?;
+            acknowledged.check(&publisher, &connection.brokers)?;
             ticket = acknowledged.ticket();
         }
         if told.elapsed() > TELL {
@@ -143,14 +146,26 @@ pub fn produce(
     while acknowledged.open.load(Relaxed) > 0 {
         // Each record has a time limit of its own, so this ends.
         let _ = publisher.flush(Duration::from_millis(200));
+        let_in(&publisher, &connection.brokers)?;
     }
-    acknowledged.check(&connection.brokers)?;
+    acknowledged.check(&publisher, &connection.brokers)?;
     report.elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(report)
 }
 
+/// Whoever waits for records to be taken need not wait where the brokers have said that they take none.
+fn let_in(publisher: &Publisher, brokers: &str) -> anyhow::Result<()> {
+    match publisher.denied() {
+        Some(what) => bail!(
+            "{brokers}: the brokers do not let us in: {what}; check security.protocol, ssl.* and sasl.* in kafka.options"
+        ),
+        None => Ok(()),
+    }
+}
+
 fn send(
     publisher: &Publisher,
+    brokers: &str,
     (topic, key, value): (&str, &str, &[u8]),
     ticket: &Arc<Ticket>,
     stop: &AtomicBool,
@@ -159,7 +174,10 @@ fn send(
         match publisher.send(topic, key, value, &[], ticket) {
             Ok(()) => return Ok(()),
             Err(SendError::Full) if stop.load(Relaxed) => bail!("stopped while the brokers took nothing"),
-            Err(SendError::Full) => std::thread::sleep(Duration::from_millis(2)),
+            Err(SendError::Full) => {
+                let_in(publisher, brokers)?;
+                std::thread::sleep(Duration::from_millis(2));
+            }
             Err(error) => return Err(error.into()),
         }
     }
@@ -185,7 +203,8 @@ impl Acknowledged {
         })
     }
 
-    fn check(&self, brokers: &str) -> anyhow::Result<()> {
+    fn check(&self, publisher: &Publisher, brokers: &str) -> anyhow::Result<()> {
+        let_in(publisher, brokers)?;
         match self.failure.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
             None => Ok(()),
             Some(error) => Err(anyhow!(

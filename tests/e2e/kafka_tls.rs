@@ -62,9 +62,17 @@ fn a_world_over_tls_leaves_the_bytes_that_it_leaves_through_files() {
     broker.config_at(scram, dir, "tls", &user("wrong-word"));
     let error = refused(dir);
     assert!(error.contains("SASL") && !error.contains("wrong-word"), "{error}");
+    // Nor does it send in vain.
+    for more in [&[][..], &["--create-topics", "1"]] {
+        let (code, _, error) = run(dir, &[&["produce", "log", "--config", "kafka.toml"], more].concat());
+        assert_eq!(code, Some(1), "{error}");
+        assert!(error.contains("do not let us in: ") && !error.contains("wrong-word"), "{error}");
+    }
     // Without a certificate, and with a broker whose authority is not known.
     broker.config_at(certified, dir, "tls", &options(&known[..2]));
-    refused(dir);
+    let error = refused(dir);
+    assert!(error.contains("alert"), "the broker says it: {error}");
     broker.config_at(certified, dir, "tls", &options(&known[..1]));
-    refused(dir);
+    let error = refused(dir);
+    assert!(error.contains("verify"), "the client says it: {error}");
 }
