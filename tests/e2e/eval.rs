@@ -480,8 +480,8 @@ fn new_videos_are_followed_through_a_world_that_answers() {
         report
     };
     let report = measure("1");
-    let [none, cohorts, boosting] = &report["arms"].as_array().expect("arms")[..] else {
-        panic!("three arms: {report}")
+    let [none, cohorts, boosting, followers] = &report["arms"].as_array().expect("arms")[..] else {
+        panic!("four arms: {report}")
     };
     assert_eq!((&none["arm"], &none["lives"], &none["claimed"]), (&json!("none"), &json!(0), &json!(0)));
     for arm in [cohorts, boosting] {
@@ -490,7 +490,8 @@ fn new_videos_are_followed_through_a_world_that_answers() {
         assert!(figure("exposed") > 0 && figure("claimed") > 0, "{arm}");
     }
     assert_eq!(boosting["verdicts"]["demoted"], 0, "it stops with its first stage: {boosting}");
-    for arm in [none, cohorts, boosting] {
+    assert!(followers["promoted"].as_u64() > Some(0) && followers["lives"] == 0, "{followers}");
+    for arm in [none, cohorts, boosting, followers] {
         assert_eq!(arm["impressions"], none["impressions"], "the same users come at the same times");
         let reach = arm["good"]["mean_reach"].as_f64().expect("a share");
         assert!((0.0..=1.0).contains(&reach), "{arm}");

@@ -236,9 +236,10 @@ struct WorldArgs {
 /// Do new videos of creators without followers find their users?
 ///
 /// In a generated world whose users look at the pages that the graph lists for them, and do with each video what suits them. It is run
-/// three times: without cohorts, with those of the configuration (`[cohorts]`; enabled, and smaller where a first cohort would
-/// have more than a twentieth of the users, or than an eighth of what is looked at for each new video), and with boosting, which
-/// wants as many users for each new video as the cohorts reached on average, drawn from all. A small world has small cohorts, whose
+/// four times: without cohorts, with those of the configuration (`[cohorts]`; enabled, and smaller where a first cohort would
+/// have more than a twentieth of the users, or than an eighth of what is looked at for each new video), with boosting, which
+/// wants as many users for each new video as the cohorts reached on average, drawn from all, and with promotion by followers, which has
+/// as large a share of the places, for new videos drawn in proportion to who follows their creators. A small world has small cohorts, whose
 /// verdicts are mostly chance: take many users who come often.
 /// A video's audience are the users who come within its first day and whom it suits, by the truth of the world.
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@
 //! what of it the user has not seen, from the top. Whom nobody is to follow ([`unknown`]) nobody follows. Pages are served as a feed server would say so. All else in the log
 //! (uploads, profiles, follows, deletes) goes on as it is.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -24,6 +25,7 @@ use freshet_sources::generate::Known;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::cost::{Cost, Stopwatch};
+use super::promote::Promotion;
 use super::records::Log;
 use crate::config::Config;
 use crate::interrupt::Interrupt;
@@ -63,6 +65,8 @@ pub struct Counts {
     pub value: u64,
     /// Those at a place that a cohort claimed.
     pub claimed: u64,
+    /// Those at a place that a [`Promotion`] took.
+    pub promoted: u64,
     /// Lives that began.
     pub lives: u64,
     /// Invitations.
@@ -122,14 +126,15 @@ pub fn unknown(creator: CreatorId) -> bool {
     hash::mix(0x17, &[creator.0]).is_multiple_of(4)
 }
 
-/// Runs the graph with these parameters, lists stored, to the world's end; shows how far it is, unless it is to be quiet. What came of
-/// it, and what it took.
+/// Runs the graph with these parameters, lists stored, to the world's end; shows how far it is, unless it is to be quiet. `promotion`
+/// has places of each page. What came of it, and what it took.
 ///
 /// # Errors
 /// Where the graph cannot be started or one of its workers ends early, and where it is interrupted.
 pub fn to_the_end(
     (truth, log): &(Known, Log),
     mut params: Params,
+    promotion: Option<Promotion>,
     config: &Config,
     quiet: bool,
     interrupt: &Interrupt,
@@ -141,7 +146,8 @@ pub fn to_the_end(
     progress.bytes_total.store(log.interactions as u64, Relaxed);
     let display = Display::start(&progress, quiet);
     let stopwatch = Stopwatch::start();
-    let browsed = browse(truth, &log.records, &params, workers, width, &progress, interrupt.flag());
+    let begun = (workers, width);
+    let browsed = browse(truth, &log.records, &params, promotion, begun, &progress, interrupt.flag());
     let cost = stopwatch.stop();
     display.finish();
     let browsed = browsed?;
@@ -155,8 +161,8 @@ fn browse(
     truth: &Known,
     records: &[(Origin, Box<Event>)],
     params: &Params,
-    workers: usize,
-    width: u64,
+    promotion: Option<Promotion>,
+    (workers, width): (usize, u64),
     progress: &Progress,
     stop: &AtomicBool,
 ) -> anyhow::Result<Browsed> {
@@ -179,6 +185,8 @@ fn browse(
         known: FxHashSet::default(),
         of_unknown: FxHashSet::default(),
         looks: looks(records),
+        promotion,
+        places: 0,
         served: 0,
     };
     let mut browsed = Browsed { reach: vec![Reach::default(); truth.attacks().len()], ..Browsed::default() };
@@ -227,6 +235,9 @@ fn browse(
                     && unknown(upload.creator_id)
                 {
                     crowd.of_unknown.insert(upload.video_id);
+                }
+                if let Some(promotion) = &mut crowd.promotion {
+                    promotion.hear(other);
                 }
                 batch.push((*origin, other.clone()));
             }
@@ -355,6 +366,10 @@ struct Crowd<'a> {
     of_unknown: FxHashSet<VideoId>,
     /// Videos that are still to be looked at, by user and request.
     looks: FxHashMap<(UserId, u64), usize>,
+    /// What is promoted on pages, whatever the list says.
+    promotion: Option<Promotion>,
+    /// Places of all pages.
+    places: u64,
     served: u64,
 }
 
@@ -392,7 +407,17 @@ impl Crowd<'_> {
             person.request = request;
             let fresh = store.list(user).iter().filter(|item| !person.seen.contains(&VideoId(item.video_id)));
             // Nobody sees what is below the last one that they look at.
-            let page: Vec<&FeedItem> = fresh.take(PAGE.min(*left)).collect();
+            let mut page: Vec<Cow<'_, FeedItem>> = fresh.take(PAGE.min(*left)).map(Cow::Borrowed).collect();
+            for at in 0..page.len() {
+                self.places += 1;
+                let Some(promotion) = &mut self.promotion else { continue };
+                let shown =
+                    |video| person.seen.contains(&video) || page.iter().any(|item| item.video_id == video.0);
+                if let Some(item) = promotion.instead(view, self.places, shown) {
+                    page[at] = Cow::Owned(item);
+                    browsed.counts.promoted += 1;
+                }
+            }
             if !page.is_empty() {
                 self.served += 1;
                 batch.push((
@@ -400,7 +425,7 @@ impl Crowd<'_> {
                     served(self.served, view, &page, store.has_list(user)),
                 ));
             }
-            person.page = page.iter().rev().map(|item| (*item).clone()).collect();
+            person.page = page.into_iter().rev().map(Cow::into_owned).collect();
         }
         *left = left.saturating_sub(1);
         // Whoever has no list yet sees what they saw in the world; so does whoever has seen all of theirs.
@@ -429,8 +454,8 @@ impl Crowd<'_> {
     }
 }
 
-fn served(number: u64, view: &Interaction, page: &[&FeedItem], own: bool) -> Event {
-    let item = |(position, item): (usize, &&FeedItem)| ServedItem {
+fn served(number: u64, view: &Interaction, page: &[Cow<'_, FeedItem>], own: bool) -> Event {
+    let item = |(position, item): (usize, &Cow<'_, FeedItem>)| ServedItem {
         video_id: VideoId(item.video_id),
         position: position as u32,
         propensity: item.propensity.clamp(f32::MIN_POSITIVE, 1.0),

@@ -24,6 +24,7 @@ mod judge;
 mod metrics;
 mod outcome;
 mod plot;
+mod promote;
 mod pump;
 mod records;
 mod report;

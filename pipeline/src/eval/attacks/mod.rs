@@ -88,7 +88,7 @@ pub fn attacks(options: &Options, config: &Config) -> anyhow::Result<Report> {
         let made = make(if arm == Arm::Honest { &honest } else { &world }, options.limit, options.quiet)?;
         let mut params = config.params.clone();
         params.abuse.enabled = arm != Arm::Undamped;
-        let (browsed, cost) = to_the_end(&made, params, config, options.quiet, &interrupt)?;
+        let (browsed, cost) = to_the_end(&made, params, None, config, options.quiet, &interrupt)?;
         let truth = &made.0;
         if arm != Arm::Honest {
             truth_of_attacks = truth.attacks().to_vec();

@@ -5,9 +5,10 @@
 //! them by then, and what they do with it follows from how well it suits them ([`Known::instead`]). So the loop is closed, and
 //! the truth is known: for whom each video is. A quarter of the creators are unknown: nobody in this world follows them.
 //!
-//! Three worlds are run that differ in nothing but the configuration: without cohorts, with cohorts, and with *boosting*, which
-//! wants for each new video as many users as the cohorts reached on average, drawn from all, whatever comes of it. [`super::browse`]
-//! runs one, [`judge`] looks at the new videos of unknown creators, and [`show`] prints.
+//! Four worlds are run that differ in how new videos are treated and in nothing else: without cohorts; with cohorts; with *boosting*, which
+//! wants for each new video as many users as the cohorts reached on average, drawn from all, whatever comes of it; and with
+//! promotion by *followers* ([`super::promote`]), which has as large a share of what is looked at as the cohorts had.
+//! [`super::browse`] runs one, [`judge`] looks at the new videos of unknown creators, and [`show`] prints.
 
 mod judge;
 mod show;
@@ -19,6 +20,7 @@ use freshet_sources::generate::World;
 use self::judge::{Figures, Subjects, judge};
 use super::browse::{Counts, to_the_end};
 use super::cost::Cost;
+use super::promote::Promotion;
 use super::world::make;
 use crate::config::Config;
 use crate::interrupt::Interrupt;
@@ -43,16 +45,18 @@ pub enum Arm {
     Cohorts,
     /// Each is to be shown to the same number of users, drawn from all.
     Boosting,
+    /// By how many follow their creators.
+    Followers,
 }
 
 impl Arm {
     /// All, in the order in which they are run.
-    pub const ALL: [Self; 3] = [Self::None, Self::Cohorts, Self::Boosting];
+    pub const ALL: [Self; 4] = [Self::None, Self::Cohorts, Self::Boosting, Self::Followers];
 
     /// As in the report.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        ["none", "cohorts", "boosting"][self as usize]
+        ["none", "cohorts", "boosting", "followers"][self as usize]
     }
 }
 
@@ -132,16 +136,18 @@ pub fn cohorts(options: &Options, config: &Config) -> anyhow::Result<Report> {
     let own = scaled(&config.params.cohorts, world.users, log.interactions / subjects.new.max(1));
     let mut runs: Vec<Run> = Vec::new();
     for arm in Arm::ALL {
+        let with = runs.iter().find(|run| run.arm == Arm::Cohorts).map(|run| run.browsed).unwrap_or_default();
         let cohorts = match arm {
-            Arm::None => Cohorts { enabled: false, ..own.clone() },
+            Arm::None | Arm::Followers => Cohorts { enabled: false, ..own.clone() },
             Arm::Cohorts => own.clone(),
-            Arm::Boosting => {
-                let of = runs.last().map_or(0, |run| run.browsed.per_life());
-                boosting(&own, of)
-            }
+            Arm::Boosting => boosting(&own, with.per_life()),
         };
+        let promotion = (arm == Arm::Followers).then(|| {
+            let share = with.claimed as f64 / with.impressions.max(1) as f64;
+            Promotion::new(share, world.start, world.seed)
+        });
         let params = Params { cohorts: cohorts.clone(), ..config.params.clone() };
-        let (browsed, cost) = to_the_end(&made, params, config, options.quiet, &interrupt)?;
+        let (browsed, cost) = to_the_end(&made, params, promotion, config, options.quiet, &interrupt)?;
         let figures = judge(&subjects, &browsed.exposures);
         runs.push(Run { arm, cohorts, figures, browsed: browsed.counts, cost });
     }

@@ -40,6 +40,7 @@ impl Report {
                 "impressions": counts.impressions,
                 "mean_value": mean(run),
                 "claimed": counts.claimed,
+                "promoted": counts.promoted,
                 "lives": counts.lives,
                 "invited": counts.invited,
                 "exposed": counts.exposed,

@@ -158,7 +158,7 @@ fn run(options: &Options, config: &Config, seed: u64, interrupt: &Interrupt) -> 
     let mut params = config.params.clone();
     params.seed = seed;
     params.experiments = experiments(options, world.start.0);
-    let (browsed, cost) = to_the_end(&made, params.clone(), config, options.quiet, interrupt)?;
+    let (browsed, cost) = to_the_end(&made, params.clone(), None, config, options.quiet, interrupt)?;
     Ok(told(seed, &params, &browsed, cost))
 }
 

@@ -86,7 +86,7 @@ pub fn exploration(options: &Options, config: &Config) -> anyhow::Result<Report>
     for policy in POLICIES {
         let exploration = Exploration { policy, ..own.clone() };
         let params = Params { exploration, ..config.params.clone() };
-        let (browsed, cost) = to_the_end(&made, params, config, options.quiet, &interrupt)?;
+        let (browsed, cost) = to_the_end(&made, params, None, config, options.quiet, &interrupt)?;
         judged.push((policy, judge(&made.0, &browsed, &periods, cost)));
     }
     if judged.iter().any(|(_, judged)| judged.counted() == 0) {
