@@ -40,16 +40,19 @@ pub fn lines(dir: &Path, log: &str) -> usize {
     lines
 }
 
+/// What is off by default and leaves something in the store.
+const EVERYTHING: &str = "[diversity]\nplaces = 3\n[exploration]\npolicy = \"linucb\"\nslots = 2\n\
+    [[experiment]]\nname = \"weights\"\nshare = 0.8\nsince = 2020-01-01T00:00:00Z\n\
+    [[experiment.arm]]\nname = \"control\"\n[[experiment.arm]]\nname = \"calm\"\nset = { rerank.novelty_share = 0.3 }\n";
+
 #[test]
 fn killed_runs_archive_each_row_once_and_are_what_it_says() {
     let dir = tempfile::tempdir().expect("a folder");
     let dir = dir.path();
     eventful(dir, 61);
-    std::fs::write(
-        dir.join("often.toml"),
-        "[checkpoint]\nevery = \"150ms\"\n[archive]\nroll_every = \"100ms\"\nroll_bytes = \"64KiB\"\n",
-    )
-    .expect("written");
+    let often =
+        "[checkpoint]\nevery = \"150ms\"\n[archive]\nroll_every = \"100ms\"\nroll_bytes = \"64KiB\"\n";
+    std::fs::write(dir.join("often.toml"), format!("{often}{EVERYTHING}")).expect("written");
     let args = |store: &'static str, archive: &'static str, workers: &'static str| {
         let config = ["run", "--config", "often.toml", "--input", "log", "--once", "--quiet"];
         [&config[..], &["--store", store, "--archive", archive, "--workers", workers]].concat()
@@ -86,7 +89,10 @@ fn killed_runs_archive_each_row_once_and_are_what_it_says() {
         run(dir, &["verify", "--config", config, "--store", "killed", "--archive", "archive", "--values"])
     };
     let (code, out, err) = values("often.toml");
-    assert!(code == Some(0) && out.contains("lists") && out.contains("cards"), "{code:?} {out} {err}");
+    assert_eq!(code, Some(0), "{out} {err}");
+    for kind in ["lists", "cards", "experiments", "diversity"] {
+        assert!(out.contains(kind), "no {kind}: {out}");
+    }
     assert!(out.contains(&format!("values of the store as of epoch {last}, each made again")), "{out}");
     // Other lists than the archive's are found and shown.
     std::fs::write(dir.join("short.toml"), "[feed]\nlength = 7\n").expect("written");
