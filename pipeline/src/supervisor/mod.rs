@@ -159,7 +159,7 @@ async fn attempt(
         tokio::time::sleep(LOOK).await;
     }
     take_words(&heard, processes, &mut places, &mut was_up);
-    Ok(Attempt { ended, ran: began.elapsed(), was_up, stopping: *stopped.borrow() })
+    Ok(Attempt { ended, ran: began.elapsed(), begun, was_up, stopping: *stopped.borrow() })
 }
 
 fn take_words(

@@ -37,6 +37,8 @@ pub struct Attempt {
     pub ended: Vec<(usize, How)>,
     /// How long it lasted.
     pub ran: Duration,
+    /// Whether the processes had been told to begin.
+    pub begun: bool,
     /// Whether the job ran, in this attempt or an earlier one.
     pub was_up: bool,
     /// Whether it had been told to stop.
@@ -80,6 +82,10 @@ impl Policy {
     /// `row` is how many restarts were made in a row; it is kept up to date.
     pub fn next(&self, attempt: &Attempt, row: &mut usize) -> Next {
         let Some((process, how)) = attempt.cause() else { return Next::End };
+        // A job that is stopped before it begins has nothing to bring to an end.
+        if attempt.stopping && !attempt.begun && how == How::Killed {
+            return Next::End;
+        }
         let why = format!("process {process} {how}");
         let lost = matches!(how, How::Signal(_) | How::Killed) || how == How::Code(i32::from(LOST));
         if matches!(how, How::Code(USAGE | TAKEN_OVER)) || (!lost && !attempt.was_up) {
@@ -116,7 +122,8 @@ mod tests {
     };
 
     fn attempt(ended: &[(usize, How)]) -> Attempt {
-        Attempt { ended: ended.to_vec(), ran: Duration::from_secs(9), was_up: true, stopping: false }
+        let ran = Duration::from_secs(9);
+        Attempt { ended: ended.to_vec(), ran, begun: true, was_up: true, stopping: false }
     }
 
     #[test]
@@ -158,6 +165,21 @@ mod tests {
         assert!(!fails(&first(How::Signal(9))) && !fails(&first(How::Code(75))));
         assert!(!fails(&attempt(&[(0, How::Code(1))])), "an error while it ran");
         assert!(fails(&Attempt { stopping: true, ..attempt(&[(0, How::Code(1))]) }));
+    }
+
+    #[test]
+    fn a_stop_before_the_beginning_is_no_failure() {
+        let stopped = |how| Attempt {
+            begun: false,
+            was_up: false,
+            stopping: true,
+            ..attempt(&[(0, how), (1, How::Killed)])
+        };
+        assert_eq!(POLICY.next(&stopped(How::Killed), &mut 0), Next::End);
+        assert_eq!(POLICY.next(&stopped(How::Code(0)), &mut 0), Next::End);
+        assert!(matches!(POLICY.next(&stopped(How::Code(2)), &mut 0), Next::Fail(_)), "a mistake stays one");
+        let hung = Attempt { begun: true, ..stopped(How::Killed) };
+        assert!(matches!(POLICY.next(&hung, &mut 0), Next::Fail(_)), "one that did not end when it was told");
     }
 
     #[test]
