@@ -148,7 +148,7 @@ fn a_service_forgets_in_a_bucket_and_ends_when_its_archive_is_taken_over() {
     service.stop();
     let stats = ok_json(dir, &["stats", "--json", "--store", "store"]);
     let through = server.archive(PREFIX).existing().expect("an archive").through;
-    assert_eq!(through.epoch.0, number(&stats["epoch"]));
+    assert!(through.epoch.0 >= number(&stats["epoch"]), "{through:?} {stats}");
     only_named(&server);
 }
 
