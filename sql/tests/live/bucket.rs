@@ -75,7 +75,7 @@ fn history_in_a_bucket_is_that_of_a_folder_whatever_happens_to_its_files() {
     let dir = tempfile::tempdir().expect("a folder");
     let dir = dir.path();
     world(dir, 25, 900);
-    let text = "[archive]\nroll_every = \"100ms\"\nroll_bytes = \"32KiB\"\ncompact = false\n";
+    let text = "[archive]\nroll_every = \"100ms\"\nroll_bytes = \"64KiB\"\ncompact = false\n";
     std::fs::write(dir.join("small.toml"), text).expect("written");
     for (store, archive) in [("local", "archive"), ("store", PLACE)] {
         let args = ["run", "--config", "small.toml", "--input", "log", "--once", "--quiet", "--store", store];
