@@ -48,7 +48,7 @@ pub fn choose(manifest: &Manifest, target_bytes: u64, all: bool) -> Option<Vec<F
 /// Puts files together, and gives the new manifest.
 ///
 /// # Errors
-/// Of the disk, or a file that is not what was written.
+/// As [`Folder::commit`]; a file that is not what was written.
 pub fn merge(folder: &Folder, manifest: &Manifest, files: &[FileEntry]) -> Result<Manifest, ArchiveError> {
     let Some(first) = files.first() else { return Ok(manifest.clone()) };
     let (table, day) = (first.table, first.day);
@@ -66,6 +66,7 @@ pub fn merge(folder: &Folder, manifest: &Manifest, files: &[FileEntry]) -> Resul
     }
     let epoch = |of: fn(&FileEntry) -> Epoch| files.iter().map(of);
     let new = NewFile {
+        number: folder.number(manifest),
         table,
         day,
         bytes,
@@ -90,8 +91,7 @@ pub(crate) fn content(folder: &Folder, file: &FileEntry) -> Result<Bytes, Archiv
 
 /// It is named, and is not there.
 pub(crate) fn missing(folder: &Folder, file: &FileEntry) -> ArchiveError {
-    let (action, path) = ("read", folder.dir().join(&file.path));
-    ArchiveError::Io { action, path, source: io::Error::from(io::ErrorKind::NotFound) }
+    folder.failed("read", &file.path, io::Error::from(io::ErrorKind::NotFound))
 }
 
 /// Puts together all that is worth it, and gives how many files there were less.

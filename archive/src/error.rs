@@ -8,8 +8,8 @@ use freshet_schema::Epoch;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArchiveError {
-    /// The disk.
-    #[error("cannot {action} {path}: {source}; see that archive.dir can be written and has room", path = path.display())]
+    /// The disk, or the server of the bucket.
+    #[error("cannot {action} {path}: {source}; {remedy}", path = path.display())]
     Io {
         /// What was attempted.
         action: &'static str,
@@ -17,7 +17,12 @@ pub enum ArchiveError {
         path: PathBuf,
         /// The system's answer.
         source: std::io::Error,
+        /// What to see to.
+        remedy: &'static str,
     },
+    /// A bucket that cannot be reached, as its address or the environment are wrong.
+    #[error("archive.dir: {0}")]
+    Bucket(#[from] crate::BucketError),
     /// A file is not what was written.
     #[error("{path}: {what}; restore it from a copy", path = path.display())]
     Damaged {
@@ -32,8 +37,28 @@ pub enum ArchiveError {
         /// The folder.
         dir: PathBuf,
     },
+    /// Another process has begun to write what this one wrote, in a bucket.
+    #[error(
+        "{dir}: another process has taken the archive over, and this one writes no more of it; what it had not written, its next \
+         start writes. Nothing has to be done unless both were meant to run (then give them different places, archive.dir)",
+        dir = dir.display()
+    )]
+    Taken {
+        /// The place.
+        dir: PathBuf,
+    },
+    /// A server that lets two processes take the same name.
+    #[error(
+        "{path}: its server takes a PUT with `If-None-Match: *` although the name is taken, so two processes could write the archive: \
+         keep it on a server that honours it, as S3 does, or in a folder",
+        path = path.display()
+    )]
+    NotExclusive {
+        /// The name.
+        path: PathBuf,
+    },
     /// There is no archive.
-    #[error("{dir}: no archive is there (no manifest.json); `freshet run --archive DIR` writes one", dir = dir.display())]
+    #[error("{dir}: no archive is there (no manifest); `freshet run --archive DIR` writes one", dir = dir.display())]
     None {
         /// The folder.
         dir: PathBuf,
@@ -70,6 +95,8 @@ pub enum ArchiveError {
     Ended {
         /// Why, in words.
         cause: String,
+        /// Whether another process has taken the archive over.
+        taken: bool,
     },
     /// Told to end while the disk refused.
     #[error(
@@ -92,5 +119,11 @@ impl ArchiveError {
     #[must_use]
     pub fn may_retry(&self) -> bool {
         matches!(self, Self::Io { .. })
+    }
+
+    /// Whether another process writes the archive now: to begin anew would take it back.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        matches!(self, Self::Taken { .. } | Self::Ended { taken: true, .. })
     }
 }

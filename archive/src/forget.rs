@@ -154,8 +154,8 @@ pub fn forget(
         if let Some(first_epoch) = first_epoch {
             let batches = encode::batches(file.table, &lines).map_err(damaged)?;
             let (bytes, rows) = encode::file(file.table, batches.into_iter().map(Ok)).map_err(damaged)?;
-            let (table, day) = (file.table, file.day);
-            new.push(NewFile { table, day, bytes, rows, first_epoch, last_epoch });
+            let (number, table, day) = (folder.number(&next), file.table, file.day);
+            new.push(NewFile { number, table, day, bytes, rows, first_epoch, last_epoch });
         }
         if new.iter().map(|file| file.bytes.len() as u64).sum::<u64>() > AT_ONCE {
             // Whoever reads meanwhile sees that rows are gone.
@@ -167,7 +167,7 @@ pub fn forget(
     let next = folder.commit(saying(next, &forgotten), &new, &replaced)?;
     // A commit may leave a replaced file for the next start, and so may a compaction before, or a forget that failed here; now they
     // must be gone, as they hold what is forgotten.
-    folder.clean(Some(&next))?;
+    folder.clean(&next)?;
     Ok((next, forgotten))
 }
 

@@ -4,12 +4,13 @@
 //! DIR/interactions/day=2024-03-01/00000000000000000001-00000000000000000420-000007.parquet    first and last epoch, number
 //! DIR/{uploads,users,follows,deletes,served,epochs}/day=.../
 //! DIR/manifest.json                                                       the files that count, and up to which epoch
+//! s3://BUCKET/PREFIX/commits/00000000000000000012.json                    the same in a bucket: the greatest holds
 //! ```
 //!
 //! It is exact: a row is in it once, whatever crashed when. Rows wait in memory with their epochs; now and then all that wait are
 //! written as whole files, made durable and named in the manifest *together with the epoch up to which nothing is missing*
 //! ([`folder`]). A restart replays epochs behind the last checkpoint; those that the manifest covers are passed over, and files that no
-//! manifest names are removed. A checkpoint is published only when the archive is durable up to its epoch ([`writer`]), so the
+//! manifest names are removed. Of two processes that write only one can commit ([`claim`]). A checkpoint is published only when the archive is durable up to its epoch ([`writer`]), so the
 //! journal is never trimmed before rows that are still missing.
 //!
 //! `epochs` holds what the journal knows of each epoch (its clock and where the input stood) and the skip thresholds that were
@@ -17,6 +18,7 @@
 //!
 //! The columns are those of an event log in Parquet, and `epoch`, `partition`, `offset` ([`columns`]).
 
+pub mod claim;
 pub mod columns;
 pub mod compact;
 pub mod day;
@@ -26,6 +28,7 @@ mod error;
 pub mod folder;
 pub mod forget;
 pub mod manifest;
+mod numbered;
 pub mod objects;
 pub mod read;
 mod rows;

@@ -1,6 +1,7 @@
 //! The manifest: which files count, and up to which epoch nothing is missing.
 //!
-//! Its form is that of a checkpoint's ([`sealed`]). It is replaced as a whole, so what it says is true at every moment.
+//! Its form is that of a checkpoint's ([`sealed`]). It is replaced as a whole, so what it says is true at every moment
+//! ([`crate::claim`]).
 
 use freshet_schema::event::Target;
 use freshet_schema::{Epoch, EventId, Millis};
@@ -12,7 +13,7 @@ use crate::sealed;
 /// The form of manifests and files.
 pub const FORMAT: u32 = 1;
 
-/// The name of the file.
+/// The name of the file in a folder.
 pub const NAME: &str = "manifest.json";
 
 /// An epoch as the archive knows it again.
@@ -33,6 +34,9 @@ pub struct Manifest {
     pub format: u32,
     /// The release that wrote it.
     pub freshet: String,
+    /// Who wrote it, in a bucket: a word of chance, another one for each claim. Empty in a folder, where a lock does.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub writer: String,
     /// The number of the next file.
     pub next_file: u64,
     /// Epochs up to this one are not in the archive: it was begun behind them.

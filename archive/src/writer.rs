@@ -4,11 +4,12 @@
 //! memory until there are enough of them, until it is time, or until somebody needs them durable (a checkpoint), and then leave as whole
 //! files with one commit ([`crate::folder`]). So the archive is always that of a whole epoch.
 //!
-//! A disk that refuses is tried again with growing pauses while the epochs wait; when too much waits, whoever hands over the next one
-//! waits too, and that is the back-pressure. A run that is told to end meanwhile ends: its checkpoint was never published, so
-//! the next start replays what is missing.
+//! A disk that refuses, or a bucket that does not answer, is tried again with growing pauses while the epochs wait; when too much
+//! waits, whoever hands over the next one waits too, and that is the back-pressure. A run that is told to end meanwhile ends: its
+//! checkpoint was never published, so the next start replays what is missing.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -76,6 +77,8 @@ pub struct Status {
     less: Condvar,
     /// The thread has ended.
     ended: AtomicBool,
+    /// Another process writes the archive now.
+    taken: AtomicBool,
     /// Whoever handed over has failed: what waits is left to the next start.
     abandoned: AtomicBool,
     /// What went wrong last.
@@ -104,7 +107,7 @@ impl Status {
     /// What everybody is told after the end.
     fn ended(&self) -> ArchiveError {
         let cause = self.error().unwrap_or_else(|| "its run is over".to_owned());
-        ArchiveError::Ended { cause }
+        ArchiveError::Ended { cause, taken: self.taken.load(Relaxed) }
     }
 
     fn set_error(&self, error: Option<String>) {
@@ -156,10 +159,10 @@ impl Forgetter {
 }
 
 impl Writer {
-    /// Opens the archive, cleans up what a crash left and starts the thread. `stop` is looked at where a disk is waited for.
+    /// Makes the archive this run's, cleans up what a crash left and starts the thread. `stop` is looked at where a disk is waited for.
     ///
     /// # Errors
-    /// Where the archive belongs to another run or lacks something for good, or of the disk.
+    /// Where the archive belongs to another run or lacks something for good, or of the disk or the server.
     pub fn start(
         folder: Folder,
         options: Options,
@@ -189,6 +192,7 @@ impl Writer {
             if let Err(error) = &ended {
                 // Before anybody can see that it has ended: this is what they are told.
                 ends.0.set_error(Some(error.to_string()));
+                ends.0.taken.store(error.is_taken(), Relaxed);
                 Died(error).emit();
             }
             drop(ends);
@@ -196,8 +200,9 @@ impl Writer {
         });
         let thread = thread.map_err(|source| ArchiveError::Io {
             action: "start a thread for",
-            path: std::path::PathBuf::from("archive.dir"),
+            path: "archive.dir".into(),
             source,
+            remedy: "see that this process may have more threads",
         })?;
         Ok(Self { messages, status, limit: options.roll_bytes.saturating_mul(2), thread: Some(thread) })
     }
@@ -288,31 +293,30 @@ impl Drop for Ends {
 
 /// The manifest to go on from, after looking at what is there.
 fn open(folder: &Folder, resumed: Resumed) -> Result<Manifest, ArchiveError> {
-    let manifest = folder.manifest()?;
-    let dir = || folder.dir().to_owned();
-    if let Some(held) = &manifest {
-        let through = held.through.epoch;
-        if through > resumed.last_bound.max(resumed.epoch) {
-            return Err(ArchiveError::OtherRun { dir: dir(), epoch: through });
-        }
-        if through < resumed.epoch {
-            return Err(ArchiveError::Behind { dir: dir(), through, resumed: resumed.epoch });
-        }
-        if through == resumed.epoch && held.through.now != resumed.now {
-            return Err(ArchiveError::OtherRun { dir: dir(), epoch: through });
-        }
-    }
-    let removed = folder.clean(manifest.as_ref())?;
+    let (manifest, removed) = folder.own(|held| goes_on(held, resumed, folder.dir()))?;
     if removed > 0 {
         tracing::info!(removed, "files of the archive that no manifest names were removed");
     }
-    match manifest {
-        Some(held) => Ok(held),
-        None => {
-            let behind = Mark { epoch: resumed.epoch, now: resumed.now, binding: String::new() };
-            folder.commit(Manifest::beginning(behind), &[], &[])
-        }
+    Ok(manifest)
+}
+
+/// What a run goes on from, which resumes there and finds this manifest.
+fn goes_on(held: Option<Manifest>, resumed: Resumed, dir: &Path) -> Result<Manifest, ArchiveError> {
+    let Some(held) = held else {
+        let behind = Mark { epoch: resumed.epoch, now: resumed.now, binding: String::new() };
+        return Ok(Manifest::beginning(behind));
+    };
+    let (dir, through) = (dir.to_owned(), held.through.epoch);
+    if through > resumed.last_bound.max(resumed.epoch) {
+        return Err(ArchiveError::OtherRun { dir, epoch: through });
     }
+    if through < resumed.epoch {
+        return Err(ArchiveError::Behind { dir, through, resumed: resumed.epoch });
+    }
+    if through == resumed.epoch && held.through.now != resumed.now {
+        return Err(ArchiveError::OtherRun { dir, epoch: through });
+    }
+    Ok(held)
 }
 
 /// What an epoch is known again by.
@@ -479,7 +483,7 @@ impl Work {
     /// with it the next commit would lose them for good.
     fn settle(&mut self) -> Result<(), ArchiveError> {
         if self.in_doubt {
-            self.manifest = self.folder.existing()?;
+            self.manifest = self.folder.settle()?;
             self.in_doubt = false;
         }
         Ok(())
@@ -535,7 +539,8 @@ impl Work {
             let (bytes, rows) =
                 encode::file(table, batches.into_iter().map(Ok)).map_err(|what| failed(table, what))?;
             let (first_epoch, last_epoch) = (group.first, group.last);
-            Ok(NewFile { table, day, bytes, rows, first_epoch, last_epoch })
+            let number = self.folder.number(&self.manifest);
+            Ok(NewFile { number, table, day, bytes, rows, first_epoch, last_epoch })
         };
         groups.into_iter().map(file).collect()
     }

@@ -1,6 +1,7 @@
 //! Rows in are rows archived, exactly once: with a disk that runs full, forgets what was not synced, and crashes anywhere; whatever was
 //! replayed, compacted and forgotten in between.
 
+mod bucket;
 mod support;
 
 use std::sync::Arc;
@@ -8,55 +9,13 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use freshet_archive::{
-    ArchiveError, Closed, Disk, Folder, Forgetting, LocalDisk, Manifest, Options, ReadEpoch, ReadError,
-    Reader, Resumed, Table, Writer, compact,
+    ArchiveError, Closed, Folder, Forgetting, Manifest, Options, ReadEpoch, ReadError, Reader, Resumed,
+    Table, Writer, compact,
 };
 use freshet_schema::event::Target;
 use freshet_schema::{Delete, Epoch, Event, EventId, EventKind, Millis, UserId, VideoId};
 use proptest::prelude::*;
-use support::{BadDisk, closed, epochs};
-
-fn options(roll_bytes: u64) -> Options {
-    Options { roll_bytes, roll_every: Duration::from_secs(600), target_bytes: 1 << 20, compact: true }
-}
-
-fn read(folder: Folder) -> Vec<ReadEpoch> {
-    let manifest = folder.existing().expect("a manifest");
-    let mut reader = Reader::new(Arc::new(folder), &manifest, None);
-    let mut epochs = Vec::new();
-    while let Some(epoch) = reader.next().expect("readable") {
-        epochs.push(epoch);
-    }
-    epochs
-}
-
-/// What was handed over, as it must be read.
-fn expected(all: &[Closed]) -> Vec<ReadEpoch> {
-    all.iter()
-        .map(|closed| {
-            let mut records = (*closed.records).as_ref().to_vec();
-            records.sort_by_key(|(origin, event)| (event.kind(), *origin));
-            ReadEpoch {
-                epoch: closed.binding.epoch,
-                now: closed.binding.now,
-                live: closed.binding.live,
-                publication: closed.publication.clone(),
-                records,
-            }
-        })
-        .collect()
-}
-
-fn run(folder: Folder, resumed: Resumed, roll: u64, all: &[Closed]) -> Result<(), ArchiveError> {
-    let stop = Arc::new(AtomicBool::new(true));
-    let writer = Writer::start(folder, options(roll), resumed, Arc::clone(&stop))?;
-    for closed in all.iter().filter(|closed| closed.binding.epoch > resumed.epoch) {
-        if !writer.append(closed.clone(), &stop)? {
-            break;
-        }
-    }
-    writer.finish()
-}
+use support::{BadDisk, closed, epochs, expected, on, options, read, run};
 
 #[test]
 fn what_goes_in_comes_out_in_order_by_day() {
@@ -64,8 +23,8 @@ fn what_goes_in_comes_out_in_order_by_day() {
     let all = epochs(1, 60);
     let resumed = Resumed { last_bound: Epoch(60), ..Resumed::default() };
     run(Folder::claim(dir.path()).unwrap(), resumed, 4_000, &all).unwrap();
-    assert_eq!(read(Folder::new(dir.path())), expected(&all));
-    let manifest = Folder::new(dir.path()).existing().unwrap();
+    assert_eq!(read(Folder::open(dir.path()).unwrap()), expected(&all));
+    let manifest = Folder::open(dir.path()).unwrap().existing().unwrap();
     assert_eq!(manifest.rows(Table::Epochs), 60);
     for kind in EventKind::ALL {
         let written = all.iter().flat_map(|c| (*c.records).as_ref()).filter(|(_, e)| e.kind() == kind);
@@ -111,7 +70,7 @@ fn an_archive_of_another_run_is_refused() {
     // The same run goes on.
     let longer = epochs(1, 30);
     open(resumed(12, longer[11].binding.now.0, 30), &longer).unwrap();
-    assert_eq!(read(Folder::new(dir.path())), expected(&longer));
+    assert_eq!(read(Folder::open(dir.path()).unwrap()), expected(&longer));
 }
 
 #[test]
@@ -121,7 +80,7 @@ fn a_full_disk_holds_the_run_back_and_loses_nothing() {
     let all = epochs(1, 40);
     let stop = Arc::new(AtomicBool::new(false));
     let resumed = Resumed { last_bound: Epoch(40), ..Resumed::default() };
-    let folder = Folder::on(Arc::clone(&disk) as Arc<dyn Disk>);
+    let folder = on(&disk);
     let writer = Writer::start(folder, options(1_500), resumed, Arc::clone(&stop)).unwrap();
     let status = Arc::clone(writer.status());
     disk.room(Some(6_000));
@@ -145,7 +104,7 @@ fn a_full_disk_holds_the_run_back_and_loses_nothing() {
     disk.room(None);
     feeder.join().unwrap().unwrap();
     assert!(status.error().is_none());
-    assert_eq!(read(Folder::new(dir.path())), expected(&all));
+    assert_eq!(read(Folder::open(dir.path()).unwrap()), expected(&all));
 }
 
 #[test]
@@ -155,7 +114,7 @@ fn who_ends_a_run_does_not_wait_for_a_disk() {
     let all = epochs(1, 10);
     let stop = Arc::new(AtomicBool::new(false));
     let resumed = Resumed { last_bound: Epoch(10), ..Resumed::default() };
-    let folder = Folder::on(Arc::clone(&disk) as Arc<dyn Disk>);
+    let folder = on(&disk);
     let writer = Writer::start(folder, options(1 << 20), resumed, Arc::clone(&stop)).unwrap();
     for closed in all.clone() {
         writer.append(closed, &stop).unwrap();
@@ -168,8 +127,8 @@ fn who_ends_a_run_does_not_wait_for_a_disk() {
         "{error}"
     );
     disk.room(None);
-    run(Folder::new(dir.path()), resumed, 1_000, &all).unwrap();
-    assert_eq!(read(Folder::new(dir.path())), expected(&all));
+    run(Folder::open(dir.path()).unwrap(), resumed, 1_000, &all).unwrap();
+    assert_eq!(read(Folder::open(dir.path()).unwrap()), expected(&all));
 }
 
 #[test]
@@ -238,9 +197,9 @@ fn compaction_keeps_every_row_and_its_place() {
     assert!(less > 20 && manifest.files.len() + less == before, "{before} files, {less} less");
     assert_eq!(manifest.files.iter().map(|file| file.rows).sum::<u64>(), rows);
     drop(folder);
-    assert_eq!(read(Folder::new(dir.path())), expected(&all));
+    assert_eq!(read(Folder::open(dir.path()).unwrap()), expected(&all));
     let folder = Folder::claim(dir.path()).unwrap();
-    assert_eq!(folder.clean(Some(&manifest)).unwrap(), 0, "what was replaced is gone");
+    assert_eq!(folder.clean(&manifest).unwrap(), 0, "what was replaced is gone");
 }
 
 #[test]
@@ -249,11 +208,11 @@ fn a_checkpoint_does_not_wait_for_what_small_files_become() {
     let all = epochs(1, 24);
     let resumed = Resumed { last_bound: Epoch(24), ..Resumed::default() };
     let stop = AtomicBool::new(false);
-    let folder = Folder::on(Arc::new(BadDisk::new(dir.path())) as Arc<dyn Disk>);
+    let folder = on(&Arc::new(BadDisk::new(dir.path())));
     let writer = Writer::start(folder, options(1 << 20), resumed, Arc::default()).unwrap();
     // The files of one table and day.
     let most = |dir: &std::path::Path| {
-        let manifest = Folder::new(dir).existing().unwrap();
+        let manifest = Folder::open(dir).unwrap().existing().unwrap();
         let files = |day| manifest.files.iter().filter(move |f| f.table == Table::Epochs && f.day == day);
         manifest.files.iter().map(|file| files(file.day).count()).max().unwrap()
     };
@@ -267,7 +226,7 @@ fn a_checkpoint_does_not_wait_for_what_small_files_become() {
     drop(tell);
     assert_eq!(told.iter().max(), Some(8), "whoever waited saw the eight files that are put together");
     assert!(most(dir.path()) < 8, "they were put together");
-    assert_eq!(read(Folder::new(dir.path())), expected(&all));
+    assert_eq!(read(Folder::open(dir.path()).unwrap()), expected(&all));
 }
 
 #[test]
@@ -282,7 +241,8 @@ fn a_reading_goes_on_in_the_files_that_took_the_place_of_others() {
     writer.finish().unwrap();
     let folder = Folder::claim(dir.path()).unwrap();
     let manifest = folder.existing().unwrap();
-    let begin = |manifest: &Manifest| Reader::new(Arc::new(Folder::new(dir.path())), manifest, None);
+    let begin =
+        |manifest: &Manifest| Reader::new(Arc::new(Folder::open(dir.path()).unwrap()), manifest, None);
     let (mut reader, mut other) = (begin(&manifest), begin(&manifest));
     let mut epochs: Vec<ReadEpoch> = (0..7).map(|_| reader.next().unwrap().unwrap()).collect();
     assert_eq!(other.next().unwrap().unwrap().epoch, Epoch(1));
@@ -352,7 +312,7 @@ fn what_is_forgotten_is_in_no_file() {
         manifest = next;
     }
     assert_eq!(manifest.forgotten.len(), 3);
-    assert_eq!(folder.clean(Some(&manifest)).unwrap(), 0, "the files with them are gone");
+    assert_eq!(folder.clean(&manifest).unwrap(), 0, "the files with them are gone");
     drop(folder);
     let mut left = expected(&all);
     for epoch in left.iter_mut().filter(|epoch| epoch.epoch <= Epoch(45)) {
@@ -379,7 +339,7 @@ fn what_is_forgotten_is_in_no_file() {
             }
         }
     }
-    assert_eq!(read(Folder::new(dir.path())), left);
+    assert_eq!(read(Folder::open(dir.path()).unwrap()), left);
     assert_ne!(left, expected(&all));
 }
 
@@ -401,7 +361,7 @@ fn a_forget_that_fails_anywhere_loses_nothing_else() {
     let writer = Writer::start(Folder::claim(begun.path()).unwrap(), small, resumed, Arc::default()).unwrap();
     before.iter().for_each(|closed| assert!(writer.append(closed.clone(), &stop).unwrap()));
     writer.finish().unwrap();
-    let manifest = Folder::new(begun.path()).existing().unwrap();
+    let manifest = Folder::open(begun.path()).unwrap().existing().unwrap();
     let resumed = Resumed { epoch: Epoch(24), now, ..resumed };
     let goes_on = |operations: Option<u64>| {
         let dir = tempfile::tempdir().unwrap();
@@ -410,7 +370,7 @@ fn a_forget_that_fails_anywhere_loses_nothing_else() {
             std::fs::copy(begun.path().join(name), dir.path().join(name)).unwrap();
         }
         let disk = Arc::new(BadDisk::new(dir.path()));
-        let folder = Folder::on(Arc::clone(&disk) as Arc<dyn Disk>);
+        let folder = on(&disk);
         let writer = Writer::start(folder, small, resumed, Arc::default()).unwrap();
         if let Some(operations) = operations {
             disk.fail_after(operations);
@@ -423,7 +383,7 @@ fn a_forget_that_fails_anywhere_loses_nothing_else() {
         writer.finish().unwrap();
         let folder = Folder::claim(dir.path()).unwrap();
         let held = folder.existing().unwrap();
-        assert_eq!(folder.clean(Some(&held)).unwrap(), 0, "left after {operations:?} operations");
+        assert_eq!(folder.clean(&held).unwrap(), 0, "left after {operations:?} operations");
         let forgotten: Vec<u64> = held.forgotten.iter().map(|one| one.rows).collect();
         (first, forgotten[0], read(folder))
     };
@@ -462,23 +422,22 @@ proptest! {
             let at = if from_checkpoint { checkpoint.min(durable) } else { 0 };
             let now = if at == 0 { Millis(0) } else { all[at - 1].binding.now };
             let resumed = Resumed { epoch: Epoch(at as u64), now, last_bound: Epoch(30) };
-            let _ = run(Folder::on(Arc::clone(&disk) as Arc<dyn Disk>), resumed, roll, &all);
+            let _ = run(on(&disk), resumed, roll, &all);
             disk.power_cut();
-            if let Some(manifest) = Folder::new(dir.path()).manifest().unwrap() {
+            if let Some(manifest) = Folder::open(dir.path()).unwrap().manifest().unwrap() {
                 prop_assert!(manifest.through.epoch.0 as usize >= durable, "it went back");
                 durable = manifest.through.epoch.0 as usize;
                 // What it names is there and whole, at every moment.
-                let read = read(Folder::new(dir.path()));
+                let read = read(Folder::open(dir.path()).unwrap());
                 prop_assert_eq!(&read[..], &expected(&all)[..durable]);
             }
         }
         let resumed = Resumed { last_bound: Epoch(30), ..Resumed::default() };
-        let folder = Folder::on(Arc::new(LocalDisk::new(dir.path())) as Arc<dyn Disk>);
-        run(folder, resumed, 3_000, &all).unwrap();
-        prop_assert_eq!(read(Folder::new(dir.path())), expected(&all));
-        let folder = Folder::new(dir.path());
+        run(Folder::open(dir.path()).unwrap(), resumed, 3_000, &all).unwrap();
+        prop_assert_eq!(read(Folder::open(dir.path()).unwrap()), expected(&all));
+        let folder = Folder::open(dir.path()).unwrap();
         let manifest = folder.existing().unwrap();
-        prop_assert_eq!(folder.clean(Some(&manifest)).unwrap(), 0);
+        prop_assert_eq!(folder.clean(&manifest).unwrap(), 0);
     }
 }
 

@@ -38,6 +38,12 @@ fn names_are_listed_by_folder_in_their_order() {
         }
         assert_eq!(objects.list("data").expect("a folder"), ["3", "one", "two"]);
         assert_eq!(objects.list("data/one").expect("a folder"), ["x", "y"]);
+        let folders = objects.folders("data", "o").expect("readable");
+        assert_eq!(
+            folders.into_iter().collect::<Vec<_>>(),
+            [("one".to_owned(), vec!["x".to_owned(), "y".to_owned()])]
+        );
+        assert!(objects.folders("none", "").expect("none yet").is_empty());
         objects.rename("data/one/x", "data/one/z").expect("there");
         assert_eq!(objects.list("data/one").expect("a folder"), ["y", "z"]);
         assert_eq!(objects.read("data/one/z").expect("there"), b"data/one/x");

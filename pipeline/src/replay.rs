@@ -72,7 +72,7 @@ pub fn replay(
     out: &Path,
     progress: &mut dyn FnMut(Epoch),
 ) -> anyhow::Result<Replayed> {
-    let folder = Arc::new(Folder::new(archive));
+    let folder = Arc::new(Folder::open(archive)?);
     let manifest = folder.existing()?;
     if manifest.begins_behind > Epoch(0) {
         bail!(

@@ -74,7 +74,7 @@ fn dump(dir: &Path, store: &str) -> Vec<u8> {
 /// Everything in the archive, in order.
 fn archived(dir: &Path, store: &str) -> Vec<ReadEpoch> {
     let archive = config(dir, store, 1).archive.dir.expect("an archive");
-    let folder = Arc::new(Folder::new(archive.as_ref()));
+    let folder = Arc::new(Folder::open(archive.as_ref()).expect("a folder"));
     let manifest = folder.existing().expect("a manifest");
     let mut reader = Reader::new(folder, &manifest, None);
     let mut epochs = Vec::new();

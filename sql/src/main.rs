@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Parser;
+use freshet_archive::Folder;
 use freshet_schema::sockets;
 use freshet_schema::tables::{ColumnInfo, TableInfo};
 use freshet_sql::history::Archive;
@@ -48,7 +49,8 @@ struct Cli {
     /// The configuration that the service was started with
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The archive that the schema `history` is read from; without it, the one that the service writes (archive.dir)
+    /// The archive that the schema `history` is read from, a folder or s3://BUCKET/PREFIX; without it, the one that the service
+    /// writes (archive.dir)
     #[arg(long, value_name = "DIR")]
     archive: Option<PathBuf>,
     /// Read the newest checkpoint of a stopped service
@@ -124,8 +126,8 @@ impl Cli {
     /// The archive that is named, or the one that the service writes.
     async fn history(&self, service: &Service) -> anyhow::Result<Archive> {
         let place = match &self.archive {
-            Some(dir) if !dir.join(freshet_archive::manifest::NAME).is_file() => {
-                bail!("--archive {}: no archive is there (no manifest.json)", dir.display())
+            Some(dir) if Folder::open(dir)?.manifest()?.is_none() => {
+                bail!("--archive {}: no archive is there (no manifest)", dir.display())
             }
             Some(dir) => Some(dir.to_string_lossy().into_owned()),
             None => service.archive().await?,

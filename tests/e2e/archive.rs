@@ -17,10 +17,14 @@ use crate::service::Service;
 use crate::world::{add_records, read, world};
 
 /// Everything in an archive, in order.
-fn archived(dir: &Path, name: &str) -> Vec<ReadEpoch> {
-    let folder = Arc::new(Folder::new(&dir.join(name)));
+pub fn archived(dir: &Path, name: &str) -> Vec<ReadEpoch> {
+    epochs_of(Folder::open(&dir.join(name)).expect("a folder"))
+}
+
+/// The same of one anywhere.
+pub fn epochs_of(folder: Folder) -> Vec<ReadEpoch> {
     let manifest = folder.existing().expect("an archive");
-    let mut reader = Reader::new(folder, &manifest, None);
+    let mut reader = Reader::new(Arc::new(folder), &manifest, None);
     let mut epochs = Vec::new();
     while let Some(epoch) = reader.next().expect("readable") {
         epochs.push(epoch);
@@ -187,7 +191,7 @@ fn the_store_of_a_past_epoch_can_be_had_again() {
         refused(&["--until", "1990-01-01", "--out", "y"]).contains("no epoch of the archive is so early")
     );
     // What failed leaves no part of a store, which would be read like a whole one.
-    let manifest = Folder::new(&dir.join("archive")).existing().expect("an archive");
+    let manifest = Folder::open(&dir.join("archive")).expect("a folder").existing().expect("an archive");
     let last = manifest.files.iter().max_by_key(|file| file.last_epoch).expect("files");
     let path = dir.join("archive").join(&last.path);
     let bytes = std::fs::read(&path).expect("a file");
@@ -200,6 +204,11 @@ fn the_store_of_a_past_epoch_can_be_had_again() {
 
 /// The rows of an archive and the lines of a log that have to do with a user.
 fn traces(dir: &Path, archive: &str, user: u64) -> usize {
+    traces_of(&archived(dir, archive), user)
+}
+
+/// The rows that have to do with a user.
+pub fn traces_of(epochs: &[ReadEpoch], user: u64) -> usize {
     let of = |event: &Event| match event {
         Event::Interaction(view) => view.user_id.0 == user,
         Event::User(profile) => profile.user_id.0 == user,
@@ -207,7 +216,7 @@ fn traces(dir: &Path, archive: &str, user: u64) -> usize {
         Event::Served(page) => page.user_id.0 == user,
         Event::Upload(_) | Event::Delete(_) => false,
     };
-    archived(dir, archive).iter().flat_map(|epoch| &epoch.records).filter(|(_, event)| of(event)).count()
+    epochs.iter().flat_map(|epoch| &epoch.records).filter(|(_, event)| of(event)).count()
 }
 
 /// Lines that Freshet itself wrote into the log: posted interactions, and pages that were served.

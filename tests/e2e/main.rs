@@ -28,6 +28,7 @@ mod redis;
 mod redis_server;
 mod restart;
 mod s3;
+mod s3_archive;
 mod s3_server;
 mod service;
 mod shortvideo;

@@ -4,7 +4,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+
+use freshet_archive::{Bucket, Folder};
+use object_store::aws::AmazonS3Builder;
 
 use crate::harness::{freshet, root, wait_for};
 use crate::redis_server::free_port;
@@ -39,10 +42,45 @@ impl S3Server {
         answer.starts_with("HTTP/1.1 200").then_some(answer)
     }
 
-    /// Whether there is an object whose key, as the server writes it, has this in it.
+    /// Whether there is an object whose key has this in it.
     pub fn holds(&self, part: &str) -> bool {
-        let answer = self.ask("GET /jobs?list-type=2").unwrap_or_default();
-        answer.split("<Key>").skip(1).any(|key| key.split('<').next().is_some_and(|key| key.contains(part)))
+        self.listed("").is_some_and(|keys| keys.iter().any(|key| key.contains(part)))
+    }
+
+    /// All keys, in their order.
+    #[track_caller]
+    pub fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> = Vec::new();
+        loop {
+            let after = keys.last().map_or(String::new(), |key| format!("&start-after={key}"));
+            let more = self.listed(&after).expect("the server answers");
+            if more.is_empty() {
+                return keys;
+            }
+            keys.extend(more);
+        }
+    }
+
+    /// Keys, as many as the server tells at once.
+    fn listed(&self, after: &str) -> Option<Vec<String>> {
+        let answer = self.ask(&format!("GET /jobs?list-type=2{after}"))?;
+        let key = |text: &str| text.split('<').next().map(str::to_owned);
+        Some(answer.split("<Key>").skip(1).filter_map(key).collect())
+    }
+
+    /// The archive below a prefix of the bucket, as this process reads it.
+    pub fn archive(&self, prefix: &str) -> Folder {
+        let store = AmazonS3Builder::new()
+            .with_bucket_name("jobs")
+            .with_region("us-east-1")
+            .with_endpoint(format!("http://127.0.0.1:{}", self.port))
+            .with_allow_http(true)
+            .with_access_key_id("key")
+            .with_secret_access_key("hushhush")
+            .build();
+        let store = Arc::new(store.expect("a client"));
+        let bucket = Bucket::over(store, prefix.into(), &format!("s3://jobs/{prefix}"));
+        Folder::over(Arc::new(bucket.expect("a runtime")))
     }
 
     /// A command line whose environment says how to reach the server.
@@ -93,7 +131,7 @@ fn installed() -> Option<&'static Path> {
         let output = command.output().expect("sh runs");
         if !output.status.success() {
             eprintln!(
-                "SKIPPED, checkpoints in a bucket are not tested against a server: {}",
+                "SKIPPED, checkpoints and archive in a bucket are not tested against a server: {}",
                 String::from_utf8_lossy(&output.stderr)
             );
         }

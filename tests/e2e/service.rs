@@ -76,7 +76,17 @@ impl Service {
     }
 
     fn spawn_with(dir: &Path, args: &[&str], stderr: Stdio) -> Self {
-        let mut command = freshet(dir, args);
+        Self::of(dir, freshet(dir, args), stderr)
+    }
+
+    /// Starts a command line that serves and waits until it is ready.
+    pub fn begin(dir: &Path, command: Command, stderr: Stdio) -> Self {
+        let service = Self::of(dir, command, stderr);
+        wait_for("readyz", || (service.get("/readyz").0 == 200).then_some(()));
+        service
+    }
+
+    fn of(dir: &Path, mut command: Command, stderr: Stdio) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("the binary runs");
         let out = child.stdout.take().expect("piped");
         let process = Guard(child);
@@ -107,6 +117,16 @@ impl Service {
     pub fn end(mut self) -> ExitStatus {
         self.process.signal("TERM");
         self.process.wait()
+    }
+
+    /// Waits until it ends by itself; its exit code, and what it said on a standard error that was piped.
+    #[track_caller]
+    pub fn ended(mut self) -> (Option<i32>, String) {
+        let status = self.process.wait();
+        let mut said = String::new();
+        let stderr = self.process.0.stderr.take().expect("piped");
+        BufReader::new(stderr).read_to_string(&mut said).expect("UTF-8");
+        (status.code(), said)
     }
 
     /// Ends it as a power cut does.

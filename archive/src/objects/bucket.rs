@@ -7,6 +7,7 @@
 //! A name that only one can take is a PUT with `If-None-Match: *`. Small objects are one PUT; larger ones go up in parts, of
 //! which one is held at a time, and are there when the last part was.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::future::Future;
 use std::io;
@@ -15,11 +16,12 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use futures::TryStreamExt;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::path::Path;
 use object_store::{
-    BackoffConfig, ClientConfigKey, Error, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
-    RetryConfig,
+    BackoffConfig, ClientConfigKey, Error, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+    PutOptions, RetryConfig,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -229,6 +231,8 @@ impl Objects for Bucket {
             // The answer to a first attempt may have been lost, and the second finds our own.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match self.read(name) {
                 Ok(there) if there == bytes => Ok(()),
+                // Whose it is cannot be said.
+                Err(unread) if unread.kind() != io::ErrorKind::NotFound => Err(unread),
                 _ => Err(error),
             },
             other => other,
@@ -267,6 +271,25 @@ impl Objects for Bucket {
         Ok(names)
     }
 
+    fn folders(&self, folder: &str, begin: &str) -> io::Result<BTreeMap<String, Vec<String>>> {
+        // One listing, a thousand names at a time, and not one for each folder.
+        let (store, key) = (Arc::clone(&self.store), self.key(folder));
+        let above = key.clone();
+        let found: Vec<ObjectMeta> = self.wait(async move { store.list(Some(&key)).try_collect().await })?;
+        let mut folders = BTreeMap::<String, Vec<String>>::new();
+        for object in found {
+            let Some(mut parts) = object.location.prefix_match(&above) else { continue };
+            let (Some(folder), Some(name), None) = (parts.next(), parts.next(), parts.next()) else {
+                continue;
+            };
+            if folder.as_ref().starts_with(begin) {
+                folders.entry(folder.as_ref().to_owned()).or_default().push(name.as_ref().to_owned());
+            }
+        }
+        folders.values_mut().for_each(|names| names.sort_unstable());
+        Ok(folders)
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         let (store, key) = (Arc::clone(&self.store), self.key(name));
         match self.wait(async move { store.delete(&key).await }) {
@@ -303,9 +326,16 @@ impl Parts<'_> {
 }
 
 impl Unfinished for Parts<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        // All but the last have the same length, as some servers ask for.
+        while self.held.len() + bytes.len() >= PART {
+            let (fits, rest) = bytes.split_at(PART - self.held.len());
+            self.held.extend_from_slice(fits);
+            self.send_held()?;
+            bytes = rest;
+        }
         self.held.extend_from_slice(bytes);
-        if self.held.len() < PART { Ok(()) } else { self.send_held() }
+        Ok(())
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {

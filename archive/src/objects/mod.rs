@@ -2,7 +2,7 @@
 //!
 //! A bucket knows no appending, no syncing and no second names. It knows an object that is there as a whole or not at all, and
 //! a name that only one can take. A folder can be brought to the same ([`OnDisk`]: a temporary file, synced, then linked or renamed),
-//! and a checkpoint needs no more. So this is narrower than [`Disk`](crate::Disk), which the archive appends to.
+//! and neither checkpoints nor the archive need more.
 
 mod bucket;
 mod on_disk;
@@ -10,6 +10,7 @@ mod on_disk;
 pub use bucket::{Bucket, BucketError, SCHEME};
 pub use on_disk::OnDisk;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -70,6 +71,15 @@ pub trait Objects: Send + Sync {
     /// # Errors
     /// Of the disk or the server.
     fn list(&self, folder: &str) -> io::Result<Vec<String>>;
+
+    /// The folders in a folder whose names begin so, each with the names in it, in their order.
+    ///
+    /// # Errors
+    /// Of the disk or the server.
+    fn folders(&self, folder: &str, begin: &str) -> io::Result<BTreeMap<String, Vec<String>>> {
+        let names = self.list(folder)?.into_iter().filter(|name| name.starts_with(begin));
+        names.map(|name| Ok((name.clone(), self.list(&format!("{folder}/{name}"))?))).collect()
+    }
 
     /// Removes an object; there may be none.
     ///

@@ -72,7 +72,10 @@ impl Objects for OnDisk {
     }
 
     fn begin(&self, name: &str) -> io::Result<Box<dyn Unfinished + '_>> {
-        let temporary = format!("{name}{TEMPORARY}");
+        // Hidden: who reads all files of a folder passes it over.
+        let (folder, own) = name.rsplit_once('/').unwrap_or(("", name));
+        let slash = if folder.is_empty() { "" } else { "/" };
+        let temporary = format!("{folder}{slash}.{own}{TEMPORARY}");
         self.disk.remove(&temporary)?;
         Ok(Box::new(File { disk: &*self.disk, temporary, name: name.to_owned(), finished: false }))
     }

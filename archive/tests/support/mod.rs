@@ -1,17 +1,73 @@
-//! Epochs to archive, and a disk that does it worse.
+//! Epochs to archive, runs over them, and a disk that does it worse.
+
+pub mod bucket;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use freshet_archive::{Closed, Disk, LocalDisk};
+use freshet_archive::{
+    ArchiveError, Closed, Disk, Folder, LocalDisk, OnDisk, Options, ReadEpoch, Reader, Resumed, Writer,
+};
 use freshet_schema::event::{FollowAction, Origin, ServedItem, Target};
 use freshet_schema::{
     CreatorId, Delete, Epoch, Event, EventId, Follow, Interaction, Millis, Served, Upload, User, UserId,
     VideoId,
 };
 use freshet_sources::epochs::{Binding, Position};
+
+/// Files so small, put together as they come.
+pub fn options(roll_bytes: u64) -> Options {
+    Options { roll_bytes, roll_every: Duration::from_secs(600), target_bytes: 1 << 20, compact: true }
+}
+
+/// All that is in an archive, in order.
+pub fn read(folder: Folder) -> Vec<ReadEpoch> {
+    let manifest = folder.existing().expect("a manifest");
+    let mut reader = Reader::new(Arc::new(folder), &manifest, None);
+    let mut epochs = Vec::new();
+    while let Some(epoch) = reader.next().expect("readable") {
+        epochs.push(epoch);
+    }
+    epochs
+}
+
+/// What was handed over, as it must be read.
+pub fn expected(all: &[Closed]) -> Vec<ReadEpoch> {
+    all.iter()
+        .map(|closed| {
+            let mut records = (*closed.records).as_ref().to_vec();
+            records.sort_by_key(|(origin, event)| (event.kind(), *origin));
+            ReadEpoch {
+                epoch: closed.binding.epoch,
+                now: closed.binding.now,
+                live: closed.binding.live,
+                publication: closed.publication.clone(),
+                records,
+            }
+        })
+        .collect()
+}
+
+/// Runs over these epochs to the end.
+pub fn run(folder: Folder, resumed: Resumed, roll: u64, all: &[Closed]) -> Result<(), ArchiveError> {
+    let stop = Arc::new(AtomicBool::new(true));
+    let writer = Writer::start(folder, options(roll), resumed, Arc::clone(&stop))?;
+    for closed in all.iter().filter(|closed| closed.binding.epoch > resumed.epoch) {
+        if !writer.append(closed.clone(), &stop)? {
+            break;
+        }
+    }
+    writer.finish()
+}
+
+/// The archive on a disk, without a lock.
+pub fn on(disk: &Arc<BadDisk>) -> Folder {
+    Folder::over(Arc::new(OnDisk::new(Arc::clone(disk) as Arc<dyn Disk>)))
+}
 
 const HOUR: u64 = 3_600_000;
 const START: u64 = 1_709_200_000_000;

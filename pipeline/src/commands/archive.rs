@@ -13,12 +13,14 @@ use crate::table::{Align, render};
 
 /// Look at an archive, or put its small files together
 ///
-/// `freshet run --archive DIR` writes one. show reads it, whether or not the service runs; compact is for a stopped service (a
-/// running one does it by itself, unless archive.compact = false).
+/// `freshet run --archive DIR` writes one, in a folder or under s3://BUCKET/PREFIX. show reads it, whether or not the service runs;
+/// compact is for a stopped service (a running one does it by itself, unless archive.compact = false). In a bucket it takes the
+/// archive over, and a service that still writes it ends.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   freshet archive show data/archive
+  freshet archive show s3://jobs/freshet/one
   freshet archive compact data/archive")]
 pub struct Archive {
     #[command(subcommand)]
@@ -35,7 +37,7 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Show {
-    /// The archive
+    /// The archive: a folder, or s3://BUCKET/PREFIX
     #[arg(value_name = "DIR")]
     dir: PathBuf,
     /// Read every file, and say whether it is what was written
@@ -48,7 +50,7 @@ struct Show {
 
 #[derive(Debug, Args)]
 struct Compact {
-    /// The archive
+    /// The archive: a folder, or s3://BUCKET/PREFIX
     #[arg(value_name = "DIR")]
     dir: PathBuf,
     /// The configuration that the service was started with, for archive.target_bytes
@@ -79,7 +81,7 @@ fn sizes(manifest: &Manifest) -> Sizes {
 
 impl Show {
     fn run(self) -> anyhow::Result<()> {
-        let folder = Folder::new(&self.dir);
+        let folder = Folder::open(&self.dir)?;
         let manifest = folder.existing()?;
         if self.check {
             for file in &manifest.files {
@@ -144,10 +146,9 @@ impl Compact {
     fn run(self) -> anyhow::Result<()> {
         let config = Config::load(self.config.as_deref(), &[])?;
         // Claiming makes the folder; a mistyped name must not.
-        Folder::new(&self.dir).existing()?;
+        Folder::open(&self.dir)?.existing()?;
         let folder = Folder::claim(&self.dir)?;
-        let manifest = folder.existing()?;
-        let removed = folder.clean(Some(&manifest))?;
+        let (manifest, removed) = folder.own(|held| held.ok_or_else(|| folder.none()))?;
         let before = manifest.files.len();
         let (manifest, _) = compact::compact(&folder, manifest, config.archive.target_bytes, true)?;
         let after = manifest.files.len();

@@ -47,7 +47,7 @@ pub struct Forget {
     /// The event log (input.dir), instead of the file's
     #[arg(long, value_name = "DIR")]
     input: Option<PathBuf>,
-    /// The archive (archive.dir), instead of the file's
+    /// The archive, or s3://BUCKET/PREFIX (archive.dir), instead of the file's
     #[arg(long, value_name = "DIR")]
     archive: Option<PathBuf>,
     /// Do not verify the state against the archive afterwards

@@ -151,6 +151,7 @@ fn taken_over(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         matches!(cause.downcast_ref(), Some(CheckpointError::Superseded { .. }))
             || matches!(cause.downcast_ref(), Some(freshet_sinks::StoreError::Superseded { .. }))
+            || cause.downcast_ref().is_some_and(freshet_archive::ArchiveError::is_taken)
     })
 }
 
@@ -177,7 +178,7 @@ struct StoreArgs {
     /// all epochs up to it; `freshet replay` keeps what it makes
     #[arg(long, value_name = "EPOCH|TIME")]
     at: Option<String>,
-    /// The archive for --at (archive.dir), instead of the file's
+    /// The archive for --at, or s3://BUCKET/PREFIX (archive.dir), instead of the file's
     #[arg(long, value_name = "DIR", requires = "at")]
     archive: Option<PathBuf>,
     /// JSON instead of a table

@@ -30,7 +30,7 @@ pub struct Replay {
     /// The configuration that the service was started with
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The archive (archive.dir), instead of the file's
+    /// The archive, or s3://BUCKET/PREFIX (archive.dir), instead of the file's
     #[arg(long, value_name = "DIR")]
     archive: Option<PathBuf>,
     /// Worker threads of the dataflow (graph.workers)

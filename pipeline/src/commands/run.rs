@@ -43,7 +43,7 @@ pub struct Run {
     /// The folder of the checkpoints, or s3://BUCKET/PREFIX (checkpoint.dir)
     #[arg(long, value_name = "DIR")]
     checkpoints: Option<PathBuf>,
-    /// Write all that is counted into an archive of Parquet files (archive.dir)
+    /// Write all that is counted into an archive of Parquet files: a folder, or s3://BUCKET/PREFIX (archive.dir)
     #[arg(long, value_name = "DIR")]
     archive: Option<PathBuf>,
     /// Worker threads of the dataflow (graph.workers)

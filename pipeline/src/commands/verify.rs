@@ -43,7 +43,7 @@ pub struct Verify {
     /// The folder that the service writes (store.dir), instead of the file's
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
-    /// The archive (archive.dir), instead of the file's
+    /// The archive, or s3://BUCKET/PREFIX (archive.dir), instead of the file's
     #[arg(long, value_name = "DIR")]
     archive: Option<PathBuf>,
     /// The folder of the checkpoints, or s3://BUCKET/PREFIX (checkpoint.dir), instead of the file's

@@ -151,7 +151,7 @@ keys! {
     "checkpoint.at_end", "make one more when the service ends, so that the next start replays nothing", |c| Flag(&mut c.checkpoint.at_end);
     "checkpoint.on_mismatch", "where parameters of the state have changed since the checkpoint: reject, drop-cut or rebuild", |c| Mismatch(&mut c.checkpoint.on_mismatch);
 
-    "archive.dir", "folder of the archive: all that was counted, as Parquet by day; unset: none is written", |c| MaybeText(&mut c.archive.dir);
+    "archive.dir", "folder of the archive, or s3://BUCKET/PREFIX: all that was counted, as Parquet by day; unset: none is written", |c| MaybeText(&mut c.archive.dir);
     "archive.roll_every", "the longest time that a row waits to be archived; each checkpoint writes those that wait", |c| Duration(&mut c.archive.roll_every_ms, 100, HOUR);
     "archive.roll_bytes", "records that wait to be archived, about; twice as many hold the pipeline back", |c| Size(&mut c.archive.roll_bytes, MIB / 16, 1 << 32);
     "archive.target_bytes", "small files are put together up to this size", |c| Size(&mut c.archive.target_bytes, MIB / 16, 1 << 32);

@@ -1,4 +1,5 @@
-//! Which of the places may be a bucket: only that of the checkpoints. An address in another key would make a folder named `s3:`.
+//! Which of the places may be a bucket: those of the checkpoints and of the archive. An address in another key would make a folder named
+//! `s3:`.
 
 use std::path::Path;
 
@@ -9,30 +10,30 @@ use super::Config;
 
 /// Checks the keys that name a place.
 pub fn check(config: &Config, wrong: &mut dyn FnMut(&str, String, String, &str)) {
-    let archive = config.archive.dir.as_deref().map(Path::new);
     let folders = [
-        ("input.dir", Some(config.input.dir.as_path())),
-        ("store.dir", Some(config.store.dir.as_path())),
-        ("journal.dir", Some(config.journal.dir.as_path())),
-        ("archive.dir", archive),
+        ("input.dir", &config.input.dir),
+        ("store.dir", &config.store.dir),
+        ("journal.dir", &config.journal.dir),
     ];
     for (key, place) in folders {
-        if let Some(url) = place.and_then(address) {
+        if let Some(url) = address(place) {
             wrong(
                 key,
                 format!("{url:?}"),
                 "it must be a folder of this machine".to_owned(),
-                "name a folder; only checkpoint.dir may be a bucket",
+                "name a folder; only checkpoint.dir and archive.dir may be a bucket",
             );
         }
     }
-    if let Some(url) = address(&config.checkpoint.dir) {
+    let archive = config.archive.dir.as_deref().map(Path::new);
+    for (key, place) in [("checkpoint.dir", Some(&*config.checkpoint.dir)), ("archive.dir", archive)] {
+        let Some(url) = place.and_then(address) else { continue };
         // As the error has it, without what might be a secret.
-        let Err(BucketError::Address { url, mut what }) = Bucket::parse(url) else { return };
+        let Err(BucketError::Address { url, mut what }) = Bucket::parse(url) else { continue };
         if !url.starts_with(SCHEME) {
             what = "of the object stores only S3 and what speaks like it is known".to_owned();
         }
-        wrong("checkpoint.dir", format!("{url:?}"), what, "write s3://BUCKET/PREFIX, or name a folder");
+        wrong(key, format!("{url:?}"), what, "write s3://BUCKET/PREFIX, or name a folder");
     }
 }
 

@@ -191,10 +191,12 @@ proptest::proptest! {
 }
 
 #[test]
-fn checkpoints_may_be_in_a_bucket_and_nothing_else_may() {
-    let config = resolve("[checkpoint]\ndir = \"s3://jobs/freshet/one\"\n").expect("a bucket");
+fn checkpoints_and_archive_may_be_in_a_bucket_and_nothing_else_may() {
+    let both = "[checkpoint]\ndir = \"s3://jobs/freshet/one\"\n[archive]\ndir = \"s3://jobs/freshet/one\"\n";
+    let config = resolve(both).expect("a bucket");
     assert_eq!(config.checkpoint.dir, Path::new("s3://jobs/freshet/one"));
-    for (section, key) in [("input", "dir"), ("store", "dir"), ("journal", "dir"), ("archive", "dir")] {
+    assert_eq!(config.archive.place().expect("no folder"), Some("s3://jobs/freshet/one".to_owned()));
+    for (section, key) in [("input", "dir"), ("store", "dir"), ("journal", "dir")] {
         let found = mistakes(&format!("[{section}]\n{key} = \"s3://jobs/freshet\"\n"));
         assert_eq!(found.len(), 1, "{found:?}");
         let text = found[0].to_string();
@@ -205,13 +207,16 @@ fn checkpoints_may_be_in_a_bucket_and_nothing_else_may() {
         ("s3://", "the bucket"),
         ("s3://key:hush@host/one", "...@host/one"),
     ] {
-        let found = mistakes(&format!("[checkpoint]\ndir = \"{place}\"\n"));
-        assert_eq!(found.len(), 1, "{found:?}");
-        let text = found[0].to_string();
-        assert!(
-            text.contains("checkpoint.dir") && text.contains(what) && text.contains("s3://BUCKET/PREFIX"),
-            "{text}"
-        );
-        assert!(!text.contains("hush"), "{text}");
+        for section in ["checkpoint", "archive"] {
+            let found = mistakes(&format!("[{section}]\ndir = \"{place}\"\n"));
+            assert_eq!(found.len(), 1, "{found:?}");
+            let text = found[0].to_string();
+            let key = format!("{section}.dir");
+            assert!(
+                text.contains(&key) && text.contains(what) && text.contains("s3://BUCKET/PREFIX"),
+                "{text}"
+            );
+            assert!(!text.contains("hush"), "{text}");
+        }
     }
 }

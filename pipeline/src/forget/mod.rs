@@ -15,6 +15,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow, bail};
+use freshet_archive::objects::SCHEME;
 use freshet_archive::{Folder, Forgetting};
 use freshet_schema::event::Target;
 use freshet_schema::store::Key;
@@ -118,7 +119,8 @@ pub fn stopped(config: &Config, target: Target) -> anyhow::Result<Json> {
     let archive = match &config.archive.dir {
         Some(dir) => {
             let folder = Folder::claim(dir.as_ref()).context("the archive")?;
-            let manifest = folder.existing()?;
+            let own = folder.own(|held| held.ok_or_else(|| folder.none()));
+            let (manifest, _) = own.context("the archive")?;
             let (_, forgotten) =
                 freshet_archive::forget::forget(&folder, &manifest, &forgetting).context("the archive")?;
             json!({ "dir": dir, "rows": forgotten.rows })
@@ -264,6 +266,14 @@ fn certificate(
          which none counts. The same command again takes both out",
         forgetting.delete.event_time
     ));
+    let places = [config.checkpoint.dir.to_str(), config.archive.dir.as_deref()];
+    let buckets: Vec<&str> = places.into_iter().flatten().filter(|place| place.starts_with(SCHEME)).collect();
+    if !buckets.is_empty() {
+        beyond.push(format!(
+            "old versions of what was deleted under {}, where the bucket keeps versions: until its own rules remove them",
+            buckets.join(" and ")
+        ));
+    }
     if archive.is_null() {
         beyond.push("an archive, as archive.dir is not set".to_owned());
     }

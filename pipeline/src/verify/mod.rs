@@ -144,7 +144,7 @@ fn read(
     progress: &mut dyn FnMut(Epoch, Epoch),
 ) -> anyhow::Result<Past> {
     const ATTEMPTS: usize = 5;
-    let folder = Arc::new(Folder::new(archive));
+    let folder = Arc::new(Folder::open(archive)?);
     for _ in 0..ATTEMPTS {
         let manifest = folder.existing()?;
         if manifest.begins_behind > Epoch(0) {

@@ -222,7 +222,8 @@ fn a_world_is_what_its_archive_says_and_each_fault_is_named() {
 fn a_row_that_the_archive_lacks_or_alters_is_named_in_every_view_of_it() {
     let dir = tempfile::tempdir().expect("a folder");
     let (config, kept, _) = world(dir.path());
-    let folder = Arc::new(Folder::new(config.archive.dir.as_ref().expect("one").as_ref()));
+    let folder =
+        Arc::new(Folder::open(config.archive.dir.as_ref().expect("one").as_ref()).expect("a folder"));
     let manifest = folder.existing().expect("a manifest");
     let version = kept.published.as_ref().map(|published| published.version);
     let mut past = Past::new(&config.params, version);
@@ -258,7 +259,8 @@ fn what_cannot_be_compared_is_refused() {
     let config = config(dir.path());
     let until = Epoch(u64::MAX - 1);
     let archive = dir.path().join("archive");
-    Folder::new(&archive)
+    Folder::open(&archive)
+        .expect("a folder")
         .commit(freshet_archive::Manifest::beginning(freshet_archive::Mark::default()), &[], &[])
         .expect("committed");
     let refused = |archive: &Path| {
@@ -270,6 +272,7 @@ fn what_cannot_be_compared_is_refused() {
     assert!(refused(&none).contains("no archive is there"), "{}", refused(&none));
     let late = dir.path().join("late");
     let mark = freshet_archive::Mark { epoch: Epoch(7), ..freshet_archive::Mark::default() };
-    Folder::new(&late).commit(freshet_archive::Manifest::beginning(mark), &[], &[]).expect("committed");
+    let begun = freshet_archive::Manifest::beginning(mark);
+    Folder::open(&late).expect("a folder").commit(begun, &[], &[]).expect("committed");
     assert!(refused(&late).contains("begun behind epoch 7"), "{}", refused(&late));
 }

@@ -76,7 +76,7 @@ pub fn values(
     };
     drop(view);
     settle()?;
-    let manifest = Folder::new(archive).existing()?;
+    let manifest = Folder::open(archive)?.existing()?;
     let forgotten = manifest.forgotten.len();
     if forgotten > 0 {
         bail!(

@@ -1,6 +1,6 @@
 //! What happened: the archive as tables in the schema `history`.
 //!
-//! The service is not asked for them: they are Parquet files of this machine, which the archive's manifest names, so a query over
+//! The service is not asked for them: they are Parquet files, which the archive's manifest names, so a query over
 //! years of them costs the pipeline nothing. A query reads one manifest ([`crate::query::Query`]); what the manifest does not name
 //! does not exist, and the files that it names are opened while the query is planned ([`archive`]). An open file stays
 //! readable when a compaction or a forget removes its name, so neither breaks a query that began before.
@@ -15,6 +15,7 @@ pub mod columns;
 pub mod conditions;
 pub mod coverage;
 pub mod describe;
+mod fetched;
 mod prune;
 mod reader;
 pub mod table;

@@ -115,7 +115,12 @@ impl TableProvider for HistoryTable {
         let time = columns::time_column(self.table);
         let files = prune(files, condition.as_ref(), self.files.table_schema(), time)?;
         let rows: u64 = files.iter().map(|file| file.rows).sum();
-        let group = files.into_iter().map(|file| self.open(file)).collect::<Result<FileGroup>>()?;
+        let mut group = Vec::new();
+        for file in files {
+            group.push(self.open(file)?);
+            // It may have come from a bucket, which takes its time: the query's own may be over.
+            tokio::task::yield_now().await;
+        }
 
         let all = columns::columns(self.table);
         let wanted: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..all.len()).collect());
@@ -136,7 +141,7 @@ impl TableProvider for HistoryTable {
             ..Statistics::new_unknown(self.files.table_schema())
         };
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
-            .with_file_group(group)
+            .with_file_group(FileGroup::new(group))
             .with_statistics(counted)
             .with_projection_indices(Some(read.clone()))?
             .with_limit(limit)

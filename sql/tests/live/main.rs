@@ -1,6 +1,7 @@
 //! Real processes: a pipeline, `freshet-sql` beside it, and Postgres clients.
 
 mod agree;
+mod bucket;
 mod docs;
 mod harness;
 mod offline;
