@@ -41,10 +41,12 @@ impl Promotion {
     /// Takes in what happened, if it is an upload or a follow.
     pub fn hear(&mut self, event: &Event) {
         match event {
-            Event::Upload(upload) if upload.status == Status::Ready && self.met.insert(upload.video_id) => {
-                if upload.created_at >= self.since {
-                    self.new.push_back((upload.event_time.0, upload.video_id, upload.creator_id));
-                }
+            Event::Upload(upload)
+                if upload.status == Status::Ready
+                    && self.met.insert(upload.video_id)
+                    && upload.created_at >= self.since =>
+            {
+                self.new.push_back((upload.event_time.0, upload.video_id, upload.creator_id));
             }
             Event::Follow(Follow { creator_id, action: FollowAction::Follow, .. }) => {
                 *self.followers.entry(*creator_id).or_default() += 1;
