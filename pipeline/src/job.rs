@@ -281,17 +281,20 @@ impl Feeding<'_> {
         let mut past = Epoch(0);
         let mut sent = Epoch(0);
         let mut shown = Instant::now();
-        while !stop.load(Relaxed) {
-            remake.take_unbound().into_iter().for_each(|slice| source.remake(slice));
-            let step = source.next().context("the input")?;
-            show(source, progress, ahead.is_committed(past));
-            source.committed(Epoch(ahead.committed.load(Relaxed)));
+        let mut meter = |source: &EpochSource, ahead: &mut Ahead<'_>| {
             if shown.elapsed() > METER_EVERY {
                 meters::Partitions { partitions: &source.status() }.emit();
                 let (epochs, bytes) = ahead.load();
                 meters::InFlight { epochs, bytes }.emit();
                 shown = Instant::now();
             }
+        };
+        while !stop.load(Relaxed) {
+            remake.take_unbound().into_iter().for_each(|slice| source.remake(slice));
+            let step = source.next().context("the input")?;
+            show(source, progress, ahead.is_committed(past));
+            source.committed(Epoch(ahead.committed.load(Relaxed)));
+            meter(source, ahead);
             let batch = match step {
                 Step::Batch(batch) => batch,
                 // The last commits can find that the store lost something.
@@ -311,6 +314,8 @@ impl Feeding<'_> {
             let epoch = batch.binding.epoch;
             while ahead.too_far(batch.bytes) && !stop.load(Relaxed) {
                 std::thread::park_timeout(WAIT);
+                // A store that stands still is when the operator looks.
+                meter(source, ahead);
             }
             ahead.sent.push_back((epoch.0, batch.bytes));
             progress.events.fetch_add(batch.records.len() as u64, Relaxed);
