@@ -15,10 +15,10 @@ use crate::world::Size;
 
 const GROUP: &str = "growth";
 
-/// Not even cohorts, which are on by default.
-const NONE: &str = "[cohorts]\nenabled = false\n\n";
+/// None: all are off by default.
+const NONE: &str = "";
 /// All, in the middle of what they can be set to.
-const ALL: &str = "[cohorts]\nsize = 100\nfloor = 20\n\n[abuse]\nenabled = true\n\n\
+const ALL: &str = "[cohorts]\nenabled = true\nsize = 100\nfloor = 20\n\n[abuse]\nenabled = true\n\n\
     [exploration]\npolicy = \"linucb\"\nslots = 2\n\n[diversity]\nplaces = 20\noverlap_above = 0.1\n\n\
     [[experiment]]\nname = \"bench\"\nshare = 0.5\nsince = 2020-01-01T00:00:00Z\n\n\
     [[experiment.arm]]\nname = \"control\"\n\n[[experiment.arm]]\nname = \"calm\"\nset = { rerank.novelty_share = 0.3 }\n\n";
