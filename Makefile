@@ -7,7 +7,7 @@ help:
 	@echo 'make demo    install what is missing, build, replay a stream, serve it on http://127.0.0.1:8080/'
 	@echo '             DATA=PATH    replay this event log instead of the sample and the generated world'
 	@echo '             LISTEN=A:P   another address (beyond loopback FRESHET_TOKEN must be set, and POST needs it)'
-	@echo 'make demo-kafka   the whole chain: a Kafka broker, a producer, the pipeline, the feed server'
+	@echo 'make demo-kafka   the whole chain: a Kafka broker, a producer, the pipeline, Redis, a feed server'
 	@echo 'make test    install what is missing, check the format, lint, run all tests'
 	@echo 'make bench   measure, and print the conditions (some minutes); ARGS=--help says what can be measured'
 	@echo 'make soak    load, and kills of everything by a seeded schedule, then quiet; prints memory (SOAK_MINUTES=40 SOAK_SEED=1'

@@ -75,6 +75,21 @@ must_have_kafka() {
 }
 
 # The S3 server of the tests: Python packages of their own, as tests/s3/requirements.txt names them. 1: it cannot be had.
+# Prometheus' tool alone: Debian's package would start a server as well.
+must_have_promtool() {
+    tools=${CARGO_TARGET_DIR:-target}/promtool
+    [ -x "$tools/usr/bin/promtool" ] && return 0
+    command -v apt-get >/dev/null 2>&1 || return 1
+    echo "fetching promtool (for the test of the alert rules)"
+    mkdir -p "$tools"
+    tools=$(cd "$tools" && pwd)
+    if [ -z "${apt_updated:-}" ]; then
+        as_root apt-get update -qq || return 1
+        apt_updated=yes
+    fi
+    (cd "$tools" && apt-get download -qq prometheus >/dev/null 2>&1 && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb) || return 1
+}
+
 must_have_s3() {
     if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
         apt_install "the S3 server of the tests" python3 python3-venv || return 1

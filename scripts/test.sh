@@ -19,6 +19,8 @@ need npm nodejs npm || absent="$absent
 need_python psycopg python3-psycopg && need_python psycopg2 python3-psycopg2 && need_python sqlalchemy python3-sqlalchemy ||
     absent="$absent
   psycopg, SQLAlchemy: Python's drivers are not tested against the Postgres wire"
+must_have_promtool || absent="$absent
+  promtool: whether the alert rules fire is not tested"
 must_have_s3 || absent="$absent
   an S3 server: checkpoints in a bucket are tested over memory alone"
 [ -d ../shared/data ] || absent="$absent

@@ -39,7 +39,7 @@ pub(crate) async fn post(
             StatusCode::FORBIDDEN,
             "read-only",
             "The server takes no events",
-            "this feed server only reads",
+            "this feed server only reads: post to the pipeline's, or let the pipeline read from Kafka",
         )
     })?;
     let lines = is_ndjson(request.headers())?;

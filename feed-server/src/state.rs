@@ -1,6 +1,7 @@
 //! What the server needs from its process, as values and functions: so that it runs the same beside a pipeline, alone
 //! over a store, and in a test.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,14 +21,9 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Millis {
-        Millis(wall_ms())
+        let past = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Millis(u64::try_from(past.as_millis()).unwrap_or(u64::MAX))
     }
-}
-
-fn wall_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |past| u64::try_from(past.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Whether lists can be served.
@@ -113,28 +109,29 @@ impl ServerState {
             alive: Arc::new(|| serde_json::json!({ "status": "ok" })),
             ready: Arc::new(|| Readiness::Ready),
             metrics_text: Arc::new(String::new),
-            ids: Arc::new(IdGenerator::new(wall_ms())),
+            ids: Arc::new(IdGenerator::new()),
         }
     }
 }
 
-/// Identifiers for requests and for events that came without one: the start of the process in milliseconds, then a
-/// counter. Two processes of one log start at different milliseconds, so their numbers meet only where one of them made
-/// more than 4,096 a millisecond for as long as it ran. They stay below 2^53 until the year 2039: a JavaScript client
-/// that reads them as numbers loses nothing.
+/// Identifiers for requests and for events that came without one: 63 bits, from a number on that each process draws. Feed
+/// servers of one log know nothing of each other: that two of a hundred that made a billion each share a number has a chance
+/// of one in a million. They are written as text in JSON, as no JavaScript number holds them.
 #[derive(Debug)]
 pub(crate) struct IdGenerator {
     next: AtomicU64,
 }
 
-const COUNTER_BITS: u32 = 12;
+/// What readers whose integers are signed can hold.
+const ID_BITS: u64 = u64::MAX >> 1;
 
 impl IdGenerator {
-    fn new(start_ms: u64) -> Self {
-        Self { next: AtomicU64::new(start_ms << COUNTER_BITS) }
+    /// The standard library seeds the hashes of its maps from the system.
+    fn new() -> Self {
+        Self { next: AtomicU64::new(RandomState::new().hash_one(std::process::id())) }
     }
 
     pub(crate) fn next(&self) -> u64 {
-        self.next.fetch_add(1, Ordering::Relaxed)
+        self.next.fetch_add(1, Ordering::Relaxed) & ID_BITS
     }
 }

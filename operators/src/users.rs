@@ -11,6 +11,7 @@
 
 mod audience;
 mod guests;
+mod holders;
 mod ledger;
 mod requests;
 pub(crate) mod saved;
@@ -52,6 +53,7 @@ use crate::spread::{Listing, Watch};
 use crate::topics::TopicTable;
 use crate::wire::Json;
 use guests::{Guests, Heard};
+use holders::Holders;
 use suspects::Suspects;
 use trials::Trials;
 
@@ -187,6 +189,8 @@ pub struct Users {
     trials: Trials,
     suspects: Suspects,
     watch: Watch,
+    /// Empty where lists are not stored.
+    holders: Holders,
     now: u64,
     rows: u64,
     bytes: u64,
@@ -202,6 +206,7 @@ impl Users {
             trials: Trials::new(),
             suspects: Suspects::new(params.abuse.enabled),
             watch: Watch::new(&params),
+            holders: Holders::default(),
             params,
             people: FxHashMap::default(),
             groups: BTreeMap::new(),
@@ -264,6 +269,7 @@ impl Stage for Users {
                         Arc::make_mut(self.people.entry(user).or_default()).listed = videos;
                     } else if let Some(person) = self.people.get_mut(&user).map(Arc::make_mut) {
                         self.watch.listed(&person.listed, &videos);
+                        self.holders.listed(user, &person.listed, &videos);
                         person.listed = videos;
                     }
                 }
@@ -372,7 +378,7 @@ impl Stage for Users {
         self.prefer_again(&slices);
         if self.params.feed.enabled {
             dirty.extend(self.known(&slices));
-            dirty.extend(self.holders(&gone));
+            dirty.extend(self.holders_of(&gone));
             self.stale(&mut dirty);
             dirty.sort_unstable();
             dirty.dedup();
@@ -403,6 +409,7 @@ impl Stage for Users {
         // A viewer is named once a row, in vectors that are three quarters full on average.
         let viewers = self.viewers.capacity() * 33 + self.rows as usize * 11;
         let beside = self.guests.bytes() + self.trials.bytes() + self.suspects.bytes() + self.watch.bytes();
+        let beside = beside + self.holders.bytes();
         StateSize { entries: self.rows, bytes: self.bytes + (tombstones + seen + viewers + beside) as u64 }
     }
 

@@ -5,11 +5,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use freshet_feed_server::{Clock, Validate};
 use freshet_schema::EventKind;
 use freshet_sinks::{EventLog, EventSink, KafkaEventLog};
 use freshet_sources::epochs::{LiveClock, SourceConfig};
 use freshet_sources::kafka::KafkaConfig;
-use freshet_sources::validate::Limits;
+use freshet_sources::validate::{ClockRule, Limits, check_clock, validate};
 
 use crate::config::{self, Config, InputSource};
 
@@ -27,15 +28,19 @@ pub fn source_config(config: &Config, once: bool, stop: &Arc<AtomicBool>) -> Sou
         tick_ms: clock.tick_ms,
         max_epoch_records: clock.max_epoch_records,
         max_epoch_bytes: clock.max_epoch_bytes,
-        live_clock: match (clock.live, config.input.source) {
-            (config::LiveClock::Wall, _) | (config::LiveClock::Auto, InputSource::Kafka) => LiveClock::Wall,
-            _ => LiveClock::Shifted,
-        },
+        live_clock: live_clock(config),
         limits: Limits::default(),
         min_event_time: clock.min_event_time,
         max_event_time: clock.max_event_time,
         max_future_skew_ms: clock.max_future_skew_ms,
         max_now_step_ms: clock.max_now_step_ms,
+    }
+}
+
+fn live_clock(config: &Config) -> LiveClock {
+    match (config.clock.live, config.input.source) {
+        (config::LiveClock::Wall, _) | (config::LiveClock::Auto, InputSource::Kafka) => LiveClock::Wall,
+        _ => LiveClock::Shifted,
     }
 }
 
@@ -89,4 +94,32 @@ pub fn event_sink(config: &Config) -> anyhow::Result<Arc<dyn EventSink>> {
             Ok(Arc::new(log))
         }
     }
+}
+
+/// The same for a feed server that is a process of its own: `None`, and why, where it can only read.
+///
+/// # Errors
+/// Where the client's options are wrong.
+pub fn shared_event_sink(config: &Config) -> anyhow::Result<Result<Arc<dyn EventSink>, &'static str>> {
+    Ok(match (config.input.source, live_clock(config)) {
+        (InputSource::Files, _) => Err("the log in input.dir is written by the pipeline's process alone"),
+        _ if !config.input.follow => Err("input.follow = false: the pipeline ends with its backlog"),
+        (_, LiveClock::Shifted) => {
+            Err("clock.live = \"shifted\": only the pipeline knows what time it is there")
+        }
+        (InputSource::Kafka, LiveClock::Wall) => Ok(event_sink(config)?),
+    })
+}
+
+/// The rules by which the pipeline would refuse an event, whose clock is `clock`: whoever posts it hears of it at once.
+#[must_use]
+pub fn rules(config: &Config, clock: Arc<dyn Clock>) -> Validate {
+    let (limits, min_event_time) = (Limits::default(), config.clock.min_event_time);
+    let max_future_skew_ms = config.clock.max_future_skew_ms;
+    Arc::new(move |event| {
+        let rule = ClockRule::Live { now: clock.now(), max_future_skew_ms };
+        validate(event, &limits)
+            .and_then(|()| check_clock(event.event_time(), min_event_time, rule))
+            .map_err(|rejection| rejection.detail)
+    })
 }

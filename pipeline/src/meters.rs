@@ -143,6 +143,8 @@ impl Checkpoint<'_> {
         let made = self.0;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         counter!("freshet_checkpoints_total").increment(1);
+        // There from the first one on: a rate over a counter that begins with its first failure misses that one.
+        counter!("freshet_checkpoint_failures_total").increment(0);
         gauge!("freshet_checkpoint_timestamp_seconds").set(now.as_secs_f64());
         gauge!("freshet_checkpoint_epoch").set(made.epoch.0 as f64);
         gauge!("freshet_checkpoint_bytes").set(made.bytes as f64);

@@ -19,6 +19,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::block_in_place;
 
 use crate::config::{Config, StoreKind};
+use crate::input;
 use crate::open_store::open_store;
 use crate::service::{listen_to_signals, on_thread};
 use crate::telemetry;
@@ -56,6 +57,19 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     });
     let rendering = metrics.clone();
     state.metrics_text = Arc::new(move || rendering.render());
+    match input::shared_event_sink(config)? {
+        Ok(events) => {
+            state.validate = input::rules(config, Arc::clone(&state.clock));
+            state.events = Some(events);
+        }
+        Err(reason) => {
+            tracing::warn!(
+                reason,
+                "this server takes no events and does not record the pages that it hands out"
+            );
+        }
+    }
+    let events = state.events.clone();
 
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("the async runtime")?;
@@ -67,7 +81,12 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         let _ = writeln!(std::io::stdout(), "serving on http://{address}/");
         loop {
             tokio::select! {
-                ended = &mut ended => return ended.context("the feed server panicked")?.context("the feed server"),
+                ended = &mut ended => {
+                    if let Some(events) = &events {
+                        events.close();
+                    }
+                    return ended.context("the feed server panicked")?.context("the feed server");
+                }
                 () = tokio::time::sleep(Duration::from_secs(5)) => {
                     metrics.run_upkeep();
                     crate::metrics_text::process();

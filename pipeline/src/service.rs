@@ -20,7 +20,6 @@ use freshet_schema::sockets;
 use freshet_schema::store::{Key, Value};
 use freshet_schema::{Millis, UserId, VideoId};
 use freshet_sinks::{EventSink, FeedStore};
-use freshet_sources::validate::{ClockRule, Limits, check_clock, validate};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{oneshot, watch};
 
@@ -342,15 +341,7 @@ fn server_state(
         bearer_token: config.server.token.clone(),
         ..Options::default()
     });
-    // The rules by which the pipeline would refuse the event: whoever posts it hears of it at once.
-    let (clock, min_event_time) = (Arc::clone(progress), config.clock.min_event_time);
-    let (limits, max_future_skew_ms) = (Limits::default(), config.clock.max_future_skew_ms);
-    state.validate = Arc::new(move |event| {
-        let rule = ClockRule::Live { now: clock.now(), max_future_skew_ms };
-        validate(event, &limits)
-            .and_then(|()| check_clock(event.event_time(), min_event_time, rule))
-            .map_err(|rejection| rejection.detail)
-    });
+    state.validate = input::rules(config, Arc::clone(&state.clock));
     let (ready, readable) = (Arc::clone(progress), Arc::clone(store));
     state.ready = Arc::new(move || {
         if let Err(reason) = crate::serve::ready(&*readable) {

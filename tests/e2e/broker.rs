@@ -15,7 +15,7 @@ use freshet_kafka::{Connection, Ears, Publisher, Ticket, create_topics};
 
 use crate::authority::authority;
 use crate::harness::{root, wait_for};
-use crate::redis_server::free_port;
+use crate::redis_server::{RedisServer, free_port};
 use crate::service::{Guard, gone};
 
 /// The streams, as topics are named after them.
@@ -145,7 +145,16 @@ impl Broker {
         self.config_at(self.ports.0, dir, prefix, more);
     }
 
-    /// The same, over another port of the broker.
+    /// The same with lists on Redis.
+    pub fn config_to(&self, server: &RedisServer, dir: &Path, prefix: &str, more: &str) {
+        let redis = format!(
+            "[store]\ndir = \"store\"\nkind = \"redis\"\n[redis]\nurl = \"{}\"\n[server]\nlisten = \"127.0.0.1:0\"\n{more}",
+            server.url()
+        );
+        self.config(dir, prefix, &redis);
+    }
+
+    /// The same as [`Self::config`], over another port of the broker.
     pub fn config_at(&self, port: u16, dir: &Path, prefix: &str, more: &str) {
         let topics: String =
             STREAMS.iter().map(|stream| format!("{stream} = \"{prefix}.{stream}\"\n")).collect();

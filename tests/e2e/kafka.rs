@@ -11,6 +11,8 @@ use crate::broker::{Broker, STREAMS};
 use crate::crash::{eventful, kill_at};
 use crate::harness::{SELDOM, dump, number, ok, ok_json, replay, run, same, videos, wait_for};
 use crate::live::ranked_users;
+use crate::redis::ranked_users_of;
+use crate::redis_server::RedisServer;
 use crate::service::Service;
 use crate::world::{add_part, world};
 
@@ -305,4 +307,75 @@ fn a_start_from_a_checkpoint_needs_no_record_from_before_it() {
     let (code, _, err) = drain("checkpoint");
     assert_eq!(code, Some(1), "{err}");
     assert!(err.contains("kafka:checkpoint.users/") && err.contains("is another one"), "{err}");
+}
+
+/// What is deployed: the pipeline between topics and Redis, and feed servers apart that know nothing of each other. A click that one
+/// of them takes is in the lists that all of them read, and each page is recorded under a number of its own.
+#[test]
+fn feed_servers_apart_send_clicks_and_pages_into_the_topics() {
+    let broker = Broker::shared();
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    world(dir, 58, 500);
+    let redis = RedisServer::start();
+    broker.config_to(&redis, dir, "apart", "");
+    let shifted = std::fs::read_to_string(dir.join("kafka.toml")).expect("just written");
+    let wall = shifted.replace("live = \"shifted\"", "live = \"wall\"");
+    std::fs::write(dir.join("kafka.toml"), wall).expect("written");
+    std::fs::write(dir.join("shifted.toml"), shifted).expect("written");
+    ok(dir, &["produce", "log", "--config", "kafka.toml", "--create-topics", "2", "--ends-now"]);
+    let run = ["run", "--config", "kafka.toml", "--quiet"];
+    let pipeline = Service::run(dir, &run);
+    let servers = [(); 2].map(|()| Service::run(dir, &["serve", "--config", "kafka.toml"]));
+    let users = ranked_users_of(&ok(dir, &["dump", "--config", "kafka.toml"]));
+
+    let watch = |at: &Service, user: u64| {
+        let page = at.feed(user);
+        let video = videos(&page)[0];
+        at.post(&json!({
+            "user_id": user, "video_id": video, "watch_ms": 9_000, "feed_position": 0, "request_id": page["request_id"],
+        }));
+        (video, page["request_id"].as_str().expect("text").parse::<u64>().expect("a number"))
+    };
+    let gone = |at: &Service, user: u64, video: u64| {
+        wait_for("the click", || (!videos(&at.feed(user)).contains(&video)).then_some(()));
+    };
+    let mut pages = Vec::new();
+    for (n, server) in servers.iter().enumerate() {
+        let (video, page) = watch(server, users[n]);
+        gone(&servers[1 - n], users[n], video);
+        pages.push((page, users[n]));
+    }
+    // What the pipeline would refuse is refused at once.
+    let (status, why) = servers[0].try_post(&json!({
+        "user_id": users[0], "video_id": 1_000_000_001, "watch_ms": 1, "event_time": 9_000_000_000_000_u64,
+    }));
+    assert!((400..500).contains(&status), "{status} {why}");
+
+    // While the pipeline is away lists are served as they are, and clicks wait in the topic.
+    pipeline.kill();
+    let (video, page) = watch(&servers[1], users[2]);
+    pages.push((page, users[2]));
+    assert!(videos(&servers[0].feed(users[2])).contains(&video), "nobody made another list");
+    let pipeline = Service::run(dir, &run);
+    gone(&servers[0], users[2], video);
+
+    wait_for("the pages in the topic", || {
+        let served: Vec<Json> = broker
+            .read("apart.served")
+            .iter()
+            .map(|record| serde_json::from_slice(record.value.as_deref().expect("a value")).expect("JSON"))
+            .collect();
+        let of = |page: u64| served.iter().filter(move |record| number(&record["request_id"]) == page);
+        pages.iter().all(|(page, _)| of(*page).next().is_some()).then(|| {
+            for (page, user) in &pages {
+                assert_eq!(of(*page).map(|record| number(&record["user_id"])).collect::<Vec<_>>(), [*user]);
+            }
+        })
+    });
+    // Only the pipeline knows what time it is in a world of the past.
+    let reader = Service::run(dir, &["serve", "--config", "shifted.toml"]);
+    let (status, why) = reader.try_post(&json!({"user_id": users[0], "video_id": video, "watch_ms": 1}));
+    assert_eq!(status, 403, "{why}");
+    pipeline.stop();
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value as Json, json};
 
+use crate::broker::Broker;
 use crate::harness::{ok, root, wait_for};
-use crate::redis::{RUN, SERVE, configure};
+
 use crate::redis_server::RedisServer;
 use crate::service::Service;
 use crate::world::world;
@@ -35,12 +36,11 @@ fn every_metric_that_is_named_is_exported() {
     let dir = dir.path();
     world(dir, 41, 900);
     let server = RedisServer::start();
-    configure(dir, &server);
     // What only exists where it is turned on is named, too.
-    let config = std::fs::read_to_string(dir.join("redis.toml")).expect("just written")
-        + "[cohorts]\nenabled = true\n[abuse]\nenabled = true\n[diversity]\nplaces = 20\n";
-    std::fs::write(dir.join("redis.toml"), config).expect("written");
-    let pipeline = Service::run(dir, &RUN);
+    let all = "[cohorts]\nenabled = true\n[abuse]\nenabled = true\n[diversity]\nplaces = 20\n[checkpoint]\nevery = \"1s\"\n";
+    Broker::shared().config_to(&server, dir, "metrics", all);
+    ok(dir, &["produce", "log", "--config", "kafka.toml", "--create-topics", "1"]);
+    let pipeline = Service::run(dir, &["run", "--config", "kafka.toml", "--quiet"]);
     pipeline.post(&json!({"user_id": 1_000_001, "video_id": 1_000_002, "watch_ms": 9_000, "like": true}));
     pipeline.get("/v1/feed/1000001");
     let named = ["ops/alerts.yml", "ops/grafana-dashboard.json", "docs/operations.md", "pipeline/src/top.rs"];
@@ -75,7 +75,7 @@ fn every_metric_that_is_named_is_exported() {
     for part in ["live", "lists a second", "Redis", "answers", "videos", "requests a second"] {
         assert!(top.contains(part), "no {part:?} in\n{top}");
     }
-    let reader = Service::run(dir, &SERVE);
+    let reader = Service::run(dir, &["serve", "--config", "kafka.toml"]);
     let top = ok(dir, &["top", "--address", reader.address(), "--once", "--every", "200ms"]);
     assert!(top.contains("serving") && top.contains("memory"), "{top}");
     pipeline.stop();
@@ -125,5 +125,26 @@ fn the_operator_s_files_fit_together() {
                 line.split("/freshet ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a command");
             assert!(commands.contains(&format!("\n  {command} ")), "{unit}: {line}");
         }
+    }
+}
+
+/// With the labels that the metrics have: a rule that joins series of different labels never fires.
+#[test]
+fn the_alert_rules_fire_when_they_should() {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
+    let promtool = target.join("promtool/usr/bin/promtool");
+    if !promtool.exists() {
+        eprintln!("skipped: promtool is not there; `make test` fetches it");
+        return;
+    }
+    let out = std::process::Command::new(promtool)
+        .args(["test", "rules", "ops/alerts.test.yml"])
+        .current_dir(root())
+        .output()
+        .expect("promtool runs");
+    let said = String::from_utf8_lossy(&out.stdout) + String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{said}");
+    for rule in file("ops/alerts.yml").lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        assert!(file("ops/alerts.test.yml").contains(rule), "ops/alerts.test.yml does not make {rule} fire");
     }
 }

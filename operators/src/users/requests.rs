@@ -25,12 +25,15 @@ impl Users {
     }
 
     /// Users who hold one of `videos` in their list.
-    pub(super) fn holders(&self, videos: &FxHashSet<u64>) -> Vec<u64> {
-        if videos.is_empty() {
-            return Vec::new();
+    pub(super) fn holders_of(&self, videos: &FxHashSet<u64>) -> Vec<u64> {
+        let mut holders = Vec::new();
+        let many: FxHashSet<u64> =
+            videos.iter().copied().filter(|video| !self.holders.name(*video, &mut holders)).collect();
+        if !many.is_empty() {
+            let holds = |person: &Person| person.listed.iter().any(|video| many.contains(video));
+            holders.extend(self.people.iter().filter(|(_, person)| holds(person)).map(|(user, _)| *user));
         }
-        let holds = |person: &Person| person.listed.iter().any(|video| videos.contains(video));
-        self.people.iter().filter(|(_, person)| holds(person)).map(|(user, _)| *user).collect()
+        holders
     }
 
     /// Lets due rows leave the windows; a window that moves on marks nobody dirty.
@@ -114,6 +117,7 @@ impl Users {
         if person.history.rows().is_empty() && person.profile.is_none() && person.follows.is_empty() {
             // Nothing is known of them any more: to the store they are a stranger, who gets the new-user list.
             self.watch.listed(&person.listed, &[]);
+            self.holders.listed(user, &person.listed, &[]);
             person.listed = Arc::default();
             out.removed.push(user);
             self.guests.leave(user);

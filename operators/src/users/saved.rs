@@ -227,6 +227,9 @@ fn person(
     };
     // Whoever adds up begins with nothing.
     users.watch.listed(&[], &person.listed);
+    if users.params.feed.enabled {
+        users.holders.listed(user, &[], &person.listed);
+    }
     person.bytes = person.weight();
     users.bytes += person.bytes;
     if person.expires_at != 0 {

@@ -12,7 +12,7 @@ fn the_shipped_configurations_are_right() {
 
 #[test]
 fn the_other_shipped_configurations_are_valid() {
-    for name in ["news", "kafka"] {
+    for name in ["news", "kafka", "kafka-redis"] {
         ok(&root(), &["check", "--config", &format!("configs/{name}.toml")]);
     }
 }
