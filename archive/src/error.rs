@@ -90,6 +90,37 @@ pub enum ArchiveError {
         /// The epoch in which they differ.
         epoch: Epoch,
     },
+    /// It holds epochs that the run, which goes on behind some of them, does not know.
+    #[error(
+        "{dir}: the archive holds the epochs up to {through}, and this run knows those up to {known}: it belongs to another journal. Name \
+         that one; or, where it is lost for good, take out the rows of later epochs with `freshet archive truncate {dir} --to {known}`; \
+         or name another folder (archive.dir), which will begin behind epoch {resumed}",
+        dir = dir.display()
+    )]
+    Ahead {
+        /// The folder.
+        dir: PathBuf,
+        /// What it holds.
+        through: Epoch,
+        /// The last epoch that checkpoint or journal of the run know.
+        known: Epoch,
+        /// Where the run goes on.
+        resumed: Epoch,
+    },
+    /// It is to be cut back to an epoch that it never had.
+    #[error(
+        "{dir}: the archive was begun behind epoch {begins_behind}, and cannot be cut back to {to}: name another folder (archive.dir), \
+         which will begin where the run goes on",
+        dir = dir.display()
+    )]
+    BeginsBehind {
+        /// The folder.
+        dir: PathBuf,
+        /// Behind which epoch it begins.
+        begins_behind: Epoch,
+        /// The epoch that was asked for.
+        to: Epoch,
+    },
     /// The writer has ended.
     #[error("the archive's writer has ended: {cause}")]
     Ended {

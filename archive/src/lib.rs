@@ -16,6 +16,8 @@
 //! `epochs` holds what the journal knows of each epoch (its clock and where the input stood) and the skip thresholds that were
 //! published in it: with it the rows can be gone through as they were ([`read`]), by a verification or a replay.
 //!
+//! An archive whose last epochs were bound by a journal that is lost can be cut back ([`truncate`]).
+//!
 //! The columns are those of an event log in Parquet, and `epoch`, `partition`, `offset` ([`columns`]).
 
 pub mod claim;
@@ -34,6 +36,7 @@ pub mod read;
 mod rows;
 pub mod sealed;
 pub mod telemetry;
+pub mod truncate;
 pub mod writer;
 
 use std::sync::Arc;
@@ -50,6 +53,7 @@ pub use forget::Forgetting;
 pub use manifest::{FileEntry, Forgotten, Manifest, Mark};
 pub use objects::{Bucket, BucketError, Objects, OnDisk, Unfinished};
 pub use read::{ReadEpoch, ReadError, Reader};
+pub use truncate::Cut;
 pub use writer::{Forgetter, Options, Resumed, Status, Writer};
 
 /// The records of an epoch, shared with the graph.

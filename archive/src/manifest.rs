@@ -5,10 +5,12 @@
 
 use freshet_schema::event::Target;
 use freshet_schema::{Epoch, EventId, Millis};
+use freshet_sources::epochs::Binding;
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::columns::Table;
-use crate::sealed;
+use crate::sealed::{self, checksum_text};
 
 /// The form of manifests and files.
 pub const FORMAT: u32 = 1;
@@ -27,6 +29,20 @@ pub struct Mark {
     pub binding: String,
 }
 
+impl Mark {
+    /// What an epoch that is bound so is known again by.
+    #[must_use]
+    pub fn of(binding: &Binding) -> Self {
+        let mut hash = Xxh3::new();
+        let head = format!("{} {} {} {}", binding.epoch, binding.now, binding.watermark, binding.live);
+        hash.update(head.as_bytes());
+        for p in &binding.positions {
+            hash.update(format!(" {} {} {} {}", p.partition, p.name, p.next_offset, p.checksum).as_bytes());
+        }
+        Self { epoch: binding.epoch, now: binding.now, binding: checksum_text(hash.digest()) }
+    }
+}
+
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -43,7 +59,11 @@ pub struct Manifest {
     pub begins_behind: Epoch,
     /// Epochs behind that and up to this one are in it, all of them.
     pub through: Mark,
-    /// The partitions of the input by number; an empty name where nothing was read of one since the archive began.
+    /// How often what lay behind an epoch was taken out ([`crate::truncate`]): whoever reads across that reads two pasts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cuts: u64,
+    /// The partitions of the input by number; an empty name where nothing was read of one since the archive began. One that came with
+    /// epochs that were taken out keeps its name until its number is given again.
     pub partitions: Vec<String>,
     /// What was forgotten, in order.
     pub forgotten: Vec<Forgotten>,
@@ -86,6 +106,10 @@ pub struct Forgotten {
     pub epoch: Epoch,
     /// Rows taken out.
     pub rows: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Manifest {

@@ -57,8 +57,9 @@ struct EpochRow {
 /// See the module.
 pub struct Reader {
     folder: Arc<Folder>,
-    /// What had been taken out when it began.
+    /// What had been taken out when it began: by deletes, and how often behind an epoch.
     forgotten: Vec<Forgotten>,
+    cuts: u64,
     until: Epoch,
     epochs: Lane<EpochRow>,
     streams: Vec<Lane<(Epoch, Origin, Event)>>,
@@ -72,7 +73,7 @@ impl Reader {
         let until = until.unwrap_or(Epoch(u64::MAX)).min(manifest.through.epoch);
         let (last, forgotten) = (manifest.begins_behind, manifest.forgotten.clone());
         let (epochs, streams) = lanes(manifest, last.next());
-        Self { folder, forgotten, until, epochs, streams, last }
+        Self { folder, forgotten, cuts: manifest.cuts, until, epochs, streams, last }
     }
 
     /// The next epoch; none where all were read.
@@ -129,7 +130,7 @@ impl Reader {
         if manifest.files.iter().any(|file| file.path == gone.path) {
             return Err(missing(&self.folder, gone).into());
         }
-        if manifest.forgotten != self.forgotten {
+        if manifest.forgotten != self.forgotten || manifest.cuts != self.cuts {
             return Err(ReadError::Changed);
         }
         (self.epochs, self.streams) = lanes(&manifest, wanted);

@@ -18,8 +18,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use freshet_schema::{Epoch, Millis};
-use freshet_sources::epochs::Binding;
-use xxhash_rust::xxh3::Xxh3;
 
 use crate::Closed;
 use crate::columns::Table;
@@ -30,7 +28,6 @@ use crate::error::ArchiveError;
 use crate::folder::{Folder, NewFile};
 use crate::forget::{self, Forgetting};
 use crate::manifest::{Forgotten, Manifest, Mark};
-use crate::sealed::checksum_text;
 use crate::telemetry::{Back, Committed, Died, Failed, Waiting};
 
 /// Pauses between two attempts: the first, and the longest.
@@ -307,27 +304,22 @@ fn goes_on(held: Option<Manifest>, resumed: Resumed, dir: &Path) -> Result<Manif
         return Ok(Manifest::beginning(behind));
     };
     let (dir, through) = (dir.to_owned(), held.through.epoch);
-    if through > resumed.last_bound.max(resumed.epoch) {
-        return Err(ArchiveError::OtherRun { dir, epoch: through });
+    let known = resumed.last_bound.max(resumed.epoch);
+    if through > known {
+        // What a run knows nothing of cannot be cut back to it.
+        return Err(match known > Epoch(0) && known >= held.begins_behind {
+            true => ArchiveError::Ahead { dir, through, known, resumed: resumed.epoch },
+            false => ArchiveError::OtherRun { dir, epoch: through },
+        });
     }
     if through < resumed.epoch {
         return Err(ArchiveError::Behind { dir, through, resumed: resumed.epoch });
     }
-    if through == resumed.epoch && held.through.now != resumed.now {
+    // One without an epoch is nobody's.
+    if through == resumed.epoch && through > held.begins_behind && held.through.now != resumed.now {
         return Err(ArchiveError::OtherRun { dir, epoch: through });
     }
     Ok(held)
-}
-
-/// What an epoch is known again by.
-fn mark(binding: &Binding) -> Mark {
-    let mut hash = Xxh3::new();
-    let head = format!("{} {} {} {}", binding.epoch, binding.now, binding.watermark, binding.live);
-    hash.update(head.as_bytes());
-    for p in &binding.positions {
-        hash.update(format!(" {} {} {} {}", p.partition, p.name, p.next_offset, p.checksum).as_bytes());
-    }
-    Mark { epoch: binding.epoch, now: binding.now, binding: checksum_text(hash.digest()) }
 }
 
 /// What the thread works with.
@@ -395,7 +387,7 @@ impl Work {
         let through = &self.manifest.through;
         if epoch <= through.epoch {
             let same =
-                epoch < through.epoch || through.binding.is_empty() || mark(&closed.binding) == *through;
+                epoch < through.epoch || through.binding.is_empty() || Mark::of(&closed.binding) == *through;
             self.status.leaves(closed.bytes + EPOCH_BYTES);
             return if same { Ok(()) } else { Err(other()) };
         }
@@ -423,7 +415,7 @@ impl Work {
     /// Writes what waits, however often it takes. `false`: nothing did.
     fn write(&mut self) -> Result<bool, ArchiveError> {
         let Some(last) = self.waiting.last() else { return Ok(false) };
-        let through = mark(&last.binding);
+        let through = Mark::of(&last.binding);
         let files = self.files()?;
         let mut failures = 0;
         let mut pause = PAUSE;

@@ -3,6 +3,7 @@
 
 mod bucket;
 mod support;
+mod truncate;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -53,8 +54,14 @@ fn an_archive_of_another_run_is_refused() {
     run(Folder::claim(dir.path()).unwrap(), resumed(0, 0, 20), 1_000, &all).unwrap();
     let before = std::fs::read(dir.path().join("manifest.json")).unwrap();
     let open = |at: Resumed, all: &[Closed]| run(Folder::claim(dir.path()).unwrap(), at, 1_000, all);
-    let error = open(resumed(0, 0, 19), &all).unwrap_err();
+    // A run that is new, and one that knows some of its epochs.
+    let error = open(resumed(0, 0, 0), &all).unwrap_err();
     assert!(matches!(error, ArchiveError::OtherRun { epoch: Epoch(20), .. }), "{error}");
+    let error = open(resumed(0, 0, 19), &all).unwrap_err();
+    assert!(matches!(error, ArchiveError::Ahead { through: Epoch(20), known: Epoch(19), .. }), "{error}");
+    let text = error.to_string();
+    let remedy = format!("`freshet archive truncate {} --to 19`", dir.path().display());
+    assert!(text.contains("belongs to another journal") && text.contains(&remedy), "{text}");
     let error = open(resumed(25, 9, 30), &[]).unwrap_err();
     assert!(matches!(error, ArchiveError::Behind { through: Epoch(20), resumed: Epoch(25), .. }), "{error}");
     assert!(error.to_string().contains("archive.dir"), "{error}");

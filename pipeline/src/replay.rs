@@ -144,7 +144,7 @@ fn make(
             Ok(Some(epoch)) => epoch,
             Ok(None) => break Ok(()),
             Err(ReadError::Changed) => {
-                break Err(anyhow!("{}: somebody was forgotten meanwhile: try again", archive.display()));
+                break Err(anyhow!("{}: rows were taken out meanwhile: try again", archive.display()));
             }
             Err(error) => break Err(error.into()),
         };

@@ -3,15 +3,18 @@
 use std::path::Path;
 use std::process::Stdio;
 
+use freshet_archive::ReadEpoch;
+use freshet_schema::Event;
 use serde_json::{Value as Json, json};
 
 use crate::archive::{archived, epochs_of, traces_of};
 use crate::crash::{eventful, kill_when};
-use crate::harness::{number, ok, ok_json, same, videos};
+use crate::harness::{number, ok, ok_json, once, same, videos};
 use crate::live::ranked_users;
+use crate::redis_server::RedisServer;
 use crate::s3_server::S3Server;
 use crate::service::Service;
-use crate::world::world;
+use crate::world::{add_records, read, world};
 
 const PLACE: &str = "s3://jobs/freshet/archive";
 /// The same below the bucket.
@@ -66,8 +69,11 @@ fn killed_runs_archive_each_row_once_in_a_bucket() {
     let whole = asked(&server, dir, &["archive", "show", PLACE, "--check", "--json"]);
     assert_eq!((number(&whole["through"]), &whole["checked"]), (last, &json!(true)), "{whole}");
     let verified = ["verify", "--config", "often.toml", "--store", "killed", "--archive", PLACE, "--json"];
-    let report = asked(&server, dir, &verified);
+    let report = asked(&server, dir, &[&verified[..], &["--values"]].concat());
     assert_eq!((&report["holds"], number(&report["epoch"])), (&json!(true), last), "{report}");
+    assert_eq!(number(&report["values_of"]), last, "{report}");
+    let views = report["views"].as_array().expect("views");
+    assert!(views.iter().any(|view| view["view"] == "lists" && number(&view["expected"]) > 50), "{report}");
 
     let said = server.ok(dir, &["archive", "compact", PLACE, "--config", "often.toml"]);
     assert!(said.contains("files before"), "{said}");
@@ -85,7 +91,7 @@ fn killed_runs_archive_each_row_once_in_a_bucket() {
 
     // Who is forgotten while no service runs.
     let user = expected.iter().flat_map(|epoch| &epoch.records).find_map(|(_, event)| match event {
-        freshet_schema::Event::Interaction(view) => Some(view.user_id.0),
+        Event::Interaction(view) => Some(view.user_id.0),
         _ => None,
     });
     let user = user.expect("an interaction");
@@ -98,6 +104,29 @@ fn killed_runs_archive_each_row_once_in_a_bucket() {
     let beyond = certificate["beyond_reach"].to_string();
     assert!(beyond.contains(PLACE) && beyond.contains("keeps versions"), "{beyond}");
     assert_eq!(traces_of(&epochs_of(server.archive(PREFIX)), user), 0);
+    only_named(&server);
+    // And a video that somebody else has watched.
+    let left = epochs_of(server.archive(PREFIX));
+    let video = left.iter().flat_map(|epoch| &epoch.records).find_map(|(_, event)| match event {
+        Event::Interaction(view) => Some(view.video_id),
+        _ => None,
+    });
+    let video = video.expect("an interaction");
+    let holds = |(_, event): &&(_, Event)| match event {
+        Event::Interaction(view) => view.video_id == video,
+        Event::Upload(upload) => upload.video_id == video,
+        Event::Served(page) => page.items.iter().any(|item| item.video_id == video),
+        _ => false,
+    };
+    let rows = left.iter().flat_map(|epoch| &epoch.records).filter(holds).count();
+    let what = video.to_string();
+    let forget =
+        ["forget", "--video", &what, "--config", "often.toml", "--store", "killed", "--input", "log"];
+    let certificate = asked(&server, dir, &[&forget[..], &["--archive", PLACE, "--json"]].concat());
+    assert_eq!(certificate["verify"]["holds"], json!(true), "{certificate}");
+    assert_eq!(number(&certificate["archive"]["rows"]), rows as u64, "{certificate}");
+    let left = epochs_of(server.archive(PREFIX));
+    assert_eq!(left.iter().flat_map(|epoch| &epoch.records).filter(holds).count(), 0);
     only_named(&server);
 
     // A run that goes on elsewhere does not write into another's, nor take it over.
@@ -150,6 +179,87 @@ fn a_service_forgets_in_a_bucket_and_ends_when_its_archive_is_taken_over() {
     let through = server.archive(PREFIX).existing().expect("an archive").through;
     assert!(through.epoch.0 >= number(&stats["epoch"]), "{through:?} {stats}");
     only_named(&server);
+}
+
+/// The machine is lost with its journal. What is left: the log, a checkpoint in the bucket, and an archive there that reaches further,
+/// in epochs that only that journal knew. Cut back to the checkpoint it is gone on with, although the epochs are other ones now.
+#[test]
+fn an_archive_that_outlives_its_journal_is_cut_back_and_gone_on_with() {
+    let Some(server) = S3Server::start() else { return };
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    eventful(dir, 77);
+    let redis = RedisServer::start();
+    for (name, every) in [("often.toml", "1ms"), ("rarely.toml", "1h")] {
+        let text = format!(
+            "[store]\nkind = \"redis\"\n[redis]\nurl = \"{}\"\n[checkpoint]\nevery = \"{every}\"\ndir = \"s3://jobs/freshet/one\"\n\
+             [archive]\ndir = \"{PLACE}\"\nroll_every = \"100ms\"\nroll_bytes = \"64KiB\"\n",
+            redis.url()
+        );
+        std::fs::write(dir.join(name), text).expect("written");
+    }
+    let run = |config: &'static str, store: &'static str| {
+        ["run", "--config", config, "--input", "log", "--store", store, "--once", "--quiet"]
+    };
+    let archive = || server.archive(PREFIX).existing().expect("an archive");
+    let begun = |epoch| epoch > 40 && server.holds("/manifests/");
+    kill_when(server.freshet(dir, &run("often.toml", "lost")), dir, "lost", begun);
+    let list = asked(&server, dir, &["checkpoint", "list", "--config", "often.toml", "--json"]);
+    let kept = number(&list[0]["epoch"]);
+    // It makes no checkpoint, and is ahead of that one.
+    let ahead = |epoch| epoch > kept + 20 && archive().through.epoch.0 > kept + 10;
+    kill_when(server.freshet(dir, &run("rarely.toml", "lost")), dir, "lost", ahead);
+    let before = epochs_of(server.archive(PREFIX));
+    let (stay, go) = before.split_at(kept as usize);
+    assert!(go.len() > 10);
+
+    std::fs::remove_dir_all(dir.join("lost")).expect("lost");
+    redis.ask("FLUSHALL").expect("an answer");
+    // Events that were on their way, of the time of the epochs that are lost.
+    let seen = read(dir, "log", "interactions");
+    let late =
+        seen.iter().zip(0..).filter(|(view, _)| number(&view["event_time"]) > stay[stay.len() - 1].now.0);
+    let late = late.step_by(5).map(|(view, n)| {
+        let mut view = view.clone();
+        view["event_id"] = json!(900_000 + n);
+        view
+    });
+    let late: Vec<Json> = late.collect();
+    assert!(late.len() > 20);
+    add_records(dir, "log", "interactions", "part-00001.jsonl", &late);
+
+    let keys = server.keys();
+    let (code, _, err) = server.run(dir, &run("often.toml", "new"));
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains(&format!("`freshet archive truncate {PLACE} --to {kept}`")), "{err}");
+    let truncate = ["archive", "truncate", PLACE, "--config", "often.toml"];
+    let (code, out, err) = server.run(dir, &truncate);
+    assert!(code == Some(1) && err.contains("--yes"), "{err}");
+    assert!(out.contains(&format!("epochs {} to {} go", kept + 1, before.len())), "{out}");
+    assert_eq!(server.keys(), keys, "who looks changes nothing");
+    let said = server.ok(dir, &[&truncate[..], &["--yes"]].concat());
+    assert!(said.contains(&format!("the archive ends with epoch {kept} now")), "{said}");
+    assert!(epochs_of(server.archive(PREFIX)) == stay, "other epochs than those up to the checkpoint");
+    only_named(&server);
+    let said = server.ok(dir, &[&truncate[..], &["--yes"]].concat());
+    assert!(said.contains("nothing to do"), "{said}");
+
+    server.ok(dir, &run("often.toml", "new"));
+    let after = epochs_of(server.archive(PREFIX));
+    assert!(after.iter().map(|epoch| epoch.epoch.0).eq(1..=after.len() as u64), "an epoch twice, or none");
+    assert!(after.starts_with(stay), "what stayed was changed");
+    assert!(!after.starts_with(&before), "they are bound as before: that shows nothing");
+    only_named(&server);
+    ok(dir, &[&once("log", "whole", "2")[..], &["--archive", "whole-archive"]].concat());
+    let events = |epochs: &[ReadEpoch]| {
+        let mut events: Vec<String> =
+            epochs.iter().flat_map(|epoch| &epoch.records).map(|(_, event)| format!("{event:?}")).collect();
+        events.sort_unstable();
+        events
+    };
+    assert!(events(&after) == events(&archived(dir, "whole-archive")), "each row of the log once");
+    let report = asked(&server, dir, &["verify", "--config", "often.toml", "--store", "new", "--json"]);
+    assert_eq!((&report["holds"], number(&report["epoch"])), (&json!(true), after.len() as u64), "{report}");
 }
 
 #[test]

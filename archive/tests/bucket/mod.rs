@@ -21,12 +21,12 @@ fn from_the_start(last: u64) -> Resumed {
 }
 
 /// Nobody is told to end.
-fn start(folder: Folder, options: Options, last: u64) -> Writer {
+pub fn start(folder: Folder, options: Options, last: u64) -> Writer {
     Writer::start(folder, options, from_the_start(last), Arc::default()).expect("a sound bucket")
 }
 
 #[track_caller]
-fn append(writer: &Writer, epochs: &[Closed]) {
+pub fn append(writer: &Writer, epochs: &[Closed]) {
     for closed in epochs {
         assert!(writer.append(closed.clone(), &AtomicBool::new(false)).expect("a writer"));
     }
@@ -34,7 +34,7 @@ fn append(writer: &Writer, epochs: &[Closed]) {
 
 /// Waits until all that was handed over is durable.
 #[track_caller]
-fn durable(writer: &Writer) {
+pub fn durable(writer: &Writer) {
     let (tell, told) = channel();
     writer.durable(Box::new(move || tell.send(()).expect("waited for"))).expect("a writer");
     told.recv().expect("it is durable");
@@ -46,7 +46,7 @@ fn go_on(folder: &Folder) -> (Manifest, u64) {
 
 /// That the bucket has the files of its manifest and no others, but for what arrives when nobody waits for it any more.
 #[track_caller]
-fn nothing_is_left(bucket: &BadBucket) {
+pub fn nothing_is_left(bucket: &BadBucket) {
     bucket.arrive();
     let (manifest, _) = go_on(&bucket.folder());
     let named: Vec<String> = manifest.files.into_iter().map(|file| file.path).collect();
@@ -74,7 +74,7 @@ fn what_goes_into_a_bucket_comes_out_and_a_start_goes_on() {
     // Another run's, and nobody has taken it over by asking.
     let before = bucket.commits();
     let error = run(bucket.folder(), from_the_start(59), 3_000, &all).expect_err("of another journal");
-    assert!(matches!(error, ArchiveError::OtherRun { epoch: Epoch(60), .. }), "{error}");
+    assert!(matches!(error, ArchiveError::Ahead { through: Epoch(60), known: Epoch(59), .. }), "{error}");
     assert_eq!(bucket.commits(), before);
 }
 

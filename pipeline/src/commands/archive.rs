@@ -1,4 +1,6 @@
-//! `freshet archive`: what is in it, and fewer files.
+//! `freshet archive`: what is in it, fewer files, and fewer epochs.
+
+mod truncate;
 
 use std::collections::BTreeMap;
 use std::io::{Write, stdout};
@@ -11,17 +13,18 @@ use serde_json::json;
 use crate::config::{Config, format_time};
 use crate::table::{Align, render};
 
-/// Look at an archive, or put its small files together
+/// Look at an archive, put its small files together, or cut it back to an epoch
 ///
 /// `freshet run --archive DIR` writes one, in a folder or under s3://BUCKET/PREFIX. show reads it, whether or not the service runs;
-/// compact is for a stopped service (a running one does it by itself, unless archive.compact = false). In a bucket it takes the
-/// archive over, and a service that still writes it ends.
+/// compact (a running service does it by itself, unless archive.compact = false) and truncate are for a stopped one. In a bucket they
+/// take the archive over, and a service that still writes it ends.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   freshet archive show data/archive
   freshet archive show s3://jobs/freshet/one
-  freshet archive compact data/archive")]
+  freshet archive compact data/archive
+  freshet archive truncate s3://jobs/freshet/one --config configs/demo.toml")]
 pub struct Archive {
     #[command(subcommand)]
     action: Action,
@@ -33,6 +36,8 @@ enum Action {
     Show(Show),
     /// Put the small files of each day together
     Compact(Compact),
+    /// Take out what lies behind an epoch, where the journal that it belongs to is lost
+    Truncate(truncate::Truncate),
 }
 
 #[derive(Debug, Args)]
@@ -63,6 +68,7 @@ impl Archive {
         match self.action {
             Action::Show(show) => show.run(),
             Action::Compact(compact) => compact.run(),
+            Action::Truncate(truncate) => truncate.run(),
         }
     }
 }
