@@ -465,21 +465,65 @@ fn mistakes_of_predictions_and_worlds_are_named_with_their_remedy() {
     );
 }
 
+/// Each figure of a summary is the mean of the runs that have it, and so is its difference to the first arm's.
+fn are_means_of(runs: &[Json], summary: &Json) {
+    let value = |run: &Json, arm: &str, figure: &str| -> Option<f64> {
+        let arm = run["arms"].as_array()?.iter().find(|of| of["arm"] == arm)?;
+        arm.pointer(&format!("/{}", figure.replace('.', "/")))?.as_f64()
+    };
+    let mean = |values: Vec<Option<f64>>| {
+        let defined: Vec<f64> = values.into_iter().flatten().collect();
+        (!defined.is_empty()).then(|| (defined.iter().sum::<f64>() / defined.len() as f64, defined.len()))
+    };
+    let is = |said: &Json, expected: Option<(f64, usize)>, what: &str| {
+        let Some((expected, of)) = expected else { return };
+        assert_eq!(said["runs"], of, "{what}: {said}");
+        let at = |end: &str| said[end].as_f64();
+        assert!(
+            at("mean").is_some_and(|mean| (mean - expected).abs() < 1e-9),
+            "{what}: {said}, not {expected}"
+        );
+        assert_eq!(at("low").is_some(), of > 1, "{what}: {said}");
+        assert!(at("low") <= at("high") && (of == 1 || at("low") <= at("mean")), "{what}: {said}");
+    };
+    let first = summary["first"].as_str().expect("an arm");
+    let mut looked_at = 0;
+    for (arm, figures) in summary["arms"].as_object().expect("arms") {
+        for (figure, said) in figures.as_object().expect("figures") {
+            let of =
+                |arm: &str| -> Vec<Option<f64>> { runs.iter().map(|run| value(run, arm, figure)).collect() };
+            is(said, mean(of(arm)), figure);
+            let pairs = of(arm).into_iter().zip(of(first));
+            let less = mean(pairs.map(|(own, first)| Some(own? - first?)).collect());
+            if arm != first {
+                is(&said["less_first"], less, figure);
+            }
+            looked_at += usize::from(mean(of(arm)).is_some_and(|(_, of)| of == runs.len()));
+        }
+    }
+    assert!(looked_at >= 4, "each arm has a mean value in all runs: {summary}");
+}
+
 #[test]
 fn new_videos_are_followed_through_a_world_that_answers() {
     let dir = tempfile::tempdir().expect("a folder");
     let dir = dir.path();
-    let measure = |workers: &str| {
-        let size =
-            ["--users", "40", "--videos", "150", "--events", "500", "--days", "4", "--workers", workers];
-        let mut report = ok_json(dir, &[&["eval", "cohorts", "--json", "--quiet"], &size[..]].concat());
+    let size = ["--users", "40", "--videos", "150", "--events", "500", "--days", "4"];
+    let cohorts = [&["eval", "cohorts", "--json", "--quiet"], &size[..]].concat();
+    let without_cost = |mut report: Json| {
         report.as_object_mut().expect("an object").remove("workers").expect("their number");
         for arm in report["arms"].as_array_mut().expect("arms") {
             arm.as_object_mut().expect("an object").remove("cost").expect("the cost");
         }
         report
     };
+    let measure =
+        |workers: &str| without_cost(ok_json(dir, &[&cohorts[..], &["--workers", workers]].concat()));
     let report = measure("1");
+    let both = ok_json(dir, &[&cohorts[..], &["--runs", "2"]].concat());
+    let runs: Vec<Json> = both["runs"].as_array().expect("runs").iter().cloned().map(without_cost).collect();
+    assert_eq!((runs.len(), &runs[0], &runs[1]["world"]["seed"]), (2, &report, &json!(2)));
+    are_means_of(&runs, &both["summary"]);
     let [none, cohorts, boosting, followers] = &report["arms"].as_array().expect("arms")[..] else {
         panic!("four arms: {report}")
     };

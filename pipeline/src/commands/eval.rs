@@ -10,8 +10,8 @@ use serde_json::Value as Json;
 
 use crate::config::{Config, parse_duration};
 use crate::eval::{
-    self, AttackOptions, CohortOptions, Delays, ExperimentOptions, ExplorationOptions, Held, Options, Test,
-    WorldOptions,
+    self, AttackOptions, CohortOptions, Delays, ExperimentOptions, ExplorationOptions, Held, InOneWorld,
+    Options, Runs, Test, WorldOptions,
 };
 
 /// Measure how good lists and predictions are, on a log
@@ -31,7 +31,7 @@ Examples:
   freshet eval pairs --train data/kuairand --test random.csv --label is_click
   freshet eval world --plot regret.svg
   freshet eval cohorts --users 5000 --videos 4000 --events 400000
-  freshet eval exploration --plot explored.svg
+  freshet eval exploration --runs 10 --plot explored.svg
   freshet eval experiments --runs 10
   freshet eval attacks --attack ring=30 --attack bots=5%
   freshet eval bandit open_bandit"
@@ -242,7 +242,17 @@ struct WorldArgs {
 /// as large a share of the places, for new videos drawn in proportion to who follows their creators. A small world has small cohorts, whose
 /// verdicts are mostly chance: take many users who come often.
 /// A video's audience are the users who come within its first day and whom it suits, by the truth of the world.
+///
+/// One world says little: two that differ in their seed alone may contradict each other. --runs takes more, shows each figure as its mean with a
+/// 95 % interval over worlds (Student's t), and what each arm has more of than the first, compared within each world; where that interval leaves
+/// zero out, the arms differ. A figure that a world does not have, such as one without a good new video, is taken over the others. Ctrl-C ends early
+/// with the worlds so far and exit code 1.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  freshet eval cohorts --users 5000 --videos 4000 --events 400000
+  freshet eval cohorts --runs 10                      seeds 1 to 10, with intervals over them
+  freshet eval cohorts --runs 10 --json | jq '.summary.arms.cohorts[\"good.mean_reach\"].less_first'")]
 struct CohortArgs {
     /// Users
     #[arg(long, value_name = "N", default_value_t = 1_000)]
@@ -257,6 +267,8 @@ struct CohortArgs {
     #[arg(long, value_name = "N", default_value_t = 3)]
     days: u64,
     #[command(flatten)]
+    repeat: Repeat,
+    #[command(flatten)]
     common: Common,
 }
 
@@ -267,9 +279,15 @@ struct CohortArgs {
 /// (`exploration.slots`) given to categories evenly, by epsilon-greedy and by LinUCB. Places of novelty are as they are.
 ///
 /// Regret is 1 - the value of what was looked at over that of the best that the user could have been shown and had not seen, of one
-/// exposure in five: before the tastes turn, in the day after, and later. The first half day counts for nothing. A world of this
-/// size has few users: look at the intervals, and at other seeds.
+/// exposure in five: before the tastes turn, in the day after, and later. The first half day counts for nothing. The intervals of one world
+/// are over its users, and another world may say the contrary: --runs takes more, and shows means with 95 % intervals over worlds (Student's t) and
+/// differences to `off` within each world. Ctrl-C ends early with the worlds so far and exit code 1.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  freshet eval exploration --plot explored.svg
+  freshet eval exploration --runs 10 --users 300 --videos 1500 --events 40000 --days 4
+  freshet eval exploration --runs 10 --json | jq .summary.arms.linucb")]
 struct ExplorationArgs {
     /// Users
     #[arg(long, value_name = "N", default_value_t = 500)]
@@ -286,6 +304,8 @@ struct ExplorationArgs {
     /// Write regret over time as an SVG file
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
+    #[command(flatten)]
+    repeat: Repeat,
     #[command(flatten)]
     common: Common,
 }
@@ -348,7 +368,15 @@ struct BanditArgs {
 /// attackers come on top and do what they came for (`freshet generate --attack` says what). It is run three times: attacked with nobody
 /// judged, attacked with `[abuse]` of the configuration (enabled), and judged without any attack, which shows who is taken for an
 /// attacker and is none. Without --attack all kinds attack at their usual size.
+///
+/// --runs takes more worlds than one, and shows means with 95 % intervals over worlds (Student's t) and differences to `undamped` within each world.
+/// Ctrl-C ends early with the worlds so far and exit code 1.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  freshet eval attacks --attack ring=30 --attack bots=5%
+  freshet eval attacks --runs 5 --users 500 --videos 1000 --events 40000 --days 5
+  freshet eval attacks --runs 5 --json | jq '.summary.arms.damped[\"ring.users_reached\"]'")]
 struct AttackArgs {
     /// Users
     #[arg(long, value_name = "N", default_value_t = 1_000)]
@@ -366,7 +394,17 @@ struct AttackArgs {
     #[arg(long = "attack", value_name = "KIND[=SIZE]")]
     attacks: Vec<Attack>,
     #[command(flatten)]
+    repeat: Repeat,
+    #[command(flatten)]
     common: Common,
+}
+
+/// What measurements of worlds with arms are told.
+#[derive(Debug, Args)]
+struct Repeat {
+    /// Worlds, with seeds from --seed on; of more than one, figures and differences are means with intervals over them
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    runs: u64,
 }
 
 /// What all measurements are told.
@@ -439,6 +477,10 @@ impl Said {
             short: short(report.interrupted, report.learned),
         }
     }
+
+    fn runs<R: InOneWorld>(report: &Runs<R>) -> Self {
+        Self { json: report.to_json(), text: report.to_text(), short: report.short() }
+    }
 }
 
 fn short(interrupted: bool, learned: usize) -> Option<String> {
@@ -490,17 +532,24 @@ impl Eval {
                 let config = args.common.config()?;
                 let world = World { days: args.days, ..World::new(args.users, args.videos, args.events, 0) };
                 let limit = args.common.limit.map(size);
-                let options = CohortOptions { world, limit, quiet: args.common.quiet };
+                let options =
+                    CohortOptions { world, runs: args.repeat.runs, limit, quiet: args.common.quiet };
                 let report = eval::cohorts(&options, &config)?;
-                (Said { json: report.to_json(), text: report.to_text(), short: None }, args.common.json)
+                (Said::runs(&report), args.common.json)
             }
             What::Exploration(args) => {
                 let config = args.common.config()?;
                 let world = World { days: args.days, ..World::new(args.users, args.videos, args.events, 0) };
                 let limit = args.common.limit.map(size);
-                let options = ExplorationOptions { world, limit, plot: args.plot, quiet: args.common.quiet };
+                let options = ExplorationOptions {
+                    world,
+                    runs: args.repeat.runs,
+                    limit,
+                    plot: args.plot,
+                    quiet: args.common.quiet,
+                };
                 let report = eval::exploration(&options, &config)?;
-                (Said { json: report.to_json(), text: report.to_text(), short: None }, args.common.json)
+                (Said::runs(&report), args.common.json)
             }
             What::Experiments(args) => {
                 let config = args.common.config()?;
@@ -523,9 +572,10 @@ impl Eval {
                 let world =
                     World { days: args.days, attacks, ..World::new(args.users, args.videos, args.events, 0) };
                 let limit = args.common.limit.map(size);
-                let options = AttackOptions { world, limit, quiet: args.common.quiet };
+                let options =
+                    AttackOptions { world, runs: args.repeat.runs, limit, quiet: args.common.quiet };
                 let report = eval::attacks(&options, &config)?;
-                (Said { json: report.to_json(), text: report.to_text(), short: None }, args.common.json)
+                (Said::runs(&report), args.common.json)
             }
         };
         let mut out = std::io::stdout().lock();

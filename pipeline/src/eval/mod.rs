@@ -3,8 +3,9 @@
 //! The lists are those of the real graph, not of a model of it: the same operators as `freshet run`, with asks
 //! ([`freshet_operators::lists::Answer`]) in place of a store. [`records`] brings the log into the order of its events,
 //! [`walk`] decides what is asked when, [`drive`] takes it through the graph, [`judge`] looks at each answer as of its
-//! moment, and [`report`] adds up what [`show`] prints. What is computed from ranks and counts is a pure function in a file of its own ([`metrics`],
-//! [`exposure`], [`diversity`], [`bootstrap`], [`timeline`]).
+//! moment, and [`report`] adds up what [`show`] prints. [`runs`] repeats a
+//! measurement in other worlds. What is computed from ranks and counts is a pure function in a file of its own ([`metrics`],
+//! [`exposure`], [`diversity`], [`bootstrap`], [`student`], [`timeline`]).
 
 mod accuracy;
 mod attacks;
@@ -28,7 +29,9 @@ mod promote;
 mod pump;
 mod records;
 mod report;
+mod runs;
 mod show;
+mod student;
 mod timeline;
 mod walk;
 mod world;
@@ -52,6 +55,7 @@ pub use self::holdout::Held;
 use self::records::Log;
 pub use self::report::Report;
 use self::report::{Plan, Setting};
+pub use self::runs::{InOneWorld, Runs};
 use self::walk::Walked;
 pub use self::world::{Options as WorldOptions, Report as WorldReport, world};
 use crate::config::Config;

@@ -11,7 +11,9 @@ fn help_teaches() {
         assert!(help.contains("Example"), "{command} --help shows no example");
         text.push_str(&format!("\n---- freshet {command} --help\n{help}"));
     }
-    for measurement in ["retrieval", "holdout", "impressions", "pairs", "world"] {
+    for measurement in
+        ["retrieval", "holdout", "impressions", "pairs", "world", "cohorts", "exploration", "attacks"]
+    {
         let help = ok(&root(), &["eval", measurement, "--help"]);
         assert!(help.contains("Example"), "{measurement} --help shows no example");
         text.push_str(&format!("\n---- freshet eval {measurement} --help\n{help}"));

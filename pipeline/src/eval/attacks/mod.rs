@@ -13,6 +13,7 @@ use freshet_sources::generate::{Attack, AttackTruth, World};
 use self::judge::{Figures, judge};
 use super::browse::to_the_end;
 use super::cost::Cost;
+use super::runs::Runs;
 use super::world::make;
 use crate::config::Config;
 use crate::interrupt::Interrupt;
@@ -20,8 +21,10 @@ use crate::interrupt::Interrupt;
 /// What a measurement is told beside the configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// The world with its attacks; its seed is the configuration's.
+    /// The world with its attacks; that of the n-th run has the configuration's seed and n.
     pub world: World,
+    /// Worlds, at least 1.
+    pub runs: u64,
     /// Interactions to take at the most.
     pub limit: Option<usize>,
     /// Show no progress.
@@ -74,12 +77,18 @@ pub struct Report {
     pub runs: Vec<Run>,
 }
 
-/// Measures what `[abuse]` does against attacks on a world.
+/// Measures what `[abuse]` does against attacks on worlds.
 ///
 /// # Errors
-/// Where an argument is out of range, where the graph fails, where it is interrupted.
-pub fn attacks(options: &Options, config: &Config) -> anyhow::Result<Report> {
+/// Where an argument is out of range, where the graph fails, where it is interrupted in its first world.
+pub fn attacks(options: &Options, config: &Config) -> anyhow::Result<Runs<Report>> {
     let interrupt = Interrupt::listen()?;
+    Runs::measure(options.runs, options.quiet, config, &interrupt, |config, _| {
+        one(options, config, &interrupt)
+    })
+}
+
+fn one(options: &Options, config: &Config, interrupt: &Interrupt) -> anyhow::Result<Report> {
     let world = World { seed: config.params.seed, ..options.world.clone() };
     let honest = World { attacks: Vec::<Attack>::new(), ..world.clone() };
     let mut runs = Vec::new();
@@ -88,7 +97,7 @@ pub fn attacks(options: &Options, config: &Config) -> anyhow::Result<Report> {
         let made = make(if arm == Arm::Honest { &honest } else { &world }, options.limit, options.quiet)?;
         let mut params = config.params.clone();
         params.abuse.enabled = arm != Arm::Undamped;
-        let (browsed, cost) = to_the_end(&made, params, None, config, options.quiet, &interrupt)?;
+        let (browsed, cost) = to_the_end(&made, params, None, config, options.quiet, interrupt)?;
         let truth = &made.0;
         if arm != Arm::Honest {
             truth_of_attacks = truth.attacks().to_vec();

@@ -2,18 +2,29 @@
 
 use std::fmt::Write as _;
 
+use freshet_sources::generate::World;
 use serde_json::{Value as Json, json};
 
 use super::judge::{Figures, OfAttack};
 use super::{Arm, Report, Run};
+use crate::eval::runs::{self, Figure, InOneWorld};
 use crate::eval::world::described;
 use crate::progress_display::count;
 use crate::table::{Align, render};
 
-impl Report {
-    /// For programs. Only what is under `cost` differs from run to run.
-    #[must_use]
-    pub fn to_json(&self) -> Json {
+impl InOneWorld for Report {
+    const COMMAND: &'static str = "eval attacks";
+
+    fn world(&self) -> &World {
+        &self.world
+    }
+
+    fn arms(&self) -> Vec<runs::Arm> {
+        self.runs.iter().map(|run| runs::Arm { name: run.arm.as_str(), figures: figures(run) }).collect()
+    }
+
+    /// Only what is under `cost` differs from run to run.
+    fn to_json(&self) -> Json {
         let of = |of: &OfAttack| {
             json!({
                 "attack": of.attack.as_str(),
@@ -35,20 +46,14 @@ impl Report {
             })
         };
         json!({
-            "command": "eval attacks",
+            "command": Self::COMMAND,
             "world": described(&self.world),
             "workers": self.workers,
             "arms": self.runs.iter().map(run).collect::<Vec<_>>(),
         })
     }
 
-    fn run(&self, arm: Arm) -> Option<&Figures> {
-        self.runs.iter().find(|run| run.arm == arm).map(|run| &run.figures)
-    }
-
-    /// For people.
-    #[must_use]
-    pub fn to_text(&self) -> String {
+    fn to_text(&self) -> String {
         let mut text = format!(
             "a world of {} users and {} videos over {} days, seed {}; attackers come on top\n\n",
             count(self.world.users),
@@ -57,7 +62,8 @@ impl Report {
             self.world.seed
         );
         let nobody = Figures::default();
-        let [undamped, damped, honest] = Arm::ALL.map(|arm| self.run(arm).unwrap_or(&nobody));
+        let of = |arm| self.runs.iter().find(|run| run.arm == arm).map_or(&nobody, |run| &run.figures);
+        let [undamped, damped, honest] = Arm::ALL.map(of);
         let mut rows = Vec::new();
         for (without, with) in undamped.attacks.iter().zip(&damped.attacks) {
             let share = |of: &OfAttack, figures: &Figures| percent(of.reached as u64, figures.honest as u64);
@@ -121,6 +127,41 @@ impl Report {
         let _ = writeln!(text, "CPU seconds: {}", cpu.collect::<Vec<_>>().join(", "));
         text
     }
+}
+
+/// What an arm is compared by. Where nobody is judged nobody can be found, and where nobody attacks nobody is right to be flagged.
+fn figures(run: &Run) -> Vec<Figure> {
+    let Figures { attacks, users, videos, honest, .. } = &run.figures;
+    let judged = |value: Option<f64>| value.filter(|_| run.arm != Arm::Undamped);
+    let right = |[flagged, right]: [usize; 2]| share(right, flagged).filter(|_| run.arm == Arm::Damped);
+    let mut figures = Vec::new();
+    for (n, of) in attacks.iter().enumerate() {
+        // The same kind may attack more than once.
+        let earlier = attacks[..n].iter().filter(|other| other.attack == of.attack).count();
+        let kind = of.attack.as_str();
+        let name = if earlier == 0 { kind.to_owned() } else { format!("{kind} {}", earlier + 1) };
+        let found = |[all, flagged]: [usize; 2]| judged(share(flagged, all));
+        figures.extend([
+            Figure::share(format!("{name}.accounts_found"), found(of.users)),
+            Figure::share(format!("{name}.videos_found"), found(of.videos)),
+            Figure::share(format!("{name}.users_reached"), share(of.reached, *honest)),
+            Figure::number(format!("{name}.lists"), 1, Some(of.lists as f64)),
+            Figure::number(format!("{name}.looks"), 1, Some(of.looks as f64)),
+        ]);
+    }
+    figures.extend([
+        Figure::number("users_flagged", 1, judged(Some(users[0] as f64))),
+        Figure::share("precision_of_users", right(*users)),
+        Figure::number("videos_flagged", 1, judged(Some(videos[0] as f64))),
+        Figure::share("precision_of_videos", right(*videos)),
+        Figure::number("mean_value", 1, Some(mean(&run.figures))),
+    ]);
+    figures
+}
+
+/// `None` of nothing.
+fn share(part: usize, of: usize) -> Option<f64> {
+    (of > 0).then(|| part as f64 / of as f64)
 }
 
 fn percent(part: u64, of: u64) -> String {

@@ -94,6 +94,12 @@ impl Subjects {
             first: (usize::try_from(world.users).unwrap_or(usize::MAX) / 20).max(5),
         }
     }
+
+    /// Whether there is no good one or no poor one.
+    #[must_use]
+    pub fn lack(&self) -> bool {
+        self.good.is_empty() || self.poor.is_empty()
+    }
 }
 
 /// What came of an arm.

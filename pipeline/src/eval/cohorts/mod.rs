@@ -21,6 +21,7 @@ use self::judge::{Figures, Subjects, judge};
 use super::browse::{Counts, to_the_end};
 use super::cost::Cost;
 use super::promote::Promotion;
+use super::runs::Runs;
 use super::world::make;
 use crate::config::Config;
 use crate::interrupt::Interrupt;
@@ -28,8 +29,10 @@ use crate::interrupt::Interrupt;
 /// What a measurement is told beside the configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// The world; its seed is the configuration's.
+    /// The world; that of the n-th run has the configuration's seed and n.
     pub world: World,
+    /// Worlds, at least 1.
+    pub runs: u64,
     /// Interactions to take at the most.
     pub limit: Option<usize>,
     /// Show no progress.
@@ -115,17 +118,31 @@ fn boosting(cohorts: &Cohorts, size: usize) -> Cohorts {
     }
 }
 
-/// Measures what cohorts do for new videos in a world.
+/// Measures what cohorts do for new videos in worlds.
 ///
 /// # Errors
-/// Where an argument is out of range, where the world has no new video to look at, where the graph fails, where it is interrupted.
-pub fn cohorts(options: &Options, config: &Config) -> anyhow::Result<Report> {
+/// Where an argument is out of range, where no world has both good and poor new videos to look at, where the graph fails, where it is interrupted
+/// in its first world.
+pub fn cohorts(options: &Options, config: &Config) -> anyhow::Result<Runs<Report>> {
     let interrupt = Interrupt::listen()?;
+    Runs::measure(options.runs, options.quiet, config, &interrupt, |config, before| {
+        one(options, config, &interrupt, before)
+    })
+}
+
+fn one(
+    options: &Options,
+    config: &Config,
+    interrupt: &Interrupt,
+    before: &[Report],
+) -> anyhow::Result<Report> {
     let world = World { seed: config.params.seed, ..options.world.clone() };
     let made = make(&world, options.limit, options.quiet)?;
     let (truth, log) = &made;
     let subjects = Subjects::of(truth, &log.records, &world);
-    if subjects.good.is_empty() || subjects.poor.is_empty() {
+    // A world without them says nothing of them beside others that have some.
+    let is_last = before.len() as u64 + 1 == options.runs;
+    if is_last && subjects.lack() && before.iter().all(|run| run.subjects.lack()) {
         bail!(
             "no new video could be looked at: {} good and {} poor ones of creators without followers became ready a day or more \
              before the world's end; take more --videos, or more --days",
@@ -147,7 +164,7 @@ pub fn cohorts(options: &Options, config: &Config) -> anyhow::Result<Report> {
             Promotion::new(share, world.start, world.seed)
         });
         let params = Params { cohorts: cohorts.clone(), ..config.params.clone() };
-        let (browsed, cost) = to_the_end(&made, params, promotion, config, options.quiet, &interrupt)?;
+        let (browsed, cost) = to_the_end(&made, params, promotion, config, options.quiet, interrupt)?;
         let figures = judge(&subjects, &browsed.exposures);
         runs.push(Run { arm, cohorts, figures, browsed: browsed.counts, cost });
     }

@@ -2,18 +2,49 @@
 
 use std::fmt::Write as _;
 
+use freshet_sources::generate::World;
 use serde_json::{Value as Json, json};
 
 use super::judge::{Figures, SUITS};
 use super::{Report, Run};
+use crate::eval::runs::{self, Figure, InOneWorld};
 use crate::eval::world::described;
 use crate::progress_display::count;
 use crate::table::{Align, render};
 
-impl Report {
-    /// For programs. Only what is under `cost` differs from run to run.
-    #[must_use]
-    pub fn to_json(&self) -> Json {
+impl InOneWorld for Report {
+    const COMMAND: &'static str = "eval cohorts";
+
+    fn world(&self) -> &World {
+        &self.world
+    }
+
+    fn arms(&self) -> Vec<runs::Arm> {
+        let (good, poor) = (!self.subjects.good.is_empty(), !self.subjects.poor.is_empty());
+        let arm = |run: &Run| {
+            let figures = run.figures;
+            let good = |value: f64| good.then_some(value);
+            let poor = |value: f64| poor.then_some(value);
+            runs::Arm {
+                name: run.arm.as_str(),
+                figures: vec![
+                    Figure::share("good.reached_half", good(figures.reached_half)),
+                    Figure::share("good.mean_reach", good(figures.reach)),
+                    Figure::number("good.mean_exposures", 2, good(figures.good_exposures)),
+                    Figure::share("good.had_first_exposures", good(figures.had_first)),
+                    Figure::number("good.median_hours_to_first_exposures", 1, figures.hours_to_first),
+                    Figure::number("poor.mean_exposures", 2, poor(figures.poor_exposures)),
+                    Figure::number("poor.mean_wasted", 2, poor(figures.wasted)),
+                    Figure::number("mean_value", 1, Some(mean(run))),
+                ],
+            }
+        };
+        self.runs.iter().map(arm).collect()
+    }
+
+    /// Only what is under `cost` differs from run to run.
+    fn to_json(&self) -> Json {
+        let subjects = &self.subjects;
         let run = |run: &Run| {
             let Figures {
                 reached_half,
@@ -29,14 +60,15 @@ impl Report {
             json!({
                 "arm": run.arm.as_str(),
                 "cohort": run.cohorts.enabled.then_some(run.cohorts.size),
-                "good": {
+                "good": (!subjects.good.is_empty()).then(|| json!({
                     "reached_half": reached_half,
                     "mean_reach": reach,
                     "mean_exposures": good_exposures,
                     "had_first_exposures": had_first,
                     "median_hours_to_first_exposures": hours_to_first,
-                },
-                "poor": { "mean_exposures": poor_exposures, "mean_wasted": wasted },
+                })),
+                "poor": (!subjects.poor.is_empty())
+                    .then(|| json!({ "mean_exposures": poor_exposures, "mean_wasted": wasted })),
                 "impressions": counts.impressions,
                 "mean_value": mean(run),
                 "claimed": counts.claimed,
@@ -57,24 +89,22 @@ impl Report {
             })
         };
         json!({
-            "command": "eval cohorts",
+            "command": Self::COMMAND,
             "world": described(&self.world),
             "protocol": {
-                "new": self.subjects.new,
-                "of_unknown_creators": self.subjects.looked_at,
-                "good": self.subjects.good.len(),
-                "poor": self.subjects.poor.len(),
+                "new": subjects.new,
+                "of_unknown_creators": subjects.looked_at,
+                "good": subjects.good.len(),
+                "poor": subjects.poor.len(),
                 "suits_per_mille": SUITS,
-                "first_exposures": self.subjects.first,
+                "first_exposures": subjects.first,
             },
             "workers": self.workers,
             "arms": self.runs.iter().map(run).collect::<Vec<_>>(),
         })
     }
 
-    /// For people.
-    #[must_use]
-    pub fn to_text(&self) -> String {
+    fn to_text(&self) -> String {
         let subjects = &self.subjects;
         let n = |n: usize| count(n as u64);
         let mut text = format!(

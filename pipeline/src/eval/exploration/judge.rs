@@ -68,7 +68,8 @@ impl Mean {
         self.count += 1;
     }
 
-    fn plus(&mut self, other: Self) {
+    /// Adds another sum.
+    pub fn plus(&mut self, other: Self) {
         self.sum += other.sum;
         self.count += other.count;
     }

@@ -19,6 +19,7 @@ use freshet_sources::generate::World;
 use self::judge::{Judged, Periods, Run, judge};
 use super::bootstrap::RESAMPLES;
 use super::browse::to_the_end;
+use super::runs::Runs;
 use super::world::make;
 use super::{chart_to, check_plot};
 use crate::config::Config;
@@ -30,8 +31,10 @@ const POLICIES: [Explore; 4] = [Explore::Off, Explore::Random, Explore::EpsilonG
 /// What a measurement is told beside the configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// The world; its seed is the configuration's, and its tastes turn in its middle.
+    /// The world, whose tastes turn in its middle; that of the n-th run has the configuration's seed and n.
     pub world: World,
+    /// Worlds, at least 1.
+    pub runs: u64,
     /// Interactions to take at the most.
     pub limit: Option<usize>,
     /// Where to write regret over time.
@@ -55,12 +58,12 @@ pub struct Report {
     pub runs: Vec<Run>,
 }
 
-/// Measures the policies in a world.
+/// Measures the policies in worlds.
 ///
 /// # Errors
-/// Where an argument is out of range, where lists are to have no place that explores, where the graph fails, where it is interrupted,
-/// where the plot cannot be written.
-pub fn exploration(options: &Options, config: &Config) -> anyhow::Result<Report> {
+/// Where an argument is out of range, where lists are to have no place that explores, where the graph fails, where it is interrupted in its first
+/// world, where the plot cannot be written.
+pub fn exploration(options: &Options, config: &Config) -> anyhow::Result<Runs<Report>> {
     if let Some(path) = &options.plot {
         check_plot(path)?;
     }
@@ -78,6 +81,17 @@ pub fn exploration(options: &Options, config: &Config) -> anyhow::Result<Report>
         );
     }
     let interrupt = Interrupt::listen()?;
+    let runs = Runs::measure(options.runs, options.quiet, config, &interrupt, |config, _| {
+        one(options, config, &interrupt)
+    })?;
+    if let (Some(path), Some(chart)) = (&options.plot, show::chart(runs.runs())) {
+        chart_to(path, &chart)?;
+    }
+    Ok(runs)
+}
+
+fn one(options: &Options, config: &Config, interrupt: &Interrupt) -> anyhow::Result<Report> {
+    let own = &config.params.exploration;
     let turn = options.world.days / 2;
     let world = World { seed: config.params.seed, turn: Some(turn), ..options.world.clone() };
     let made = make(&world, options.limit, options.quiet)?;
@@ -86,16 +100,12 @@ pub fn exploration(options: &Options, config: &Config) -> anyhow::Result<Report>
     for policy in POLICIES {
         let exploration = Exploration { policy, ..own.clone() };
         let params = Params { exploration, ..config.params.clone() };
-        let (browsed, cost) = to_the_end(&made, params, None, config, options.quiet, &interrupt)?;
+        let (browsed, cost) = to_the_end(&made, params, None, config, options.quiet, interrupt)?;
         judged.push((policy, judge(&made.0, &browsed, &periods, cost)));
     }
     if judged.iter().any(|(_, judged)| judged.counted() == 0) {
         bail!("nobody looked at anything; take more --events");
     }
     let runs = judge::compare(judged, RESAMPLES, config.params.seed);
-    let report = Report { world, workers: config.graph.workers, exploration: own.clone(), periods, runs };
-    if let Some(path) = &options.plot {
-        chart_to(path, &report.chart())?;
-    }
-    Ok(report)
+    Ok(Report { world, workers: config.graph.workers, exploration: own.clone(), periods, runs })
 }

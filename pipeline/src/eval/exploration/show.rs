@@ -2,20 +2,44 @@
 
 use std::fmt::Write as _;
 
+use freshet_sources::generate::World;
 use serde_json::{Value as Json, json};
 
 use super::Report;
 use super::judge::{BIN, Mean, PERIODS, Run};
 use crate::eval::bootstrap::{Estimate, RESAMPLES};
 use crate::eval::plot::{Chart, Line, Point};
+use crate::eval::runs::{Arm, Figure, InOneWorld};
 use crate::eval::world::described;
 use crate::progress_display::count;
 use crate::table::{Align, render};
 
-impl Report {
-    /// For programs. Only what is under `cost` differs from run to run.
-    #[must_use]
-    pub fn to_json(&self) -> Json {
+impl InOneWorld for Report {
+    const COMMAND: &'static str = "eval exploration";
+
+    fn world(&self) -> &World {
+        &self.world
+    }
+
+    fn arms(&self) -> Vec<Arm> {
+        let arm = |run: &Run| {
+            let regret = |(name, of): (&&str, &Option<Estimate>)| {
+                Figure::number(format!("regret.{name}"), 4, of.map(|of| of.value))
+            };
+            let explored =
+                |(name, of): (&&str, &Mean)| Figure::number(format!("explored.{name}"), 3, of.value());
+            let [at_explored, all] = run.value;
+            let mut figures: Vec<Figure> = PERIODS.iter().zip(&run.regret).map(regret).collect();
+            figures.push(Figure::number("mean_value", 3, all.value()));
+            figures.push(Figure::number("explored.mean_value", 3, at_explored.value()));
+            figures.extend(PERIODS.iter().zip(&run.explored).map(explored));
+            Arm { name: run.policy.as_str(), figures }
+        };
+        self.runs.iter().map(arm).collect()
+    }
+
+    /// Only what is under `cost` differs from run to run.
+    fn to_json(&self) -> Json {
         let figure =
             |of: Option<Estimate>| of.map(|of| json!({"value": of.value, "low": of.low, "high": of.high}));
         let by_period = |of: &[Option<Estimate>; PERIODS.len()]| -> Json {
@@ -50,7 +74,7 @@ impl Report {
             })
         };
         json!({
-            "command": "eval exploration",
+            "command": Self::COMMAND,
             "world": described(&self.world),
             "slots": self.exploration.slots,
             "alpha": self.exploration.alpha,
@@ -62,9 +86,7 @@ impl Report {
         })
     }
 
-    /// For people.
-    #[must_use]
-    pub fn to_text(&self) -> String {
+    fn to_text(&self) -> String {
         let world = &self.world;
         let mut text = format!(
             "a world of {} users and {} videos over {} days, seed {}; on day {} everybody's tastes turn\n{} places of a list explore, \
@@ -135,45 +157,59 @@ impl Report {
         let _ = writeln!(text, "\nlists a CPU second: {}", rates.collect::<Vec<_>>().join(", "));
         text
     }
+}
 
-    /// Regret over time.
-    #[must_use]
-    pub(super) fn chart(&self) -> Chart {
-        let bins = self.runs.first().map_or(0, |run| run.bins.len());
-        let at = |n: usize| (n as f64 + 0.5) / bins.max(1) as f64;
-        let (world, periods) = (&self.world, &self.periods);
-        let turn = (periods.turn - periods.start) as f64 / (periods.end - periods.start).max(1) as f64;
-        Chart {
-            title: format!(
-                "Regret over time: {} users, {} videos, {} interactions, seed {}",
-                world.users, world.videos, world.events, world.seed
-            ),
-            x_title: format!(
-                "days; in the middle the tastes of all turn; a point is {} hours",
-                BIN / 3_600_000
-            ),
-            marks: vec![
-                (0.0, "0".to_owned()),
-                (turn, world.turn.unwrap_or_default().to_string()),
-                (1.0, world.days.to_string()),
-            ],
-            points: (0..bins)
-                .map(|n| Point {
-                    at: at(n),
-                    label: format!("hour {}", n as u64 * BIN / 3_600_000),
-                    number: self.runs.first().map_or(0, |run| run.bins[n].count),
-                })
-                .collect(),
-            lines: self
-                .runs
-                .iter()
-                .map(|run| Line {
-                    name: run.policy.as_str().to_owned(),
-                    values: run.bins.iter().map(Mean::value).collect(),
-                })
-                .collect(),
-        }
+/// Regret over time, over all worlds; `None` of none.
+pub(super) fn chart(reports: &[Report]) -> Option<Chart> {
+    let first = reports.first()?;
+    let (world, periods) = (&first.world, &first.periods);
+    let lines: Vec<(&'static str, Vec<Mean>)> =
+        (0..first.runs.len()).map(|n| (first.runs[n].policy.as_str(), over(reports, n))).collect();
+    let bins = lines.first().map_or(&[][..], |(_, bins)| bins);
+    let at = |n: usize| (n as f64 + 0.5) / bins.len().max(1) as f64;
+    let turn = (periods.turn - periods.start) as f64 / (periods.end - periods.start).max(1) as f64;
+    let seeds = match reports {
+        [first, .., last] => format!("seeds {} to {}", first.world.seed, last.world.seed),
+        _ => format!("seed {}", world.seed),
+    };
+    Some(Chart {
+        title: format!(
+            "Regret over time: {} users, {} videos, {} interactions, {seeds}",
+            world.users, world.videos, world.events
+        ),
+        x_title: format!("days; in the middle the tastes of all turn; a point is {} hours", BIN / 3_600_000),
+        marks: vec![
+            (0.0, "0".to_owned()),
+            (turn, world.turn.unwrap_or_default().to_string()),
+            (1.0, world.days.to_string()),
+        ],
+        points: bins
+            .iter()
+            .enumerate()
+            .map(|(n, bin)| Point {
+                at: at(n),
+                label: format!("hour {}", n as u64 * BIN / 3_600_000),
+                number: bin.count,
+            })
+            .collect(),
+        lines: lines
+            .iter()
+            .map(|(name, bins)| Line {
+                name: (*name).to_owned(),
+                values: bins.iter().map(Mean::value).collect(),
+            })
+            .collect(),
+    })
+}
+
+/// Regret over time of the n-th policy, over all worlds.
+fn over(reports: &[Report], n: usize) -> Vec<Mean> {
+    let mut bins: Vec<Mean> = Vec::new();
+    for run in reports.iter().filter_map(|report| report.runs.get(n)) {
+        bins.resize(bins.len().max(run.bins.len()), Mean::default());
+        bins.iter_mut().zip(&run.bins).for_each(|(sum, own)| sum.plus(*own));
     }
+    bins
 }
 
 fn rate(run: &Run) -> Option<f64> {
