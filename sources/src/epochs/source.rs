@@ -274,10 +274,14 @@ impl EpochSource {
     pub fn status(&self) -> Vec<PartitionStatus> {
         let unfinished = self.lanes.iter().filter(|lane| lane.state() != Head::End);
         let holder = unfinished.min_by_key(|lane| (lane.greatest, lane.number())).map(Lane::number);
+        let positions = self.cluster.as_ref().map(Cluster::positions).unwrap_or_default();
         let lag = |lane: &Lane| {
-            let reader = lane.kafka_reader()?;
-            let high = self.cluster.as_ref()?.high(reader.partition()).max(reader.partition().high);
-            Some(high.saturating_sub(lane.offset().max(reader.partition().low)))
+            let partition = lane.kafka_reader()?.partition();
+            let high = self.cluster.as_ref()?.high(partition).max(partition.high);
+            // What the client has handed out may still wait here for its epoch.
+            let handed_out = positions.get(&(partition.topic.clone(), partition.partition));
+            let read = handed_out.filter(|_| !lane.waits()).copied().unwrap_or(0).max(lane.offset());
+            Some(high.saturating_sub(read.max(partition.low)))
         };
         let of = |lane: &Lane| PartitionStatus {
             name: std::sync::Arc::clone(&lane.name),
