@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use freshet_operators::checkpoint::Blocks;
 use freshet_schema::{Epoch, Generation};
+use freshet_sinks::NotMine;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::blocks::{self, Place};
@@ -319,6 +320,18 @@ impl Checkpoints {
             None => Ok(()),
             Some(newer) => Err(self.superseded(mine, newer)),
         }
+    }
+
+    /// The same for a store that has forgotten its writer. That nobody answers is not that a newer run has taken over: who is told so
+    /// ends for good.
+    ///
+    /// # Errors
+    /// [`NotMine`].
+    pub fn still_mine(&self, mine: Generation) -> Result<(), NotMine> {
+        self.check_owner(mine).map_err(|error| match error {
+            CheckpointError::Superseded { .. } => NotMine::TakenOver(error.to_string()),
+            error => NotMine::Unseen(error.to_string()),
+        })
     }
 
     /// That a newer run owns the job.

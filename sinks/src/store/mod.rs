@@ -17,7 +17,7 @@ pub mod redis;
 use freshet_schema::store::Key;
 use freshet_schema::{Epoch, Generation};
 
-pub use claim::{Claim, next_generation};
+pub use claim::{Claim, NotMine, StillMine, next_generation};
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use error::StoreError;
 pub use memory::Memory;

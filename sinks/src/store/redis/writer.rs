@@ -15,8 +15,8 @@ use super::backoff::{Backoff, wait};
 use super::ledger::{Ledger, Markers, PLACES, field};
 use super::script::{Batch, COMMIT, CURRENT_LAYOUT, EPOCHS, GENERATION, LAYOUT, Said, TAKE};
 use super::{RedisOptions, fault};
-use crate::store::{Claim, Commit, Loss, StoreError, claim::StillMine, next_generation};
-use crate::telemetry::{StoreAway, StoreBack, StoreBatches, StoreEvicts, StoreTakenAgain};
+use crate::store::{Claim, Commit, Loss, NotMine, StillMine, StoreError, next_generation};
+use crate::telemetry::{OwnerUnseen, StoreAway, StoreBack, StoreBatches, StoreEvicts, StoreTakenAgain};
 
 /// Bytes of batches that are on their way at once, about.
 const WINDOW: usize = 16 << 20;
@@ -121,14 +121,34 @@ impl Writer {
         }
         // The store has forgotten this run: it started empty, or from an old file. Before it is taken again the claim is
         // read where it was made: a newer run may wait for the same store.
-        if let Err(reason) = (self.still_mine)() {
-            return Ok(Err(StoreError::Disowned { store, reason }));
+        if let Err(error) = self.see_owner(&store) {
+            return Ok(Err(error));
         }
         if self.take(held)? == self.writer {
             self.ledger.begin_again();
             StoreTakenAgain { store: &store, held, generation: self.generation }.emit();
         }
         Ok(Ok(()))
+    }
+
+    /// Looks whether this run still owns its job, until somebody can say. To end here would begin the job again, which asks the same
+    /// of the same bucket.
+    fn see_owner(&self, store: &str) -> Result<(), StoreError> {
+        let mut backoff = Backoff::default();
+        loop {
+            let reason = match (self.still_mine)() {
+                Ok(()) => return Ok(()),
+                Err(NotMine::TakenOver(reason)) => {
+                    return Err(StoreError::Disowned { store: store.to_owned(), reason });
+                }
+                Err(NotMine::Unseen(reason)) => reason,
+            };
+            let pause = backoff.failed();
+            OwnerUnseen { store, failures: backoff.failures, reason: &reason }.emit();
+            if !wait(pause, &self.stop) {
+                return Err(StoreError::OwnerUnseen { store: store.to_owned(), reason });
+            }
+        }
     }
 
     pub(super) fn generation(&self) -> Generation {
