@@ -1,3 +1,4 @@
 //! Jobs and what they read, through the library. One program, as linking is what integration tests cost most.
 
+mod batches;
 mod taken_over;
