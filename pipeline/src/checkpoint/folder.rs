@@ -94,6 +94,7 @@ impl Loaded {
 
 impl Blocks for Loaded {
     fn blocks(&self, cut: &str, shard: u64) -> Result<Vec<(u64, Vec<u8>)>, String> {
+        crash_point("during-restore").map_err(|e| e.to_string())?;
         let Some(file) = self.cuts.get(cut) else { return Ok(Vec::new()) };
         let places = file.shards.get(&shard).map_or(&[][..], Vec::as_slice);
         let rows = |place: &Place| {

@@ -220,6 +220,17 @@ fn debug_check_order(commit: &Commit) {
     );
 }
 
+/// A place where a test can let the process die, fail or wait; nothing in a build without the crate `fail`'s feature.
+fn crash_point(name: &str, store: &dyn std::fmt::Display) -> Result<(), StoreError> {
+    let _ = (name, store);
+    fail::fail_point!(name, |_| Err(StoreError::Refused {
+        store: store.to_string(),
+        action: "commit",
+        reason: format!("the crash point {name}"),
+    }));
+    Ok(())
+}
+
 fn parse_key(text: &[u8]) -> Result<Key, StoreError> {
     std::str::from_utf8(text)
         .ok()

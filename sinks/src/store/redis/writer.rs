@@ -15,10 +15,12 @@ use super::backoff::{Backoff, wait};
 use super::ledger::{Ledger, Markers, PLACES, field};
 use super::script::{Batch, COMMIT, CURRENT_LAYOUT, EPOCHS, GENERATION, LAYOUT, Said, TAKE};
 use super::{RedisOptions, fault};
-use crate::store::{Claim, Commit, Loss, NotMine, StillMine, StoreError, next_generation};
+use crate::store::{Claim, Commit, Loss, NotMine, StillMine, StoreError, crash_point, next_generation};
 use crate::telemetry::{OwnerUnseen, StoreAway, StoreBack, StoreBatches, StoreEvicts, StoreTakenAgain};
 
-/// Bytes of batches that are on their way at once, about.
+/// Batches that are on their way at once, where they are full ...
+const FULL: usize = 4;
+/// ... and bytes in them, about.
 const WINDOW: usize = 16 << 20;
 
 /// See the module.
@@ -198,11 +200,12 @@ impl Writer {
     /// Sends batches, a window at a time, and notes the answers.
     fn run(&mut self, batches: Vec<Batch>) -> Result<(), StoreError> {
         let mut rest = batches.as_slice();
+        let most = self.options.batch_bytes.saturating_mul(FULL).min(WINDOW);
         while !rest.is_empty() {
             let mut bytes = 0;
             let fits = rest.iter().take_while(|batch| {
                 bytes += batch.bytes();
-                bytes <= WINDOW
+                bytes <= most
             });
             let (window, later) = rest.split_at(fits.count().max(1));
             let said = self.until_answered(|writer| writer.send(window))??;
@@ -211,6 +214,9 @@ impl Writer {
             }
             StoreBatches { batches: window.len(), bytes: window.iter().map(Batch::bytes).sum() }.emit();
             rest = later;
+            if !rest.is_empty() {
+                crash_point("store-between-batches", &self.options.shown())?;
+            }
         }
         Ok(())
     }
