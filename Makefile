@@ -11,7 +11,8 @@ help:
 	@echo 'make test    install what is missing, check the format, lint, run all tests'
 	@echo 'make bench   measure, and print the conditions (some minutes); ARGS=--help says what can be measured'
 	@echo 'make soak    load, and kills of everything by a seeded schedule, then quiet; prints memory (SOAK_MINUTES=40 SOAK_SEED=1'
-	@echo '             SOAK_PROCESSES=1); fails where a byte differs from a run that nobody interrupted'
+	@echo '             SOAK_PROCESSES=1); fails where a byte differs from a run that nobody interrupted, a record is not counted once,'
+	@echo '             or a reader sees a list go back'
 	@echo 'make fuzz    fuzz what comes from outside, with nightly Rust (FUZZ_SECONDS=60 for each target)'
 	@echo 'make clean   remove target/ and data/demo*'
 

@@ -212,8 +212,7 @@ impl TakenOver {
         let claim = Claim { resumed: self.store_marker.unwrap_or(self.epoch), ..Claim::default() };
         let Some(generation) = self.generation else { return claim };
         let checkpoints = self.checkpoints.clone();
-        let still_mine = Arc::new(move || checkpoints.check_owner(generation).map_err(|e| e.to_string()));
-        Claim { still_mine, ..claim }
+        Claim { still_mine: Arc::new(move || checkpoints.still_mine(generation)), ..claim }
     }
 
     /// For the sink.

@@ -19,7 +19,8 @@ pub use event_log::{EventLog, EventSink};
 pub use kafka::{DeadLetterTopic, KafkaEventLog};
 pub use mention::Mention;
 pub use store::{
-    Claim, Commit, Embedded, EmbeddedOptions, FeedStore, Loss, Memory, Redis, RedisOptions, StoreError,
+    Claim, Commit, Embedded, EmbeddedOptions, FeedStore, Loss, Memory, NotMine, Redis, RedisOptions,
+    StoreError,
 };
 
 /// A value as it is stored: shared, not copied.

@@ -18,7 +18,7 @@ pub fn describe() {
     describe_counter!(BYTES, Unit::Bytes, "Keys and values in those batches.");
     describe_counter!(TAKEN_AGAIN, "Times the Redis store had forgotten its writer, and was taken again.");
     // An alert on what grows needs a first value.
-    for reason in ["timeout", "connection", "refused"] {
+    for reason in ["timeout", "connection", "refused", "owner"] {
         counter!(RETRIES, "reason" => reason).increment(0);
     }
     counter!(TAKEN_AGAIN).increment(0);
@@ -46,6 +46,30 @@ impl StoreAway<'_> {
         // The first says it; with growing pauses, each tenth after it is one in most of a minute.
         if failures == 1 || failures.is_multiple_of(10) {
             tracing::warn!(store, failures, %error, "the store cannot be written; the pipeline waits and tries again");
+        }
+    }
+}
+
+/// The store has forgotten its writer, and whether that is still this run cannot be seen; it is looked again.
+pub(crate) struct OwnerUnseen<'a> {
+    pub(crate) store: &'a str,
+    pub(crate) failures: u64,
+    pub(crate) reason: &'a str,
+}
+
+impl OwnerUnseen<'_> {
+    pub(crate) fn emit(self) {
+        let Self { store, failures, reason } = self;
+        counter!(RETRIES, "reason" => "owner").increment(1);
+        gauge!(UP).set(0.0);
+        if failures == 1 || failures.is_multiple_of(10) {
+            tracing::warn!(
+                store,
+                failures,
+                reason,
+                "the store had forgotten its writer, and whether a newer run has taken over cannot be seen; the pipeline waits and \
+                 looks again"
+            );
         }
     }
 }

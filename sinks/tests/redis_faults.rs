@@ -1,13 +1,13 @@
 //! What a Redis can do to its writer: lose writes, forget its owner, go away, be slow, belong to somebody else.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use freshet_schema::hash::SHARDS;
 use freshet_schema::store::Key;
 use freshet_schema::{Epoch, Generation, UserId};
-use freshet_sinks::{Claim, Commit, FeedStore, Loss, Memory, Redis, RedisOptions, StoreError};
+use freshet_sinks::{Claim, Commit, FeedStore, Loss, Memory, NotMine, Redis, RedisOptions, StoreError};
 
 #[path = "support/redis_server.rs"]
 mod redis_server;
@@ -104,7 +104,7 @@ fn a_run_that_no_longer_owns_its_job_does_not_take_an_emptied_store() {
         generation: Some(Generation(7)),
         still_mine: Arc::new(move || match still.load(Ordering::Relaxed) {
             true => Ok(()),
-            false => Err("generation 8 has claimed the checkpoints".to_owned()),
+            false => Err(NotMine::TakenOver("generation 8 has claimed the checkpoints".to_owned())),
         }),
         ..Claim::default()
     };
@@ -116,9 +116,42 @@ fn a_run_that_no_longer_owns_its_job_does_not_take_an_emptied_store() {
     mine.store(false, Ordering::Relaxed);
     server.ask("FLUSHALL").unwrap();
     let error = store.commit(&commit(3, [1])).unwrap_err();
-    assert!(matches!(error, StoreError::Disowned { .. }), "{error}");
+    assert!(matches!(error, StoreError::Disowned { .. }) && error.is_taken(), "{error}");
     assert!(error.to_string().contains("generation 8"), "{error}");
     assert!(held(&store).is_empty());
+}
+
+/// A bucket that does not answer is no newer run: the emptied store is taken when it can be seen whose the job is.
+#[test]
+fn a_run_that_cannot_see_whether_it_owns_its_job_waits() {
+    let server = RedisServer::start();
+    // Looks that fail before one does not.
+    let failing = Arc::new(AtomicUsize::new(0));
+    let left = Arc::clone(&failing);
+    let store = Arc::new(open(&server));
+    let look = move || match left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)) {
+        Ok(_) => Err(NotMine::Unseen("the bucket does not answer".to_owned())),
+        Err(_) => Ok(()),
+    };
+    store.claim(&Claim { still_mine: Arc::new(look), ..Claim::default() }).unwrap();
+    store.commit(&commit(1, [1])).unwrap();
+    failing.store(2, Ordering::Relaxed);
+    server.ask("FLUSHALL").unwrap();
+    store.commit(&commit(2, [1])).unwrap();
+    assert_eq!(failing.load(Ordering::Relaxed), 0, "it has looked until it saw");
+    assert_eq!(store.get(&feed(1)).unwrap().as_deref(), Some(&2u64.to_be_bytes()[..]));
+
+    // Told to end meanwhile it writes nothing, and does not say that it was overtaken.
+    failing.store(usize::MAX, Ordering::Relaxed);
+    server.ask("FLUSHALL").unwrap();
+    let writer = Arc::clone(&store);
+    let committing = std::thread::spawn(move || writer.commit(&commit(3, [1])));
+    std::thread::sleep(Duration::from_millis(100));
+    store.give_up();
+    let error = committing.join().unwrap().unwrap_err();
+    assert!(matches!(error, StoreError::OwnerUnseen { .. }) && !error.is_taken(), "{error}");
+    assert!(error.to_string().contains("the bucket does not answer"), "{error}");
+    assert!(held(&*store).is_empty());
 }
 
 /// Shards that have values are lost, the others are not; lost ones have no marker until all is written again, and hold

@@ -372,6 +372,18 @@ struct Scan {
     length: u64,
 }
 
+/// The entries in a journal's bytes, a torn last frame left out: what [`Journal::open`] would read, for whoever has only the bytes.
+///
+/// # Errors
+/// What is wrong with them, and where.
+pub fn entries(bytes: &[u8]) -> Result<Vec<Entry>, String> {
+    scan(bytes).map(|scan| scan.entries).map_err(|fault| match fault {
+        Fault::Foreign => "no journal".to_owned(),
+        Fault::Version(found) => format!("format {found} is none of this release's"),
+        Fault::Broken { offset, what } => format!("at byte {offset}: {what}"),
+    })
+}
+
 /// Reads the bytes of a journal: the pure part of opening one.
 fn scan(bytes: &[u8]) -> Result<Scan, Fault> {
     if bytes.len() < HEAD {

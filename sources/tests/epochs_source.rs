@@ -385,7 +385,6 @@ fn a_live_epoch_is_bounded_and_the_rest_follows_at_once() {
     assert_eq!(sizes, [10, 10, 5]);
 }
 
-/// A line of a random log: an event at a time, or garbage.
 #[test]
 fn a_live_epoch_is_bounded_in_bytes_too() {
     let world = World::new();
@@ -404,6 +403,77 @@ fn a_live_epoch_is_bounded_in_bytes_too() {
     );
 }
 
+/// An upload of some 10 KB.
+fn upload(id: u64) -> String {
+    format!(
+        "{{\"event_id\":{id},\"event_time\":{at},\"video_id\":{id},\"creator_id\":1,\"created_at\":{at},\"caption\":\"{}\"}}\n",
+        "x".repeat(10_000),
+        at = T0 + 500,
+    )
+}
+
+/// Uploads have lower numbers than interactions, and three hundred of them fill three epochs.
+#[test]
+fn a_partition_of_large_records_leaves_room_for_the_others() {
+    const MIB: u64 = 1 << 20;
+    let world = World::new();
+    let uploads = "uploads/part-0.jsonl";
+    world.append(uploads, &upload(1));
+    world.append(A, &view(2, 0));
+    world.append(B, &view(3, 0));
+    let bounded = SourceConfig { max_epoch_bytes: MIB, ..world.config(true) };
+    let mut source = world.try_open(bounded).unwrap();
+    rest(&mut source);
+    world.append(uploads, &(1000..1300).map(upload).collect::<String>());
+    world.append(A, &(2000..2100).map(|id| view(id, 500)).collect::<String>());
+    world.append(B, &(3000..3100).map(|id| view(id, 500)).collect::<String>());
+    world.hand.pass(60);
+    let cuts = rest(&mut source);
+    let of = |cut: &Cut, from: u64| ids(cut).iter().filter(|id| (from..from + 1000).contains(id)).count();
+    let counts: Vec<_> = cuts.iter().map(|cut| (of(cut, 1000), of(cut, 2000), of(cut, 3000))).collect();
+    // All interactions at once, and uploads in the rest of the room.
+    assert_eq!((counts[0].1, counts[0].2), (100, 100), "{counts:?}");
+    assert!(counts[0].0 > 95, "what the others leave is used: {counts:?}");
+    assert_eq!(counts.iter().map(|(uploads, ..)| uploads).sum::<usize>(), 300, "{counts:?}");
+    assert!(counts.len() <= 4, "{counts:?}");
+    let raw = |from: u64, cut: &Cut| -> u64 {
+        let of = ids(cut).into_iter().filter(|id| *id >= from);
+        of.map(|id| if id < 2000 { upload(id).len() as u64 - 1 } else { view(id, 500).len() as u64 - 1 })
+            .sum()
+    };
+    for cut in &cuts {
+        assert!(cut.3 <= MIB + upload(1000).len() as u64, "{} bytes", cut.3);
+        assert_eq!(cut.3, raw(1000, cut), "what is counted is what was read");
+    }
+    // Bound as they were, they are read again as they were.
+    drop(source);
+    let again =
+        rest(&mut world.try_open(SourceConfig { max_epoch_bytes: 7 * MIB, ..world.config(true) }).unwrap());
+    assert_eq!(again[again.len() - cuts.len()..], cuts);
+}
+
+/// Where one record is larger than a share, not all fit in an epoch; none is left out for long.
+#[test]
+fn records_larger_than_a_share_take_turns() {
+    let world = World::new();
+    let files = ["uploads/part-0.jsonl", "uploads/part-1.jsonl", "uploads/part-2.jsonl"];
+    (0..3).for_each(|file| world.append(files[file], &upload(1 + file as u64)));
+    let bounded = SourceConfig { max_epoch_bytes: 10_000, ..world.config(true) };
+    let mut source = world.try_open(bounded).unwrap();
+    rest(&mut source);
+    for (file, name) in files.iter().enumerate() {
+        world.append(name, &(0..4).map(|n| upload(1000 * (1 + file as u64) + n)).collect::<String>());
+    }
+    world.hand.pass(60);
+    let order: Vec<u64> = rest(&mut source).iter().flat_map(ids).map(|id| id / 1000).collect();
+    assert_eq!(order.len(), 12);
+    for turn in order.chunks(3) {
+        let mut turn = turn.to_vec();
+        turn.sort_unstable();
+        assert_eq!(turn, [1, 2, 3], "{order:?}");
+    }
+}
+
 #[test]
 fn a_wall_clock_catches_up_with_the_present_behind_a_replay() {
     let world = World::new();
@@ -418,6 +488,7 @@ fn a_wall_clock_catches_up_with_the_present_behind_a_replay() {
     assert_eq!(source.clock().shift_ms, 0);
 }
 
+/// A line of a random log: an event at a time, or garbage.
 fn line() -> impl Strategy<Value = String> {
     prop_oneof![
         8 => (0u64..1000, 0u64..20_000).prop_map(|(id, at)| view(id, at)),

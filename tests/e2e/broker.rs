@@ -10,6 +10,7 @@ use freshet_kafka::rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use freshet_kafka::rdkafka::consumer::{BaseConsumer, Consumer};
 use freshet_kafka::rdkafka::error::KafkaError;
 use freshet_kafka::rdkafka::message::{Headers, Message};
+use freshet_kafka::rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use freshet_kafka::rdkafka::{Offset, TopicPartitionList};
 use freshet_kafka::{Connection, Ears, Publisher, Ticket, create_topics};
 
@@ -200,6 +201,20 @@ impl Broker {
             publisher.send(topic, key, value, &[], &ticket).expect("room for it");
         }
         answer.recv().expect("an answer").expect("acknowledged");
+    }
+
+    /// Writes records as one transaction. Its marker lies behind them, where no reader sees it.
+    pub fn write_transaction(&self, topic: &str, records: &[(&str, &[u8])]) {
+        let mut config = freshet_kafka::rdkafka::ClientConfig::new();
+        config.set("bootstrap.servers", self.address()).set("transactional.id", topic);
+        let producer: BaseProducer = config.create().expect("a client");
+        producer.init_transactions(ANSWER).expect("a coordinator");
+        producer.begin_transaction().expect("begun");
+        for (key, value) in records {
+            let record = BaseRecord::to(topic).key(*key).payload(*value);
+            producer.send(record).map_err(|(error, _)| error).expect("room for it");
+        }
+        producer.commit_transaction(ANSWER).expect("committed");
     }
 
     /// All records of a topic, by partition and offset.

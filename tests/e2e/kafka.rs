@@ -183,11 +183,12 @@ fn a_record_in_a_topic_changes_the_list_and_a_click_goes_into_the_topic() {
         taken.iter().find(|event| number(&event["event_id"]) == 900_001).expect("it is in the topic");
     assert_eq!((number(&posted["user_id"]), &posted["like"]), (user, &json!(true)));
 
-    // Written by somebody else, into one of three partitions while the others are idle.
+    // Written by somebody else, into one of three partitions while the others are idle, and in a transaction: its marker takes an offset
+    // that is nobody's record.
     let time = number(&posted["event_time"]) + 1;
     let watch = json!({"event_id": 900_002, "event_time": time, "user_id": user, "video_id": next, "watch_ms": 50_000});
     let seen = number(&after["epoch"]);
-    broker.write("live.interactions", &[(&user.to_string(), watch.to_string().as_bytes())]);
+    broker.write_transaction("live.interactions", &[(&user.to_string(), watch.to_string().as_bytes())]);
     let again = wait_for("the written record in the list", || {
         Some(service.feed(user)).filter(|f| number(&f["epoch"]) > seen)
     });

@@ -19,6 +19,7 @@ mod harness;
 mod kafka;
 mod kafka_faults;
 mod kafka_tls;
+mod lists_reader;
 mod live;
 mod malformed;
 mod metamorphic;

@@ -1,8 +1,9 @@
-//! The whole chain under load while its processes, Redis and the broker are killed by a seeded schedule: in the end the store
-//! holds, byte for byte, what a run leaves that nobody interrupted. The short form is a test like any other; `make soak` runs the
+//! The whole chain under load while its processes, Redis and the broker are killed by a seeded schedule. In the end the store
+//! holds, byte for byte, what a run leaves that nobody interrupted; each record that the broker took was counted once; and the next
+//! event reaches its list. No reader sees a list go back meanwhile. The short form is a test like any other; `make soak` runs the
 //! long one, whose second half is quiet and shows whether memory grows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -10,15 +11,29 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use freshet_kafka::{Connection, Publisher, Ticket};
+use freshet_schema::Event;
+use serde_json::{Value as Json, json};
 
+use crate::archive::archived;
 use crate::broker::{Broker, STREAMS};
 use crate::cluster::{children, kill};
-use crate::harness::{number, ok, ok_json, same, wait_for};
+use crate::harness::{number, ok, ok_json, same, videos, wait_for};
+use crate::lists_reader::ListsReader;
+use crate::redis::ranked_users_of;
 use crate::redis_server::{RedisServer, free_port};
 use crate::service::Service;
 use crate::world::{read, world};
 
+/// The longest that the chain may take from a kill until it is ready again. A debug build beside a broker on two cores takes a fifth
+/// of it; what hangs takes for ever.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// The first event id of the load, and that of what comes after it: no generated world has such.
+const LOAD: u64 = 7_000_000_000;
+const AFTER: u64 = 8_000_000_000;
+
 struct Plan {
+    /// Kills, at least.
+    kills: u64,
     /// How long something is killed now and then.
     hurt: Duration,
     /// How long nothing is afterwards.
@@ -45,6 +60,7 @@ impl Draw {
 #[test]
 fn a_minute_of_kills_changes_no_byte() {
     soak(&Plan {
+        kills: 10,
         hurt: Duration::from_secs(40),
         quiet: Duration::from_secs(4),
         pause: Duration::from_secs(4),
@@ -62,8 +78,10 @@ fn a_long_soak() {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} = {text:?} is no whole number")),
         Err(_) => otherwise,
     };
-    let half = Duration::from_secs(number("SOAK_MINUTES", 40) * 30);
+    let minutes = number("SOAK_MINUTES", 40);
+    let half = Duration::from_secs(minutes * 30);
     soak(&Plan {
+        kills: (minutes * 100).div_ceil(40).max(4),
         hurt: half,
         quiet: half,
         pause: Duration::from_secs(15),
@@ -78,11 +96,12 @@ fn copy_folder(from: &Path, to: &Path) {
     assert!(done.success(), "{} cannot be copied", from.display());
 }
 
-fn configure(dir: &Path, name: &str, (store, clock): (&str, &str), broker: &Broker, server: &RedisServer) {
+/// Writes a configuration; `more` are lines of `[clock]`, then other sections.
+fn configure(dir: &Path, name: &str, (store, more): (&str, &str), broker: &Broker, server: &RedisServer) {
     let topics: String = STREAMS.iter().map(|stream| format!("{stream} = \"soak.{stream}\"\n")).collect();
     let text = format!(
         "[input]\nsource = \"kafka\"\n[kafka]\nbrokers = \"{}\"\n{topics}[store]\ndir = \"{store}\"\nkind = \"redis\"\n\
-         [redis]\nurl = \"{}\"\n[checkpoint]\nevery = \"2s\"\nkeep = 1000\n[clock]\nreplay_epoch_ms = \"20m\"\nlive = \"shifted\"\n{clock}\
+         [redis]\nurl = \"{}\"\n[checkpoint]\nevery = \"2s\"\nkeep = 1000\n[clock]\nreplay_epoch_ms = \"20m\"\nlive = \"shifted\"\n{more}\
          [supervisor]\nrestarts = 100000\nbackoff = \"20ms\"\nmax_backoff = \"1s\"\n",
         broker.address(),
         server.url()
@@ -95,10 +114,12 @@ fn soak(plan: &Plan) {
     let dir = dir.path();
     let mut broker = Broker::start();
     let mut server = RedisServer::durable();
-    configure(dir, "soak.toml", ("store", ""), &broker, &server);
+    configure(dir, "soak.toml", ("store", "[archive]\ndir = \"archive\"\n"), &broker, &server);
     world(dir, plan.seed, 400);
     ok(dir, &["produce", "log", "--config", "soak.toml", "--create-topics", "2"]);
     ok(dir, &["run", "--config", "soak.toml", "--once", "--quiet"]);
+    let ranked = ranked_users_of(&ok(dir, &["dump", "--config", "soak.toml"]));
+    let refused = dead_letters(dir);
     // Everything as it is before the first kill: what the uninterrupted run begins with.
     server.kill();
     copy_folder(server.folder(), &dir.join("redis-before"));
@@ -111,7 +132,8 @@ fn soak(plan: &Plan) {
     let service = Service::run(dir, &args);
     let load = Load::start(dir, &broker.connection(), plan);
     let watch = Watch::start(service.id());
-    let kills = hurt(plan, &service, &mut server, &mut broker);
+    let reader = ListsReader::start(&server.url(), &ranked[..8]);
+    let (kills, slowest) = hurt(plan, &service, &mut server, &mut broker);
     let quiet_from = watch.samples();
     std::thread::sleep(plan.quiet);
     let curve = watch.end();
@@ -120,6 +142,8 @@ fn soak(plan: &Plan) {
         std::thread::sleep(Duration::from_millis(200));
         (lag(&service)? == 0.0).then_some(())
     });
+    a_click_reaches_its_list(&service, ranked[0]);
+    let lists = reader.end();
     let restarts = number(&service.found("/healthz")["restarts"]);
     service.stop();
     // The gauges are of a second ago: what was not read yet is bound and stored now.
@@ -127,13 +151,20 @@ fn soak(plan: &Plan) {
     let killed = ok(dir, &["dump", "--config", "soak.toml"]);
 
     println!("{sent} interactions, {restarts} restarts, killed: {kills:?}");
+    println!("ready again after at most {slowest:?}; {lists}");
     show(&curve, quiet_from);
+    assert!(kills.values().sum::<u64>() >= plan.kills, "fewer than {} kills: {kills:?}", plan.kills);
+    assert!(slowest < READY_WITHIN, "ready again only {slowest:?} after a kill");
+    assert!(lists.read > 100 && lists.newer > 10, "a reader that saw nothing new proves nothing: {lists}");
     for victim in ["process", "redis", "broker"] {
         assert!(kills.get(victim).is_some_and(|count| *count > 0), "no {victim} was killed: {kills:?}");
     }
     assert!(restarts >= kills["process"], "{restarts} restarts and {kills:?}");
     let consumed = ok_json(dir, &["checkpoint", "list", "--config", "soak.toml", "--json"]);
     assert!(consumed.as_array().is_some_and(|made| made.len() > 3), "{consumed}");
+
+    assert_eq!(dead_letters(dir), refused, "records that were refused");
+    each_record_is_counted_once(dir, &broker, sent);
 
     // The same epochs once more, in one process that nobody hurts.
     std::fs::remove_dir_all(dir.join("whole/journal")).expect("removed");
@@ -147,26 +178,68 @@ fn soak(plan: &Plan) {
     same(&ok(dir, &["dump", "--config", "whole.toml"]), &killed, "uninterrupted and killed");
 }
 
-/// Kills something now and then; how often what was killed. After each the chain has to come back.
+/// Of what the load sent, all is in the topic; of what is in the topic, each record is in the archive once; and what the job has counted is
+/// what follows from the archive alone. None of this looks at the journal.
+fn each_record_is_counted_once(dir: &Path, broker: &Broker, sent: u64) {
+    let topic = broker.read("soak.interactions");
+    let id = |record: &crate::broker::Record| -> u64 {
+        let value = record.value.as_deref().expect("a record has a value");
+        number(&serde_json::from_slice::<Json>(value).expect("JSON")["event_id"])
+    };
+    let taken: BTreeSet<u64> = topic.iter().map(id).filter(|id| (LOAD..AFTER).contains(id)).collect();
+    assert!(taken.iter().copied().eq(LOAD..LOAD + sent), "{} of {sent} ids are in the topic", taken.len());
+
+    let mut in_topic: Vec<(u64, u64)> =
+        topic.iter().map(|record| (id(record), record.offset as u64)).collect();
+    let of = |(origin, event): &(freshet_schema::event::Origin, Event)| match event {
+        Event::Interaction(view) => Some((view.event_id.0, origin.offset)),
+        _ => None,
+    };
+    let epochs = archived(dir, "archive");
+    let mut counted: Vec<(u64, u64)> =
+        epochs.iter().flat_map(|epoch| epoch.records.iter().filter_map(of)).collect();
+    in_topic.sort_unstable();
+    counted.sort_unstable();
+    assert_eq!(in_topic.len(), counted.len(), "records in the topic, and counted");
+    let differs = in_topic.iter().zip(&counted).find(|(a, b)| a != b);
+    assert!(differs.is_none(), "id and offset, in the topic and counted: {differs:?}");
+
+    let report = ok_json(dir, &["verify", "--config", "soak.toml", "--json"]);
+    assert_eq!(report["holds"], json!(true), "{report}");
+}
+
+/// What the chain was told when all was over.
+fn a_click_reaches_its_list(service: &Service, user: u64) {
+    let video = videos(&service.feed(user))[0];
+    let click =
+        json!({"event_id": AFTER, "user_id": user, "video_id": video, "watch_ms": 60_000, "like": true});
+    service.post(&click);
+    wait_for("the list without what was watched", || {
+        let feed =
+            service.try_get(&format!("/v1/feed/{user}?limit=100")).filter(|(status, _)| *status == 200)?.1;
+        (!videos(&feed).contains(&video)).then_some(())
+    });
+}
+
+/// Records that were refused so far.
+fn dead_letters(dir: &Path) -> usize {
+    std::fs::read_to_string(dir.join("store/dead-letters.jsonl")).map_or(0, |text| text.lines().count())
+}
+
+/// Kills something now and then; how often what was killed, and the longest time from a kill until the chain was ready again.
 fn hurt(
     plan: &Plan,
     service: &Service,
     server: &mut RedisServer,
     broker: &mut Broker,
-) -> BTreeMap<&'static str, u64> {
+) -> (BTreeMap<&'static str, u64>, Duration) {
     let mut draw = Draw(plan.seed);
     let mut kills = BTreeMap::new();
     let began = Instant::now();
     let mut slowest = Duration::ZERO;
     for turn in 0.. {
-        let ready = Instant::now();
-        wait_for("the service after a kill", || {
-            std::thread::sleep(Duration::from_millis(20));
-            service.try_get("/readyz").is_some_and(|(status, _)| status == 200).then_some(())
-        });
-        slowest = slowest.max(ready.elapsed());
-        // Each kind at least once, however slow the machine is.
-        if began.elapsed() > plan.hurt && turn >= 4 {
+        // However slow the machine is; each kind is among the first four.
+        if began.elapsed() > plan.hurt && turn >= plan.kills {
             break;
         }
         let pause = plan.pause.as_millis() as u64;
@@ -180,11 +253,12 @@ fn hurt(
             _ => ["process", "process", "process", "process", "process", "redis", "emptied redis", "broker"]
                 [draw.below(8) as usize],
         };
+        // Between two attempts there are no processes, or not all; and the next kill is to meet the next attempt.
+        let all = || Some(children(service.id())).filter(|all| all.len() == plan.processes);
+        let before: Vec<u32> = wait_for("all processes", all).into_values().collect();
+        let killed = Instant::now();
         match victim {
             "process" => {
-                // Between two attempts there are none, or not all; and the next kill is to meet the next attempt.
-                let all = || Some(children(service.id())).filter(|all| all.len() == plan.processes);
-                let before: Vec<u32> = wait_for("all processes", all).into_values().collect();
                 kill(before[draw.below(before.len() as u64) as usize]);
                 wait_for("new processes", || {
                     all().filter(|now| now.values().all(|pid| !before.contains(pid)))
@@ -201,10 +275,14 @@ fn hurt(
                 server.restart();
             }
         }
+        wait_for("the service after a kill", || {
+            std::thread::sleep(Duration::from_millis(20));
+            service.try_get("/readyz").is_some_and(|(status, _)| status == 200).then_some(())
+        });
+        slowest = slowest.max(killed.elapsed());
         *kills.entry(victim).or_default() += 1;
     }
-    println!("ready again after at most {slowest:?}");
-    kills
+    (kills, slowest)
 }
 
 /// Records that are not read yet, and epochs that are not committed; `None` where nobody can say.
@@ -259,7 +337,7 @@ impl Load {
                     let record = format!(
                         "{{\"event_id\":{},\"event_time\":{now},\"user_id\":{user},\"video_id\":{video},\"watch_ms\":{watch},\
                          \"like\":{like}}}",
-                        7_000_000_000 + number
+                        LOAD + number
                     );
                     let key = user.to_string();
                     publisher.send("soak.interactions", &key, record.as_bytes(), &[], &ticket).expect("room");

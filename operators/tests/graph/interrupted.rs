@@ -212,7 +212,7 @@ fn interrupt<L: Into<Layout> + Copy + std::fmt::Debug>(
     for (n, (end, workers)) in ends.zip(workers.iter().cycle()).enumerate() {
         let rest: Vec<EpochInput> = epochs.iter().filter(|input| input.epoch.0 > begun).cloned().collect();
         if let Some(from) = &from {
-            // Crash during restore: nothing is left of it.
+            // What is only restored says nothing. (Starts that die while they restore: pipeline/tests/failpoints.rs.)
             let none = run(&[], *workers, params, Some(from), &BTreeSet::new());
             assert!(none.0.is_empty(), "a restored graph says something of its own");
         }
@@ -277,16 +277,36 @@ proptest! {
     }
 }
 
-/// A larger world with a trained index, an embedding space of its own, take-downs and deletes, crashed at every step.
+/// A larger world with a trained index, an embedding space of its own, take-downs and deletes: crashed at every step, and begun again
+/// there with every other number of workers.
 #[test]
 fn wherever_it_is_crashed() {
     let epochs = with_pages(neighbours::world(3, 22), 3);
     let mut params = world::with_exploration(world::with_cohorts(neighbours::trained()), Explore::Linucb);
     params.feed.pools_every = 3 * MINUTE;
-    let turns = [[1, 2], [2, 1], [2, 3], [3, 1]];
-    for (at, workers) in (1..22).zip(turns.iter().cycle()) {
-        interrupt(&epochs, &params, &[at], workers);
+    let steps: BTreeSet<u64> = (1..22).collect();
+    let (expected, _) = run(&epochs, 1, &params, None, &BTreeSet::new());
+    let mut cells = 0;
+    for (before, afters) in [(1, &[2][..]), (2, &[1, 3]), (3, &[1])] {
+        // One run that goes on behind each of its checkpoints says what a run says that was crashed there.
+        let (said, checkpoints) = run(&epochs, before, &params, None, &steps);
+        compare(&expected, &said, 0, &format!("{before} workers, with a checkpoint at each step"));
+        for (checkpoint, after) in
+            checkpoints.iter().flat_map(|c| afters.iter().map(move |after| (c, *after)))
+        {
+            let at = checkpoint.input.epoch.0;
+            let rest: Vec<EpochInput> = epochs.iter().filter(|input| input.epoch.0 > at).cloned().collect();
+            let (said, _) = run(&rest, after, &params, Some(checkpoint), &BTreeSet::new());
+            compare(
+                &expected,
+                &said,
+                at,
+                &format!("crashed at epoch {at}, {before} workers and then {after}"),
+            );
+            cells += 1;
+        }
     }
+    assert_eq!(cells, 21 * 4, "the whole matrix");
 }
 
 #[test]

@@ -9,6 +9,9 @@ const HEAD: usize = 12;
 const FRAME: usize = 26;
 /// The quickest: rows shrink to about a third, and what is saved beyond is not worth the processor.
 const LEVEL: i32 = 1;
+/// Bytes of rows to one of a payload, at most: zstd makes blocks of 128 KiB, and none is smaller than four bytes. Room for a block is made by
+/// what its frame says, and a frame's head has no checksum of its own.
+const SHRUNK: usize = 128 << 10 >> 2;
 
 /// How every file begins.
 #[must_use]
@@ -81,6 +84,12 @@ pub fn places(bytes: &[u8]) -> Result<Vec<Place>, String> {
         let payload = begin..begin + payload.len();
         at = payload.end;
         let raw = usize::try_from(raw).map_err(|e| e.to_string())?;
+        if raw > payload.len().saturating_mul(SHRUNK) {
+            return Err(format!(
+                "the block at byte {} names {raw} bytes of rows, more than it can hold",
+                begin - FRAME
+            ));
+        }
         places.push(Place { shard, rows, raw, payload });
     }
     Ok(places)
@@ -124,6 +133,18 @@ mod tests {
             changed[at] ^= 1;
             assert!(places(&changed).is_err(), "byte {at}");
         }
+    }
+
+    #[test]
+    fn room_is_made_for_what_a_block_can_hold_and_no_more() {
+        let same = Block { cut: "c", shard: 1, rows: 1, bytes: vec![0; 32 << 20] };
+        let mut file = [head(), frame(&same).unwrap()].concat();
+        assert!(file.len() < 8 << 10, "{} bytes", file.len());
+        let found = places(&file).unwrap();
+        assert_eq!(rows(&file, &found[0]).unwrap(), same.bytes, "the most that it shrinks");
+        file[HEAD + 10..HEAD + 14].copy_from_slice(&u32::MAX.to_le_bytes());
+        let error = places(&file).unwrap_err();
+        assert!(error.contains("byte 12") && error.contains("4294967295"), "{error}");
     }
 
     proptest! {

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use freshet_operators::checkpoint::Blocks;
 use freshet_schema::{Epoch, Generation};
+use freshet_sinks::NotMine;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::blocks::{self, Place};
@@ -93,6 +94,7 @@ impl Loaded {
 
 impl Blocks for Loaded {
     fn blocks(&self, cut: &str, shard: u64) -> Result<Vec<(u64, Vec<u8>)>, String> {
+        crash_point("during-restore").map_err(|e| e.to_string())?;
         let Some(file) = self.cuts.get(cut) else { return Ok(Vec::new()) };
         let places = file.shards.get(&shard).map_or(&[][..], Vec::as_slice);
         let rows = |place: &Place| {
@@ -319,6 +321,18 @@ impl Checkpoints {
             None => Ok(()),
             Some(newer) => Err(self.superseded(mine, newer)),
         }
+    }
+
+    /// The same for a store that has forgotten its writer. That nobody answers is not that a newer run has taken over: who is told so
+    /// ends for good.
+    ///
+    /// # Errors
+    /// [`NotMine`].
+    pub fn still_mine(&self, mine: Generation) -> Result<(), NotMine> {
+        self.check_owner(mine).map_err(|error| match error {
+            CheckpointError::Superseded { .. } => NotMine::TakenOver(error.to_string()),
+            error => NotMine::Unseen(error.to_string()),
+        })
     }
 
     /// That a newer run owns the job.

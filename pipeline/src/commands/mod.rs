@@ -147,10 +147,11 @@ impl Cli {
 }
 
 /// Whether a newer run has taken the job: to begin this one again would take it back.
-fn taken_over(error: &anyhow::Error) -> bool {
+#[must_use]
+pub fn taken_over(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         matches!(cause.downcast_ref(), Some(CheckpointError::Superseded { .. }))
-            || matches!(cause.downcast_ref(), Some(freshet_sinks::StoreError::Superseded { .. }))
+            || cause.downcast_ref().is_some_and(freshet_sinks::StoreError::is_taken)
             || cause.downcast_ref().is_some_and(freshet_archive::ArchiveError::is_taken)
     })
 }

@@ -11,8 +11,17 @@ use freshet_schema::{Epoch, Generation};
 
 use super::StoreError;
 
-/// Looks whether the run still owns its job; the text says who does.
-pub type StillMine = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+/// Why a run cannot say that it still owns its job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotMine {
+    /// A newer run does; the text says which.
+    TakenOver(String),
+    /// It cannot be seen now (a bucket that does not answer); the text says why. To be asked again.
+    Unseen(String),
+}
+
+/// Looks whether the run still owns its job.
+pub type StillMine = Arc<dyn Fn() -> Result<(), NotMine> + Send + Sync>;
 
 /// What a run of a job says when it takes a store.
 #[derive(Clone)]

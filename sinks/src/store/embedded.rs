@@ -16,7 +16,9 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
 use freshet_schema::store::Key;
 use freshet_schema::{Epoch, Generation};
 
-use super::{Claim, Commit, FeedStore, Pinned, StoreError, debug_check_order, next_generation, parse_key};
+use super::{
+    Claim, Commit, FeedStore, Pinned, StoreError, crash_point, debug_check_order, next_generation, parse_key,
+};
 use crate::Bytes;
 
 /// Keys and values of `docs/store.md`.
@@ -170,6 +172,7 @@ impl FeedStore for Embedded {
                 None => batch.remove(&self.records, key.to_string()),
             }
         }
+        crash_point("store-in-batch", &self.path.display())?;
         batch.insert(&self.meta, EPOCH, commit.epoch.0.to_be_bytes());
         batch.commit().map_err(self.failed("write"))?;
         *marker = Some(commit.epoch);

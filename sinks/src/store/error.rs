@@ -84,12 +84,23 @@ pub enum StoreError {
         /// Who holds it.
         held: Generation,
     },
-    /// The store has no owner any more, and neither is this run the job's.
-    #[error("the store {store} lost its owner, and this run cannot take it again: {reason}")]
+    /// The store has no owner any more, and the job is a newer run's.
+    #[error("the store {store} lost its owner, and this run must not take it again: {reason}")]
     Disowned {
         /// The store.
         store: String,
         /// Who owns the job.
+        reason: String,
+    },
+    /// The store has no owner any more, and this run was ended before it saw whether the job is still its own.
+    #[error(
+        "the store {store} lost its owner, and whether this run may take it again could not be seen: {reason}; what is not \
+         written yet, the next start writes"
+    )]
+    OwnerUnseen {
+        /// The store.
+        store: String,
+        /// Why it could not be seen.
         reason: String,
     },
     /// Written without a claim.
@@ -153,6 +164,12 @@ impl StoreError {
     /// Whether trying again later, with nothing changed here, can help.
     #[must_use]
     pub fn may_retry(&self) -> bool {
-        matches!(self, Self::Locked { .. } | Self::Unavailable { .. })
+        matches!(self, Self::Locked { .. } | Self::Unavailable { .. } | Self::OwnerUnseen { .. })
+    }
+
+    /// Whether a newer run has the store or the job: to begin this one again would take it back.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        matches!(self, Self::Superseded { .. } | Self::Disowned { .. })
     }
 }

@@ -17,7 +17,7 @@ pub mod redis;
 use freshet_schema::store::Key;
 use freshet_schema::{Epoch, Generation};
 
-pub use claim::{Claim, next_generation};
+pub use claim::{Claim, NotMine, StillMine, next_generation};
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use error::StoreError;
 pub use memory::Memory;
@@ -218,6 +218,17 @@ fn debug_check_order(commit: &Commit) {
         "the changes of epoch {} must be sorted by key text, each key once",
         commit.epoch
     );
+}
+
+/// A place where a test can let the process die, fail or wait; nothing in a build without the crate `fail`'s feature.
+fn crash_point(name: &str, store: &dyn std::fmt::Display) -> Result<(), StoreError> {
+    let _ = (name, store);
+    fail::fail_point!(name, |_| Err(StoreError::Refused {
+        store: store.to_string(),
+        action: "commit",
+        reason: format!("the crash point {name}"),
+    }));
+    Ok(())
 }
 
 fn parse_key(text: &[u8]) -> Result<Key, StoreError> {

@@ -24,11 +24,15 @@ impl Content {
         self.records.len() + self.dead_letters.len()
     }
 
-    /// Adds what a partition of a higher number gathered.
-    pub(super) fn append(&mut self, mut next: Self) {
-        self.records.append(&mut next.records);
-        self.dead_letters.append(&mut next.dead_letters);
-        self.bytes += next.bytes;
+    /// What all partitions gathered, in order of their numbers.
+    pub(super) fn all(of: Vec<Self>) -> Self {
+        let mut all = Self::default();
+        for mut own in of {
+            all.records.append(&mut own.records);
+            all.dead_letters.append(&mut own.dead_letters);
+            all.bytes += own.bytes;
+        }
+        all
     }
 }
 
@@ -212,6 +216,11 @@ impl Lane {
     /// Whether a record waits in the look-ahead.
     pub(super) fn waits(&self) -> bool {
         self.head.is_some()
+    }
+
+    /// Bytes of the next record; 0 without one.
+    pub(super) fn head_size(&self) -> u64 {
+        self.head.as_ref().map_or(0, |item| item.raw.len() as u64)
     }
 
     /// The event time of the next record, if there is one and it is valid.

@@ -12,6 +12,7 @@ mod cut;
 mod error;
 mod lane;
 mod past;
+mod share;
 mod source;
 
 use std::sync::Arc;

@@ -13,6 +13,7 @@ use super::clock::{shift_between, shifted};
 use super::cut::{LiveNow, next_bucket, upper_boundary};
 use super::lane::{Content, Head, Lane};
 use super::past::{self, Past, Resume};
+use super::share::{self, Room, Taken};
 use super::{
     Batch, Binding, Clock, ClockShift, LiveClock, PartitionStatus, Phase, Progress, SourceConfig,
     SourceError, Step, SystemClock,
@@ -273,10 +274,14 @@ impl EpochSource {
     pub fn status(&self) -> Vec<PartitionStatus> {
         let unfinished = self.lanes.iter().filter(|lane| lane.state() != Head::End);
         let holder = unfinished.min_by_key(|lane| (lane.greatest, lane.number())).map(Lane::number);
+        let positions = self.cluster.as_ref().map(Cluster::positions).unwrap_or_default();
         let lag = |lane: &Lane| {
-            let reader = lane.kafka_reader()?;
-            let high = self.cluster.as_ref()?.high(reader.partition()).max(reader.partition().high);
-            Some(high.saturating_sub(lane.offset().max(reader.partition().low)))
+            let partition = lane.kafka_reader()?.partition();
+            let high = self.cluster.as_ref()?.high(partition).max(partition.high);
+            // What the client has handed out may still wait here for its epoch.
+            let handed_out = positions.get(&(partition.topic.clone(), partition.partition));
+            let read = handed_out.filter(|_| !lane.waits()).copied().unwrap_or(0).max(lane.offset());
+            Some(high.saturating_sub(read.max(partition.low)))
         };
         let of = |lane: &Lane| PartitionStatus {
             name: std::sync::Arc::clone(&lane.name),
@@ -372,8 +377,7 @@ impl EpochSource {
         self.now = bound.now;
         self.watermark = bound.watermark;
         let moved: Vec<usize> = bound.moved.iter().map(|m| m.partition as usize).collect();
-        let content = open.into_content();
-        Ok(Some(self.batch(&bound, &moved, content)))
+        Ok(Some(self.batch(&bound, &moved, Content::all(open.contents))))
     }
 
     fn leave_journal(&mut self) -> Result<(), SourceError> {
@@ -469,7 +473,7 @@ impl EpochSource {
         let moved: Vec<usize> = (0..self.lanes.len())
             .filter(|number| self.lanes[*number].offset() != open.before[*number])
             .collect();
-        let content = open.into_content();
+        let content = Content::all(open.contents);
         let reading = self.lanes.iter().filter(|lane| lane.waits());
         let watermark = reading.filter_map(|lane| lane.greatest).min();
         Ok(Ok(self.bind(upper_boundary(bucket, width), watermark, false, &moved, content)))
@@ -505,30 +509,15 @@ impl EpochSource {
 
         let (min, skew, rule) =
             (self.parameters.min_event_time, self.parameters.max_future_skew_ms, self.live_rule(clock.now));
-        // Shared out, so that one busy file does not starve the others.
-        let quota = self.config.max_epoch_records.div_ceil(self.lanes.len().max(1));
-        let mut content = Content::default();
-        let mut moved = Vec::new();
-        let mut waits = false;
-        self.more = false;
-        for (number, lane) in self.lanes.iter_mut().enumerate() {
+        for lane in &mut self.lanes {
             lane.extend(self.config.follow)?;
-            let before = content.len();
-            while lane.head()? == Head::Record {
-                if lane.head_time().is_some_and(|time| clock.holds(time, skew)) {
-                    break;
-                }
-                if content.len() - before == quota || content.bytes >= self.config.max_epoch_bytes {
-                    self.more = true;
-                    break;
-                }
-                lane.take(min, rule, &mut content);
-            }
-            waits |= lane.state() == Head::Wait;
-            if content.len() > before {
-                moved.push(number);
-            }
         }
+        let room = Room { records: self.config.max_epoch_records, bytes: self.config.max_epoch_bytes };
+        let due = |lane: &Lane| !lane.head_time().is_some_and(|time| clock.holds(time, skew));
+        let Taken { contents, more, waits } =
+            share::take(&mut self.lanes, self.epoch.0, room, (min, rule), due)?;
+        self.more = more;
+        let moved: Vec<usize> = (0..contents.len()).filter(|number| contents[*number].len() > 0).collect();
         if moved.is_empty() && !clock.lags() && self.remake.is_empty() {
             if !self.config.follow && !waits {
                 return Ok(Step::Drained);
@@ -541,7 +530,7 @@ impl EpochSource {
         for number in &moved {
             self.lanes[*number].sync()?;
         }
-        let (bound, batch) = self.bind(clock.now, watermark, true, &moved, content);
+        let (bound, batch) = self.bind(clock.now, watermark, true, &moved, Content::all(contents));
         self.journal.append(&[Entry::Binding(bound)])?;
         self.closed_at = elapsed;
         Ok(Step::Batch(batch))
@@ -650,13 +639,6 @@ impl Open {
             bucket: None,
             done: 0,
         }
-    }
-
-    /// By number of the lanes.
-    fn into_content(self) -> Content {
-        let mut all = Content::default();
-        self.contents.into_iter().for_each(|own| all.append(own));
-        all
     }
 }
 

@@ -1,5 +1,6 @@
 //! The connection: which partitions there are, where they begin and end, and the one consumer of them all.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
@@ -166,6 +167,22 @@ impl Cluster {
     /// The high watermark as it was heard last.
     pub(crate) fn high(&self, partition: &KafkaPartition) -> u64 {
         self.consumer.context().high(&partition.topic, partition.partition).unwrap_or(partition.high)
+    }
+
+    /// What the client has handed out of each partition, as the offset behind it: also behind what no reader ever sees, such as the
+    /// marker at the end of a transaction. By topic and number; those of which nothing was handed out are missing.
+    pub(crate) fn positions(&self) -> BTreeMap<(String, i32), u64> {
+        // The client's own state, no question to a broker; it fails where nothing is assigned.
+        let Ok(list) = self.consumer.position() else { return BTreeMap::new() };
+        let next = |offset| match offset {
+            Offset::Offset(next) => u64::try_from(next).ok(),
+            _ => None,
+        };
+        let elements = list.elements();
+        let known = elements
+            .iter()
+            .filter_map(|of| Some(((of.topic().to_owned(), of.partition()), next(of.offset())?)));
+        known.collect()
     }
 
     /// Commits consumed offsets to the group, where one is configured. For monitoring: a failure is of no consequence.

@@ -15,10 +15,12 @@ use super::backoff::{Backoff, wait};
 use super::ledger::{Ledger, Markers, PLACES, field};
 use super::script::{Batch, COMMIT, CURRENT_LAYOUT, EPOCHS, GENERATION, LAYOUT, Said, TAKE};
 use super::{RedisOptions, fault};
-use crate::store::{Claim, Commit, Loss, StoreError, claim::StillMine, next_generation};
-use crate::telemetry::{StoreAway, StoreBack, StoreBatches, StoreEvicts, StoreTakenAgain};
+use crate::store::{Claim, Commit, Loss, NotMine, StillMine, StoreError, crash_point, next_generation};
+use crate::telemetry::{OwnerUnseen, StoreAway, StoreBack, StoreBatches, StoreEvicts, StoreTakenAgain};
 
-/// Bytes of batches that are on their way at once, about.
+/// Batches that are on their way at once, where they are full ...
+const FULL: usize = 4;
+/// ... and bytes in them, about.
 const WINDOW: usize = 16 << 20;
 
 /// See the module.
@@ -121,14 +123,34 @@ impl Writer {
         }
         // The store has forgotten this run: it started empty, or from an old file. Before it is taken again the claim is
         // read where it was made: a newer run may wait for the same store.
-        if let Err(reason) = (self.still_mine)() {
-            return Ok(Err(StoreError::Disowned { store, reason }));
+        if let Err(error) = self.see_owner(&store) {
+            return Ok(Err(error));
         }
         if self.take(held)? == self.writer {
             self.ledger.begin_again();
             StoreTakenAgain { store: &store, held, generation: self.generation }.emit();
         }
         Ok(Ok(()))
+    }
+
+    /// Looks whether this run still owns its job, until somebody can say. To end here would begin the job again, which asks the same
+    /// of the same bucket.
+    fn see_owner(&self, store: &str) -> Result<(), StoreError> {
+        let mut backoff = Backoff::default();
+        loop {
+            let reason = match (self.still_mine)() {
+                Ok(()) => return Ok(()),
+                Err(NotMine::TakenOver(reason)) => {
+                    return Err(StoreError::Disowned { store: store.to_owned(), reason });
+                }
+                Err(NotMine::Unseen(reason)) => reason,
+            };
+            let pause = backoff.failed();
+            OwnerUnseen { store, failures: backoff.failures, reason: &reason }.emit();
+            if !wait(pause, &self.stop) {
+                return Err(StoreError::OwnerUnseen { store: store.to_owned(), reason });
+            }
+        }
     }
 
     pub(super) fn generation(&self) -> Generation {
@@ -178,11 +200,12 @@ impl Writer {
     /// Sends batches, a window at a time, and notes the answers.
     fn run(&mut self, batches: Vec<Batch>) -> Result<(), StoreError> {
         let mut rest = batches.as_slice();
+        let most = self.options.batch_bytes.saturating_mul(FULL).min(WINDOW);
         while !rest.is_empty() {
             let mut bytes = 0;
             let fits = rest.iter().take_while(|batch| {
                 bytes += batch.bytes();
-                bytes <= WINDOW
+                bytes <= most
             });
             let (window, later) = rest.split_at(fits.count().max(1));
             let said = self.until_answered(|writer| writer.send(window))??;
@@ -191,6 +214,9 @@ impl Writer {
             }
             StoreBatches { batches: window.len(), bytes: window.iter().map(Batch::bytes).sum() }.emit();
             rest = later;
+            if !rest.is_empty() {
+                crash_point("store-between-batches", &self.options.shown())?;
+            }
         }
         Ok(())
     }
