@@ -177,8 +177,20 @@ fn ranks(account: &Account, rank: usize) -> String {
     if account.rank_adjusted == account.rank_by_value {
         format!("{by_value}; after all rules it is number {rank}.")
     } else {
+        // Its own factors; where it has none, those of others moved it.
+        let causes: Vec<&str> = [
+            ("fatigue", account.fatigue_factor),
+            ("first taste", account.taste_factor),
+            ("suspected abuse", account.abuse_factor.unwrap_or(1.0)),
+            ("how many lists hold it", account.spread_factor.unwrap_or(1.0)),
+        ]
+        .into_iter()
+        .filter(|(_, factor)| *factor != 1.0)
+        .map(|(cause, _)| cause)
+        .collect();
+        let causes = if causes.is_empty() { "what changes others' scores".to_owned() } else { join(&causes) };
         format!(
-            "{by_value}; with fatigue and first taste it is number {}; after all rules it is number {rank}.",
+            "{by_value}; with {causes} it is number {}; after all rules it is number {rank}.",
             account.rank_adjusted
         )
     }
@@ -437,6 +449,19 @@ mod tests {
             "a chance of 1 in 20 (5.0 %).",
         ] {
             assert!(text.contains(words), "{words:?} is not in {text:?}");
+        }
+        let adjusted = |account: Account| ranks(&Account { rank_adjusted: 9, ..account }, 1);
+        for (said, account) in [
+            ("with what changes others' scores it is number 9;", account.clone()),
+            ("with first taste it is number 9;", Account { taste_factor: 1.5, ..account.clone() }),
+            ("with suspected abuse it is number 9;", Account { abuse_factor: Some(0.7), ..account.clone() }),
+            (
+                "with fatigue and how many lists hold it it is number 9;",
+                Account { fatigue_factor: 0.5, spread_factor: Some(0.5), ..account.clone() },
+            ),
+        ] {
+            let text = adjusted(account);
+            assert!(text.contains(said), "{said:?} is not in {text:?}");
         }
         let text = explain(&stored, 0, None, Some(Gap::NotStored)).join(" ");
         assert!(text.contains("not stored") && text.contains("Its creator has places above it."), "{text}");

@@ -1,7 +1,8 @@
 //! A user's examples: the recent rows as the heads learn from them.
 //!
 //! What the heads see of a row is fixed when the row comes, by [`crate::request::Purpose::Learn`]; its labels follow the rows.
-//! Whoever changes the rows says so here, and the difference goes into the sums.
+//! Whoever changes the rows says so here, and the difference goes into the sums. Of a user whose rows others do not see the examples are
+//! kept and followed like any other's, and enter no sum until the rows count again.
 //!
 //! Two biases of what was shown are corrected where the page is known as it was served. Nobody chose against a video that they
 //! never got to: passed over is what stood between the place before that was taken up and this one (examined from the top down,
@@ -12,6 +13,7 @@
 use freshet_schema::hash;
 use serde::{Deserialize, Serialize};
 
+use crate::abuse::Withheld;
 use crate::bandit::sums::Tried;
 use crate::history::History;
 use crate::params::Learning;
@@ -70,6 +72,23 @@ pub struct Described {
     pub expected: Expected,
     /// What the arms see of it; `None` where there are none.
     pub tried: Option<Box<Tried>>,
+}
+
+/// The sums that a user's examples enter, but for those of rows that are withheld ([`Withheld`]).
+#[derive(Debug)]
+pub struct Open<'a> {
+    /// They, by hour.
+    pub sums: &'a mut Hours,
+    /// What withholds a row.
+    pub withheld: &'a Withheld,
+}
+
+impl Open<'_> {
+    fn add(&mut self, example: &Example, sign: i64) {
+        if !self.withheld.covers(example.time) {
+            self.sums.add(example, sign);
+        }
+    }
 }
 
 /// See the module.
@@ -160,7 +179,7 @@ impl Examples {
         history: &History,
         (now, gap): (u64, u64),
         learning: &Learning,
-        sums: &mut Hours,
+        mut sums: Open<'_>,
     ) {
         let Described { event: id, offer, features, expected, tried, .. } = row;
         let (Some(at), [x, passed @ ..]) = (history.find(*id), &features[..]) else { return };
@@ -185,7 +204,7 @@ impl Examples {
     }
 
     /// The row at `at` is new or has changed, or one beside it has gone: its labels may be others now.
-    pub fn look_at(&mut self, at: usize, history: &History, gap: u64, sums: &mut Hours) {
+    pub fn look_at(&mut self, at: usize, history: &History, gap: u64, mut sums: Open<'_>) {
         let Some(row) = history.rows().get(at) else { return };
         let Ok(place) = self.find(row.time, row.id) else { return };
         let labels = Labels::of(row, goes_on(history, at, gap));
@@ -198,10 +217,15 @@ impl Examples {
     }
 
     /// The row of (time, id) is gone.
-    pub fn forget(&mut self, time: u64, id: u64, sums: &mut Hours) {
+    pub fn forget(&mut self, time: u64, id: u64, mut sums: Open<'_>) {
         if let Ok(place) = self.find(time, id) {
             sums.add(&self.known.remove(place), -1);
         }
+    }
+
+    /// Says all that are not withheld once more (1), or takes them out (-1).
+    pub fn say_all(&self, sign: i64, mut sums: Open<'_>) {
+        self.known.iter().for_each(|example| sums.add(example, sign));
     }
 
     /// Lets go of the examples that count no more and of pages from before the sitting; gives the time at which to look at

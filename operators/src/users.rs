@@ -38,7 +38,7 @@ use crate::cohorts::{Call, CohortIn};
 use crate::content::{Content, DURATION_CLASSES};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
-use crate::examples::{Described, Examples, Place};
+use crate::examples::{Described, Examples, Open, Place};
 use crate::experiments;
 use crate::experiments::draws::Draw;
 use crate::history::History;
@@ -305,8 +305,8 @@ impl Stage for Users {
         let clock = (self.now, self.params.interest.session_gap);
         for row in described {
             let Some(person) = self.people.get_mut(&row.user).map(Arc::make_mut) else { continue };
-            let (history, sums) = (&person.history, &mut self.unpublished);
-            person.examples.learn(&row, history, clock, &self.params.learning, sums);
+            let sums = Open { sums: &mut self.unpublished, withheld: self.suspects.withheld(row.user) };
+            person.examples.learn(&row, &person.history, clock, &self.params.learning, sums);
         }
         self.expire();
 
@@ -350,8 +350,15 @@ impl Stage for Users {
         let publishes = self.publication.pass(self.now, self.params.score.publish_every).is_some();
         self.suspects.hear(bursts, ticked);
         self.suspects.sift(out);
+        for (user, until) in &heard.forgotten {
+            self.suspects.forget(*user, *until);
+        }
         if publishes {
-            self.judge_suspects(out);
+            heard.turned = self.judge_suspects(out);
+        }
+        // Also who has no rows any more: pages count.
+        for user in out.rows.iter().map(|(user, ..)| user).chain(&heard.turned) {
+            self.trials.touch(*user, &self.params);
         }
         if ticked {
             self.guests.take_up(&mut heard);
@@ -360,16 +367,13 @@ impl Stage for Users {
         }
         if self.guests.enabled() {
             let (people, suspects) = (&self.people, &self.suspects);
-            // Whose rows do not count is no use to a cohort.
-            let history = |user: u64| {
-                people.get(&user).filter(|_| !suspects.withholds(user)).map(|person| &person.history)
-            };
-            out.cohorts = self.guests.step(heard, &out.rows, self.now, history, &mut dirty);
+            let history = |user: u64| people.get(&user).map(|person| &person.history);
+            let withheld = |user: u64| suspects.withheld(user);
+            out.cohorts = self.guests.step(heard, &out.rows, self.now, history, withheld, &mut dirty);
         }
-        out.rows.iter().for_each(|(user, ..)| self.trials.touch(*user, &self.params));
         let (people, suspects) = (&self.people, &self.suspects);
         let history = |user: u64| people.get(&user).map(|person| &person.history);
-        out.trials = self.trials.step(history, |user| !suspects.withholds(user), &self.params);
+        out.trials = self.trials.step(history, |user| suspects.withheld(user), &self.params);
         dirty.sort_unstable();
         dirty.dedup();
         for user in dirty.iter().chain(&served) {
@@ -421,8 +425,9 @@ impl Stage for Users {
         if wanted.kind == Kind::SuspectUsers {
             let suspects = self.suspects.of.iter().filter(|(user, _)| wanted.holds(**user));
             let suspects = suspects.filter(|(_, suspect)| !suspect.numbers.signals.is_empty());
-            let all: Vec<(u64, UserNumbers, bool)> =
-                suspects.map(|(user, suspect)| (*user, suspect.numbers, suspect.flagged)).collect();
+            let all: Vec<(u64, UserNumbers, bool)> = suspects
+                .map(|(user, suspect)| (*user, suspect.numbers, suspect.withheld.flagged()))
+                .collect();
             return Box::new(move |to| {
                 let _ = all.iter().all(|(user, numbers, flagged)| {
                     to(Record::Suspect(SuspectLook::User(*user, numbers, *flagged)))

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use freshet_operators::abuse;
-use freshet_operators::cohorts::{Report, Standing};
+use freshet_operators::cohorts::{Moved, Report, Standing};
 use freshet_operators::cut::StateSize;
 use freshet_operators::neighbours::IndexReport;
 use freshet_operators::spread::Spread;
@@ -247,27 +247,58 @@ pub struct Lives<'a> {
 }
 
 impl Lives<'_> {
-    /// Counts it, and logs each stage that was judged.
+    /// Counts it, and logs each transition with its numbers.
     pub fn emit(self) {
         let report = self.report;
-        counter!("freshet_cohort_lives_begun_total").increment(report.begun);
-        counter!("freshet_cohort_lives_removed_total").increment(report.removed);
-        counter!("freshet_cohort_top_ups_total").increment(report.top_ups);
+        self.log();
+        counter!("freshet_cohort_lives_begun_total").increment(report.begun.len() as u64);
+        counter!("freshet_cohort_lives_removed_total").increment(report.removed.len() as u64);
+        counter!("freshet_cohort_top_ups_total").increment(report.top_ups.len() as u64);
         // What was taken back was given before: counters only grow, and count what was given.
         counter!("freshet_cohort_invitations_total").increment(u64::try_from(report.invited).unwrap_or(0));
         counter!("freshet_cohort_exposures_total").increment(u64::try_from(report.exposed).unwrap_or(0));
         for moved in &report.moves {
-            let judged = &moved.judged;
-            let verdict = judged.verdict.as_str();
+            let verdict = moved.judged.verdict.as_str();
             counter!("freshet_cohort_stages_judged_total", "verdict" => verdict).increment(1);
+        }
+        let sum = |of: fn(&Standing) -> u64| self.standing.iter().map(of).sum::<u64>() as f64;
+        gauge!("freshet_cohort_lives", "stage" => "waiting").set(sum(|standing| standing.waiting));
+        gauge!("freshet_cohort_lives", "stage" => "first").set(sum(|standing| standing.first));
+        gauge!("freshet_cohort_lives", "stage" => "fading").set(sum(|standing| standing.fading));
+        gauge!("freshet_cohort_lives", "stage" => "expanding").set(sum(|standing| standing.expanding));
+    }
+
+    /// Some lines a new video: `log.filter = "info,cohorts=warn"` leaves them away.
+    fn log(&self) {
+        let epoch = self.epoch.0;
+        for begun in &self.report.begun {
+            let (video, wanted) = (begun.video, begun.wanted);
+            tracing::info!(target: "cohorts", epoch, video, stage = begun.stage, wanted, "the life of a new video has begun");
+        }
+        for (topped_up, more) in &self.report.top_ups {
+            tracing::info!(
+                target: "cohorts",
+                epoch,
+                video = topped_up.video,
+                stage = topped_up.stage,
+                wanted = topped_up.wanted,
+                invited = topped_up.part.invited,
+                exposed = topped_up.part.exposed,
+                watched = topped_up.part.watched,
+                top_up = topped_up.top_ups,
+                more,
+                "a stage of a cohort reached too few and is topped up"
+            );
+        }
+        for Moved { video, judged, next } in &self.report.moves {
             let part = |per_mille: i64| per_mille as f64 / 1e3;
             let ratio = |millionths: i64| millionths as f64 / 1e6;
-            tracing::debug!(
+            tracing::info!(
                 target: "cohorts",
-                epoch = self.epoch.0,
-                video = moved.video,
+                epoch,
+                video,
                 stage = judged.number,
-                verdict,
+                verdict = judged.verdict.as_str(),
                 performance = ratio(judged.measured.performance),
                 threshold = ratio(judged.threshold),
                 wanted = judged.wanted,
@@ -277,15 +308,28 @@ impl Lives<'_> {
                 watched_part = part(judged.measured.own[0]),
                 completion = part(judged.measured.own[1]),
                 skips = part(judged.measured.own[2]),
-                next = moved.next.unwrap_or(0),
-                "a stage of a cohort was judged"
+                top_ups = judged.top_ups,
+                next = next.unwrap_or(0),
+                "{}",
+                match next {
+                    Some(_) => "a stage of a cohort was judged, and the next one begins",
+                    None => "the last stage of a cohort was judged: the life of the video is over",
+                }
             );
         }
-        let sum = |of: fn(&Standing) -> u64| self.standing.iter().map(of).sum::<u64>() as f64;
-        gauge!("freshet_cohort_lives", "stage" => "waiting").set(sum(|standing| standing.waiting));
-        gauge!("freshet_cohort_lives", "stage" => "first").set(sum(|standing| standing.first));
-        gauge!("freshet_cohort_lives", "stage" => "fading").set(sum(|standing| standing.fading));
-        gauge!("freshet_cohort_lives", "stage" => "expanding").set(sum(|standing| standing.expanding));
+        for removed in &self.report.removed {
+            tracing::info!(
+                target: "cohorts",
+                epoch,
+                video = removed.video,
+                stage = removed.stage,
+                wanted = removed.wanted,
+                invited = removed.part.invited,
+                exposed = removed.part.exposed,
+                watched = removed.part.watched,
+                "the life of a video ended with it: it cannot be shown any more"
+            );
+        }
     }
 }
 

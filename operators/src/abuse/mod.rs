@@ -7,8 +7,8 @@
 //!
 //! Evidence and flags do not feed each other. What is judged are all rows of a user and all engagements with a video, also those of
 //! flagged users. What flags change is what others see of a flagged user ([`crate::users`] withholds the rows from every sum,
-//! as a delete would, and gives them back when the flag falls) and the score of a flagged video. So a flag can neither hold itself up
-//! nor bring itself down.
+//! as a delete would, and gives those back that were not judged when the flag falls: [`Withheld`]) and the score of a flagged video. So
+//! a flag can neither hold itself up nor bring itself down.
 //!
 //! Comes in, at a video's worker ([`Suspicions`]): engagements with their sign, users whose signals changed (every worker hears
 //! them, they are few), the clock. Goes out: bursts, to the users who were in them, heard in the next epoch; penalties, to the
@@ -28,6 +28,7 @@ pub(crate) mod saved;
 pub mod signals;
 pub mod user;
 pub mod video;
+mod withheld;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,6 +37,7 @@ use serde::{Deserialize, Serialize};
 
 pub use report::{Change, Report, Side, Standing};
 pub use signals::Signals;
+pub use withheld::Withheld;
 
 use crate::boundary::Boundary;
 use crate::checkpoint::{RestoreError, Restoring, Rows};

@@ -47,15 +47,18 @@ pub fn engaged(row: &Row) -> bool {
 /// The bursts that a user was in, by video and time.
 pub type Bursts = BTreeMap<(u64, u64), Sketch>;
 
+/// The first and the last time of the rows that a judgement sees, of rows in the order of time; `None` where none is recent enough.
+#[must_use]
+pub fn seen(rows: &[Row], now: u64, abuse: &Abuse) -> Option<[u64; 2]> {
+    let last = rows.last()?.time;
+    (now <= last.saturating_add(abuse.window)).then(|| [(last + 1).saturating_sub(abuse.window), last])
+}
+
 /// Judges a user by their rows, which are in the order of time, and their bursts.
 #[must_use]
 pub fn judge(user: u64, rows: &[Row], bursts: &Bursts, now: u64, abuse: &Abuse) -> UserNumbers {
-    let last = rows.last().map_or(0, |row| row.time);
-    if rows.is_empty() || now > last.saturating_add(abuse.window) {
-        return UserNumbers::default();
-    }
-    let from = rows.partition_point(|row| row.time.saturating_add(abuse.window) <= last);
-    let rows = &rows[from..];
+    let Some([first, _]) = seen(rows, now, abuse) else { return UserNumbers::default() };
+    let rows = &rows[rows.partition_point(|row| row.time < first)..];
     let count = |is: &dyn Fn(&&Row) -> bool| rows.iter().filter(is).count();
     let unwatched = |row: &&Row| {
         engaged(row) && (row.skipped() == Some(true) || row.watched().is_some_and(|part| part < UNWATCHED))

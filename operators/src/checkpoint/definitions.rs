@@ -60,11 +60,13 @@ pub fn definitions(params: &Params) -> Vec<Definition> {
         true => vec![("abuse.enabled", "true".to_owned())],
         false => Vec::new(),
     };
+    // A suspect's rows have the form of their own release; without abuse there are none.
+    let users = if params.abuse.enabled { 5 } else { 4 };
     let nothing = Vec::new;
     let mut all = vec![
         (CONTENTS, 1, seed()),
         ("videos", 1, seed()),
-        ("users", 4, [seed(), windows(), pairs(), learned(), withheld()].concat()),
+        ("users", users, [seed(), windows(), pairs(), learned(), withheld()].concat()),
         ("windows", 1, decay()),
         ("recent_sums", 1, nothing()),
         ("video_sums", 1, nothing()),

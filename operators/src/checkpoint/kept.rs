@@ -9,6 +9,7 @@ use std::sync::Arc;
 use freshet_schema::event::Origin;
 
 use super::{RestoreError, Restored, Restoring};
+use crate::abuse::Withheld;
 use crate::coengage::Pair;
 use crate::content::{Cohort, Content, Facet};
 use crate::publish::Published;
@@ -62,8 +63,8 @@ pub struct Kept {
     pub forgotten_events: BTreeSet<(u64, u64)>,
     /// Deleted users, with the time up to which a delete covers.
     pub forgotten_users: BTreeMap<u64, u64>,
-    /// Users whose rows were withheld from the sums, as the last publication flagged them.
-    pub withheld: BTreeSet<u64>,
+    /// Whose rows are withheld from the sums, and which, as the last publication judged.
+    pub withheld: BTreeMap<u64, Withheld>,
     /// Deleted videos, as the users' side knows them.
     pub forgotten_videos: BTreeMap<u64, u64>,
     /// Sums that wait to leave a window: (window, time of leaving, video).

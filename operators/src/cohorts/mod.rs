@@ -40,7 +40,7 @@ pub use choose::Offers;
 pub use life::{Audience, Judged, Life, Verdict};
 pub use part::Part;
 pub use record::record;
-pub use report::{Moved, Report, Standing};
+pub use report::{Moved, Report, Standing, Under};
 
 use crate::boundary::Boundary;
 use crate::checkpoint::{RestoreError, Restoring, Rows};
@@ -166,9 +166,9 @@ impl Lives {
         self.contents.remove(&video);
         epoch.changed.remove(&video);
         let Some(kept) = self.remove(video) else { return };
-        if kept.life.stage.is_some() {
+        if let Some(stage) = &kept.life.stage {
             self.close(video);
-            epoch.report.removed += 1;
+            epoch.report.removed.push(Under::of(video, stage));
         }
         out.calls.push(Call::Over(video));
         out.changes.push((Key::Cohort(VideoId(video)), None));
@@ -283,14 +283,14 @@ impl Lives {
             Due::Nothing => {}
             Due::TopUp(users) => {
                 let until = self.now.saturating_add(self.cohorts.stage_time);
-                self.with(video, |life| {
-                    if let Some(stage) = &mut life.stage {
-                        stage.top_ups += 1;
-                        stage.until = until;
-                    }
+                let topped_up = self.with(video, |life| {
+                    let stage = life.stage.as_mut()?;
+                    stage.top_ups += 1;
+                    stage.until = until;
+                    Some((Under::of(video, stage), users))
                 });
+                epoch.report.top_ups.extend(topped_up.flatten());
                 self.ask(video, users, epoch, out);
-                epoch.report.top_ups += 1;
                 epoch.changed.insert(video);
             }
             Due::Judging => {
@@ -339,10 +339,10 @@ impl Lives {
         for video in begun {
             let life = Life::new(self.now, &self.cohorts);
             let users = life.stage.as_ref().map_or(0, |stage| stage.wanted);
+            epoch.report.begun.extend(life.stage.as_ref().map(|stage| Under::of(video, stage)));
             let look_at = life.look_at(&self.cohorts);
             self.insert(video, Kept { life, changed: (0, 0), look_at });
             self.ask(video, users, epoch, out);
-            epoch.report.begun += 1;
             epoch.changed.insert(video);
         }
     }

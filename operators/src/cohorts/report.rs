@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::life::{Audience, Judged, Life};
+use super::life::{Audience, Judged, Life, Stage};
+use super::part::Part;
 
 /// A stage was judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +14,28 @@ pub struct Moved {
     pub judged: Judged,
     /// Users of the next one; `None` where the life is over.
     pub next: Option<u32>,
+}
+
+/// A stage under way, as it was when something happened to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Under {
+    /// Of this video.
+    pub video: u64,
+    /// The stage's number, from 1.
+    pub stage: u32,
+    /// Users that it should have.
+    pub wanted: u32,
+    /// How often it was topped up.
+    pub top_ups: u32,
+    /// What it had gathered.
+    pub part: Part,
+}
+
+impl Under {
+    pub(super) fn of(video: u64, stage: &Stage) -> Self {
+        let Stage { number, wanted, top_ups, part, .. } = *stage;
+        Self { video, stage: number, wanted, top_ups, part }
+    }
 }
 
 /// How many lives there are.
@@ -44,16 +67,16 @@ impl Standing {
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// Lives that began.
-    pub begun: u64,
+    /// Lives that began, by their first stage.
+    pub begun: Vec<Under>,
     /// Users who were invited, less those whose invitation was taken back.
     pub invited: i64,
     /// Users who were shown a video of their invitations, less those of whom it was taken back.
     pub exposed: i64,
-    /// Stages that were topped up.
-    pub top_ups: u64,
-    /// Lives that ended with their video.
-    pub removed: u64,
+    /// Stages that were topped up, and how many users more were asked for.
+    pub top_ups: Vec<(Under, u32)>,
+    /// Lives that ended with their video, by the stage that was under way.
+    pub removed: Vec<Under>,
     /// Stages that were judged.
     pub moves: Vec<Moved>,
     /// How many lives there are after it.

@@ -3,7 +3,8 @@
 //! An invitation lies with its user until the life of its video is over. As long as its stage is under way and the user was not shown
 //! the video, it claims a place in each of the user's lists. The user was shown it where a page with it was served since, or
 //! where a row says that they met it. What an invited user did is kept as one small sum, as it was said to the video side: so an
-//! invitation that is taken back, with its user's delete, takes exactly that back.
+//! invitation that is taken back, with its user's delete, takes exactly that back. Of who is flagged for abuse neither rows nor pages are said:
+//! they would fill a cohort in which nobody watches.
 //!
 //! Rows are not looked for: whatever changed them this epoch stands in what the user side says of rows, each with its sign.
 
@@ -15,6 +16,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::audience::{Audience, Member};
+use crate::abuse::Withheld;
 use crate::cohorts::part::engaged;
 use crate::cohorts::{Call, CohortIn, Deeds, Invitation, Part};
 use crate::history::History;
@@ -60,6 +62,8 @@ pub(super) struct Heard {
     pub(super) pages: Vec<(u64, u64, Vec<u64>)>,
     /// Users that were forgotten, up to a time.
     pub(super) forgotten: Vec<(u64, u64)>,
+    /// Users whose flag went up or fell.
+    pub(super) turned: Vec<u64>,
 }
 
 /// See the module.
@@ -94,9 +98,10 @@ impl Kept {
         self.open && self.said.watched <= 0
     }
 
-    /// Says what is now known, less what was said.
-    fn say(&mut self, now: Part, done: &mut Done) {
-        let now = Part { invited: 1, exposed: i64::from(self.served > 0 || now.watched > 0), ..now };
+    /// Says what is now known, less what was said. A page counts as a row of its time would.
+    fn say(&mut self, now: Part, withheld: &Withheld, done: &mut Done) {
+        let served = self.served > 0 && !withheld.covers(self.served);
+        let now = Part { invited: 1, exposed: i64::from(served || now.watched > 0), ..now };
         let deeds = done.entry((self.video, self.stage)).or_default();
         deeds.part.add(now, 1);
         deeds.part.add(self.said, -1);
@@ -207,14 +212,21 @@ impl Guests {
         rows: &[(u64, Row, i64)],
         now: u64,
         history: impl Fn(u64) -> Option<&'a History>,
+        withheld: impl Fn(u64) -> &'a Withheld,
         dirty: &mut Vec<u64>,
     ) -> Vec<CohortIn> {
+        // Whose rows do not count is no use to a cohort.
+        let history = |user: u64| history(user).filter(|_| !withheld(user).flagged());
         let mut done = Done::new();
         for (user, row, sign) in rows {
-            self.row(*user, row, *sign, &mut done);
+            self.row(*user, row, *sign, withheld(*user), &mut done);
         }
         for (user, time, videos) in heard.pages {
-            self.page(user, time, &videos, &mut done);
+            self.page(user, time, &videos, withheld(user), &mut done);
+        }
+        for user in heard.turned {
+            let kept = self.guests.get_mut(&user).into_iter().flat_map(|guest| &mut guest.kept);
+            kept.for_each(|kept| kept.say(kept.said, withheld(user), &mut done));
         }
         for (user, until) in heard.forgotten {
             self.forget(user, until, &mut done);
@@ -233,7 +245,7 @@ impl Guests {
         invitations.sort_unstable_by_key(|invitation| (invitation.video, invitation.stage, invitation.user));
         for invitation in invitations {
             if let Some(history) = history(invitation.user)
-                && self.invite(&invitation, history, now, &mut done)
+                && self.invite(&invitation, history, now, withheld(invitation.user), &mut done)
             {
                 dirty.push(invitation.user);
             }
@@ -278,7 +290,7 @@ impl Guests {
         self.guests.get_mut(&user)?.kept.iter_mut().find(|kept| kept.video == video)
     }
 
-    fn row(&mut self, user: u64, row: &Row, sign: i64, done: &mut Done) {
+    fn row(&mut self, user: u64, row: &Row, sign: i64, withheld: &Withheld, done: &mut Done) {
         let space = row.content.space;
         let interest = || -> Vec<i64> {
             let direction = self.audience.get(user).and_then(|member| member.direction(space));
@@ -293,7 +305,7 @@ impl Guests {
         let mut now = kept.said;
         now.add(Part::of(row), sign);
         let (before, after) = (kept.said.engaged, now.engaged);
-        kept.say(now, done);
+        kept.say(now, withheld, done);
         if before <= 0 && after > 0 {
             kept.lean(&fresh, 1, done);
             kept.engaged = fresh;
@@ -303,13 +315,13 @@ impl Guests {
         }
     }
 
-    fn page(&mut self, user: u64, time: u64, videos: &[u64], done: &mut Done) {
+    fn page(&mut self, user: u64, time: u64, videos: &[u64], withheld: &Withheld, done: &mut Done) {
         for video in videos {
             let Some(kept) = self.kept(user, *video) else { continue };
             // What was on a page before the invitation was there for another reason.
             if time >= kept.at && time > kept.served {
                 kept.served = time;
-                kept.say(kept.said, done);
+                kept.say(kept.said, withheld, done);
             }
         }
     }
@@ -369,7 +381,14 @@ impl Guests {
     }
 
     /// Gives an invitation, where the user can take it.
-    fn invite(&mut self, invitation: &Invitation, history: &History, now: u64, done: &mut Done) -> bool {
+    fn invite(
+        &mut self,
+        invitation: &Invitation,
+        history: &History,
+        now: u64,
+        withheld: &Withheld,
+        done: &mut Done,
+    ) -> bool {
         let Invitation { user, video, stage, chance, slots } = *invitation;
         if history.rows().is_empty() || !self.is_free(user, video, now) {
             return false;
@@ -392,7 +411,8 @@ impl Guests {
         };
         // They may have met it meanwhile.
         let mut met = Part::default();
-        let rows = history.rows().iter().filter(|row| row.content.video == video);
+        let met_it = |row: &&Row| row.content.video == video && !withheld.covers(row.time);
+        let rows = history.rows().iter().filter(met_it);
         let mut engages = None;
         for row in rows {
             met.add(Part::of(row), 1);
@@ -400,7 +420,7 @@ impl Guests {
                 engages = Some(row.content.space);
             }
         }
-        kept.say(met, done);
+        kept.say(met, withheld, done);
         if let Some(direction) =
             engages.and_then(|space| self.audience.get(user).and_then(|member| member.direction(space)))
         {

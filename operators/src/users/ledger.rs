@@ -11,8 +11,10 @@ use rustc_hash::FxHashMap;
 
 use super::requests::to_learn;
 use super::{FollowOrder, Users, UsersOut};
+use crate::abuse::Withheld;
 use crate::coengage::{self, Pair, positive};
 use crate::content::{Content, duration_class};
+use crate::examples::Open;
 use crate::history::{Counted, History};
 use crate::params::CoEngaging;
 use crate::profile::{self, Profile, Shared};
@@ -54,20 +56,21 @@ impl Users {
         match person.history.count(view, row.clone(), seen, self.now, interest) {
             Counted::Ignored => false,
             Counted::Added(replaced) => {
+                // Of who is flagged, too: the flag may be taken back, and then what they did is learned.
                 out.requests.extend(learn);
+                let withheld = self.suspects.withheld(view.user);
                 if let Some(at) = person.history.find(view.id) {
                     let gap = interest.session_gap;
                     for at in at.saturating_sub(1)..=at {
-                        person.examples.look_at(at, &person.history, gap, &mut self.unpublished);
+                        let sums = Open { sums: &mut self.unpublished, withheld };
+                        person.examples.look_at(at, &person.history, gap, sums);
                     }
                 }
                 let pairing = &self.params.coengagement;
-                if !self.suspects.withholds(view.user) {
-                    if let Some(old) = &replaced {
-                        pairs(&person.history, old, -1, pairing, &mut out.pairs);
-                    }
-                    pairs(&person.history, &row, 1, pairing, &mut out.pairs);
+                if let Some(old) = &replaced {
+                    pairs(&person.history, old, -1, withheld, pairing, &mut out.pairs);
                 }
+                pairs(&person.history, &row, 1, withheld, pairing, &mut out.pairs);
                 if let Some(old) = replaced {
                     out.rows.push((view.user, old, -1));
                 } else {
@@ -87,21 +90,21 @@ impl Users {
         doomed: impl Fn(&Row) -> bool,
         out: &mut UsersOut,
     ) -> bool {
-        let withheld = self.suspects.withholds(user);
+        let withheld = self.suspects.withheld(user);
         let Some(person) = self.people.get_mut(&user).map(Arc::make_mut) else { return false };
         person.history.expire(self.now, &self.params.interest);
         let mut any = false;
         for at in (0..person.history.rows().len()).rev() {
             if doomed(&person.history.rows()[at]) {
                 let row = person.history.remove(at, self.now, &self.params.interest);
-                person.examples.forget(row.time, row.id, &mut self.unpublished);
+                let sums = Open { sums: &mut self.unpublished, withheld };
+                person.examples.forget(row.time, row.id, sums);
                 if let Some(before) = at.checked_sub(1) {
                     let gap = self.params.interest.session_gap;
-                    person.examples.look_at(before, &person.history, gap, &mut self.unpublished);
+                    let sums = Open { sums: &mut self.unpublished, withheld };
+                    person.examples.look_at(before, &person.history, gap, sums);
                 }
-                if !withheld {
-                    pairs(&person.history, &row, -1, &self.params.coengagement, &mut out.pairs);
-                }
+                pairs(&person.history, &row, -1, withheld, &self.params.coengagement, &mut out.pairs);
                 let video = row.content.video;
                 if let Some(viewers) = self.viewers.get_mut(&video) {
                     if let Some(place) = viewers.iter().position(|viewer| *viewer == user) {
@@ -241,10 +244,18 @@ fn preferences(user: u64, tags: &[String]) -> Vec<u8> {
     Value::Preferences(PreferencesRecord { user_id: user, hashtags: tags.to_vec() }).encode()
 }
 
-/// The pairs that come (1) or go (-1) with `row`, which is in the history or was.
-fn pairs(history: &History, row: &Row, sign: i64, params: &CoEngaging, out: &mut Vec<Pair>) {
-    if params.window > 0 && positive(row, params) {
-        let (before, after) = history.around((row.time, row.id), params.window, |row| positive(row, params));
+/// The pairs that come (1) or go (-1) with `row`, which is in the history or was, and its neighbours of those that count.
+fn pairs(
+    history: &History,
+    row: &Row,
+    sign: i64,
+    withheld: &Withheld,
+    params: &CoEngaging,
+    out: &mut Vec<Pair>,
+) {
+    let counts = |row: &Row| positive(row, params) && !withheld.covers(row.time);
+    if params.window > 0 && counts(row) {
+        let (before, after) = history.around((row.time, row.id), params.window, counts);
         coengage::changes(&before, row, &after, sign, params, out);
     }
 }

@@ -46,7 +46,7 @@ enum Saved<P> {
     Member(u64, Member),
     /// When an experiment's user was served pages.
     Pages(u64, Vec<Page>),
-    /// What is known of a user who is suspected or was in a burst.
+    /// What is known of a user who is or was suspected, or was in a burst.
     Suspect(u64, Box<Suspect>),
     /// Something of a user changed since the last publication.
     Touched(u64),
@@ -269,8 +269,9 @@ pub fn kept(from: &Restoring, kept: &mut Kept) -> Result<(), RestoreError> {
             | Saved::Member(..)
             | Saved::Pages(..)
             | Saved::Drawn(..) => {}
-            Saved::Suspect(user, suspect) if suspect.flagged => drop(kept.withheld.insert(user)),
-            Saved::Suspect(..) | Saved::Touched(_) => {}
+            Saved::Suspect(_, suspect) if suspect.withheld.is_nothing() => {}
+            Saved::Suspect(user, suspect) => drop(kept.withheld.insert(user, suspect.withheld)),
+            Saved::Touched(_) => {}
         }
         Ok(())
     };

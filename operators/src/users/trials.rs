@@ -5,10 +5,12 @@
 //! costs far more. Deletes, revisions and late events need no rule of their own. Of the pages only when they were is kept and which
 //! places were drawn, since no row tells. All else follows from the rows, so a restart makes it anew, under whichever experiments are configured then.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::abuse::Withheld;
 use crate::examples::Place;
 use crate::experiments::draws::{self, Draw, DrawKey, Drawing, Earned};
 use crate::experiments::{ArmSums, Numbers, Term, numbers};
@@ -52,6 +54,14 @@ fn print(page: &[Place]) -> u64 {
         .iter()
         .flat_map(|place| [u64::from(place.position), place.video, u64::from(place.propensity.to_bits())]);
     freshet_schema::hash::mix(page.len() as u64, &places.collect::<Vec<u64>>())
+}
+
+/// What is not withheld.
+fn open<'a, T: Clone>(all: &'a [T], withheld: &Withheld, time: impl Fn(&T) -> u64) -> Cow<'a, [T]> {
+    if withheld.is_nothing() {
+        return Cow::Borrowed(all);
+    }
+    all.iter().filter(|one| !withheld.covers(time(one))).cloned().collect()
 }
 
 impl Trials {
@@ -158,11 +168,12 @@ impl Trials {
         self.changed.insert(user);
     }
 
-    /// What the users who changed add to the sums, less what was said of them before; nothing where they do not count.
+    /// What the users who changed add to the sums, less what was said of them before; nothing of who is flagged, and what is withheld
+    /// of another user is not counted.
     pub(super) fn step<'a>(
         &mut self,
         history: impl Fn(u64) -> Option<&'a History>,
-        counts: impl Fn(u64) -> bool,
+        withheld: impl Fn(u64) -> &'a Withheld,
         params: &Params,
     ) -> Vec<Term> {
         if self.changed.is_empty() {
@@ -175,23 +186,26 @@ impl Trials {
             let pages = self.pages.get(&user).map_or(&[][..], Vec::as_slice);
             let draws = self.draws.get(&user).map_or(&[][..], Vec::as_slice);
             let mut now: Vec<Said> = Vec::new();
-            for (experiment, arm) in params.arms_of(user).filter(|_| counts(user)) {
+            let withheld = withheld(user);
+            for (experiment, arm) in params.arms_of(user).filter(|_| !withheld.flagged()) {
                 let of = &params.experiments[experiment];
                 let since = of.since;
-                let pages = pages.len() - pages.partition_point(|(time, _)| *time < since);
-                let rows = numbers::since(history, since);
+                let pages = &pages[pages.partition_point(|(time, _)| *time < since)..];
+                let pages = pages.iter().filter(|(time, _)| !withheld.covers(*time)).count();
+                let rows = open(numbers::since(history, since), withheld, |row| row.time);
                 let gap = params.interest.session_gap;
                 let draws = &draws[draws.partition_point(|draw| draw.time < since)..];
+                let draws = open(draws, withheld, |draw| draw.time);
                 let earned = match draws.is_empty() {
                     true => Vec::new(),
                     false => {
                         let targets = |by: Drawing| draws::targets(of, arm, by, params);
                         let half = draws::half(params.seed, user);
-                        draws::earned(draws, &draws::completed(rows), gap, half, targets)
+                        draws::earned(&draws, &draws::completed(&rows), gap, half, targets)
                     }
                 };
                 let (experiment, arm) = (experiment as u8, arm as u8);
-                now.extend(numbers::of(rows, pages, gap).map(|numbers| Said {
+                now.extend(numbers::of(&rows, pages, gap).map(|numbers| Said {
                     experiment,
                     arm,
                     numbers,
@@ -266,9 +280,11 @@ mod tests {
         let params = Params { experiments: [experiment("one", 1.0)].into(), ..Params::default() };
         let mut trials = Trials::new();
         trials.served(7, 1_000, &[], [].iter(), &params);
+        let (nothing, mut flagged) = (Withheld::NOTHING, Withheld::NOTHING);
+        flagged.judge(true, None, true);
         let mut say = |counts: bool| {
             trials.touch(7, &params);
-            trials.step(|_| None, |_| counts, &params)
+            trials.step(|_| None, |_| if counts { &nothing } else { &flagged }, &params)
         };
         let said = say(true);
         assert_eq!(said.len(), 1, "a page was served");

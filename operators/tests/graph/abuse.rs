@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use freshet_operators::abuse::Signals;
 use freshet_operators::abuse::video::{hashed, sketch};
+use freshet_operators::examples::Described;
 use freshet_operators::graph::Tap;
-use freshet_operators::params::{HOUR, MINUTE, Params, SECOND};
+use freshet_operators::params::{Abuse, Explore, HOUR, MINUTE, Params, SECOND};
+use freshet_operators::request::Purpose;
 use freshet_operators::row::Row;
 use freshet_operators::runtime::EpochInput;
+use freshet_operators::shelf::Shelf;
 use freshet_operators::sums::WindowSums;
 use freshet_schema::event::{Event, Origin, Status, Target};
 use freshet_schema::store::{Key, Value};
@@ -18,7 +21,7 @@ use proptest::test_runner::TestRunner;
 
 use crate::harness::{EpochOutput, decoded, first_difference, run, store};
 use crate::oracle::Oracle;
-use crate::properties::Views;
+use crate::properties::{Views, describe, fresh_shelf};
 use crate::world::{self, START};
 
 /// Who was in a burst: video, number of the stretch.
@@ -26,10 +29,13 @@ type Bursts = BTreeMap<(u64, u64), BTreeSet<u64>>;
 
 /// Judges from all rows that survive, at each publication.
 #[derive(Default)]
-struct Judge {
+pub struct Judge {
     /// As of the publication before.
     bursts: Bursts,
     signals: BTreeMap<u64, Signals>,
+    flags: BTreeSet<u64>,
+    /// What was judged of a user's time, one verdict after another: from, to, and whether it is withheld.
+    verdicts: BTreeMap<u64, Vec<(u64, u64, bool)>>,
     factors: BTreeMap<u64, u16>,
     published: Option<u64>,
 }
@@ -39,7 +45,20 @@ fn engaged(row: &Row) -> bool {
 }
 
 impl Judge {
-    fn flagged(&self, params: &Params) -> BTreeSet<u64> {
+    /// Whether others do not see what a user did at a time: all of who is flagged, and else what the last verdict on it says.
+    pub fn covers(&self, user: u64, time: u64) -> bool {
+        let verdicts = self.verdicts.get(&user).into_iter().flatten();
+        let last = verdicts.rev().find(|(from, to, _)| (*from..=*to).contains(&time));
+        self.flags.contains(&user) || last.is_some_and(|(.., withheld)| *withheld)
+    }
+
+    /// The rows that others see.
+    pub fn counted(&self, mut rows: Vec<(u64, Row)>) -> Vec<(u64, Row)> {
+        rows.retain(|(user, row)| !self.covers(*user, row.time));
+        rows
+    }
+
+    pub fn flagged(&self, params: &Params) -> BTreeSet<u64> {
         let above = |(_, signals): &(&u64, &Signals)| signals.score() > params.abuse.threshold;
         self.signals.iter().filter(above).map(|(user, _)| *user).collect()
     }
@@ -110,7 +129,7 @@ impl Judge {
     }
 
     /// The end of an epoch, with the rows that survive.
-    fn epoch(&mut self, rows: &[(u64, Row)], now: u64, params: &Params) {
+    pub fn epoch(&mut self, rows: &[(u64, Row)], now: u64, params: &Params) {
         let number = now / params.score.publish_every;
         if self.published.is_some_and(|published| number <= published) {
             return;
@@ -121,7 +140,23 @@ impl Judge {
             by_user.entry(*user).or_default().push(row);
         }
         let judged = by_user.iter().map(|(user, rows)| (*user, self.user(*user, rows, now, params)));
-        self.signals = judged.filter(|(_, signals)| !signals.is_empty()).collect();
+        let judged = judged.filter(|(_, signals)| !signals.is_empty()).collect();
+        let before = std::mem::replace(&mut self.signals, judged);
+        let flags = self.flagged(params);
+        let was = std::mem::replace(&mut self.flags, flags);
+        for (user, rows) in &by_user {
+            let last = rows.iter().map(|row| row.time).max().expect("who has none is not among them");
+            let first = (last + 1).saturating_sub(params.abuse.window);
+            let verdicts = self.verdicts.entry(*user).or_default();
+            if self.flags.contains(user) {
+                verdicts.push((first, last, true));
+            } else if was.contains(user)
+                && now <= last + params.abuse.window
+                && !before[user].has(Signals::COORDINATED)
+            {
+                verdicts.push((first, u64::MAX, false));
+            }
+        }
 
         let mut videos: BTreeMap<u64, Vec<(u64, u64)>> = BTreeMap::new();
         let inside = |row: &Row| engaged(row) && row.time >= now.saturating_sub(params.abuse.window);
@@ -176,6 +211,8 @@ fn check(epochs: &[EpochInput], params: &Params, outputs: &BTreeMap<u64, EpochOu
     let (mut views, mut told, mut judge) = (Views::default(), Told::default(), Judge::default());
     let nothing = EpochOutput::default();
     let mut flags = 0;
+    let mut described: BTreeMap<(u64, u64), Described> = BTreeMap::new();
+    let mut earlier = Shelf::new(params.clone(), 0, 1);
     for input in epochs {
         let epoch = input.epoch.0;
         let output = outputs.get(&epoch).unwrap_or(&nothing);
@@ -188,7 +225,8 @@ fn check(epochs: &[EpochInput], params: &Params, outputs: &BTreeMap<u64, EpochOu
         assert_eq!(told.factors, judge.factors, "factors of videos at epoch {epoch}");
         let flagged = judge.flagged(params);
         flags += flagged.len() + judge.factors.len();
-        let rows: Vec<(u64, Row)> = rows.into_iter().filter(|(user, _)| !flagged.contains(user)).collect();
+        let all = rows;
+        let rows = judge.counted(all.clone());
         assert_eq!(views.rows(), rows, "rows that others see at epoch {epoch}");
         let mut sums = oracle.video_sums(&rows, now);
         sums.retain(|_, sums| *sums != WindowSums::default());
@@ -201,7 +239,19 @@ fn check(epochs: &[EpochInput], params: &Params, outputs: &BTreeMap<u64, EpochOu
             let (expected, _) = oracle.publication(epoch, &rows);
             assert_eq!(published.cohorts, expected.cohorts, "baselines at epoch {epoch}");
             assert_eq!(published.skip_below, expected.skip_below, "skip thresholds at epoch {epoch}");
+            let counts = |user: u64, row: &Row| !judge.covers(user, row.time);
+            let heads = oracle.heads(published.version, &all, counts, &described, now);
+            assert_eq!(*published.heads, heads, "heads at epoch {epoch}");
         }
+        for tap in &output.taps {
+            if let Tap::Request(request) = tap
+                && let Purpose::Learn(event, _) = request.purpose
+            {
+                let said = describe(&mut earlier, epoch, request, params);
+                described.insert((said.user, event), said);
+            }
+        }
+        earlier = fresh_shelf(epoch, &views, &oracle);
     }
     flags
 }
@@ -331,7 +381,7 @@ fn a_ring_is_found_withheld_and_let_go_again() {
         .collect();
     assert!(!factors.is_empty() && factors.iter().all(|factor| (0.6..1.0).contains(factor)), "{factors:?}");
 
-    // Two accounts ask to be forgotten: the others are too few, and what they did is said again.
+    // Two accounts ask to be forgotten: the others are too few, and their flags fall. What they did in lockstep stays out.
     let mut forgiven = epochs.clone();
     let last = epochs.last().expect("there are some").now.0;
     let forget = |user: u64| {
@@ -358,7 +408,83 @@ fn a_ring_is_found_withheld_and_let_go_again() {
     let mut told = Told::default();
     outputs.values().for_each(|output| told.apply(output));
     assert!(told.signals.is_empty() && told.factors.is_empty(), "{:?} {:?}", told.signals, told.factors);
+    let rows = rows_after(&forgiven, &outputs);
+    assert!(rows.iter().all(|(user, _)| *user <= 20), "the ring's rows are withheld");
     assert!(!store(&outputs).contains_key(&Key::Feed(UserId(101)).to_string()));
+}
+
+/// The rows that others see in the end.
+fn rows_after(epochs: &[EpochInput], outputs: &BTreeMap<u64, EpochOutput>) -> Vec<(u64, Row)> {
+    let mut views = Views::default();
+    let reached = |input: &&EpochInput| outputs.contains_key(&input.epoch.0);
+    epochs.iter().filter(reached).for_each(|input| views.apply(input.epoch.0, &outputs[&input.epoch.0]));
+    views.rows()
+}
+
+/// A user of days ago comes back to like twenty videos within minutes, and goes quiet. When nothing has been seen of them for the window the
+/// flag falls, and the campaign does not count again; what they watched before, and what they watch later, does.
+#[test]
+fn a_campaign_that_goes_quiet_stays_out() {
+    let mut params = world::with_exploration(world::params(), Explore::Linucb);
+    params.score.publish_every = HOUR;
+    params.abuse = Abuse { enabled: true, window: 12 * HOUR, ..params.abuse };
+    let at = |hours: u64| START - START % HOUR + hours * HOUR;
+    let view = |id: u64, time: u64, like: bool| {
+        let watch_ms = Some(if like { 100 } else { 4_000 });
+        Event::Interaction(Interaction {
+            event_id: EventId(id),
+            event_time: Millis(time),
+            user_id: UserId(9),
+            video_id: VideoId(1 + id % world::VIDEOS),
+            watch_ms,
+            duration_ms: Some(10_000),
+            like,
+            ..Interaction::default()
+        })
+    };
+    let campaign = (100..120).map(|id| view(id, at(24) + id * SECOND, true));
+    let told = [
+        (0, vec![view(1, at(0), false)]),
+        (24, campaign.collect()),
+        (25, vec![view(2, at(25) - MINUTE, false)]),
+        (26, Vec::new()),
+        (37, Vec::new()),
+        (38, Vec::new()),
+        // Late, of the time of the campaign; and of now.
+        (40, vec![view(3, at(24) + 9 * MINUTE, true), view(4, at(40), false)]),
+        (41, Vec::new()),
+    ];
+    let mut offset = 0;
+    let inputs = (1..).zip(told).map(|(number, (hours, events))| {
+        let records = events.into_iter().map(|event| {
+            offset += 1;
+            (Origin { partition: 0, offset }, event)
+        });
+        EpochInput {
+            epoch: Epoch(number),
+            now: Millis(at(hours) + 30 * MINUTE),
+            records: records.collect(),
+            asks: Vec::new(),
+            probes: Vec::new(),
+            remake: Vec::new(),
+        }
+    });
+    let epochs: Vec<EpochInput> = inputs.collect();
+    for workers in 1..=3 {
+        let outputs = run(&epochs, workers, &params);
+        check(&epochs, &params, &outputs);
+        let flags: Vec<(u64, bool)> = outputs
+            .iter()
+            .flat_map(|(epoch, output)| output.taps.iter().map(|tap| (*epoch, tap)))
+            .filter_map(|(epoch, tap)| match tap {
+                Tap::Suspect(9, signals) => Some((epoch, !signals.is_empty())),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(flags, [(2, true), (5, false)], "the flag goes up at once and falls after the window");
+        let rows = rows_after(&epochs, &outputs);
+        assert_eq!(rows.iter().map(|(_, row)| row.id).collect::<Vec<_>>(), [1, 4]);
+    }
 }
 
 /// The random worlds are such in which flags go up: else nothing would be compared.

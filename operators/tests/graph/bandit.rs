@@ -17,6 +17,7 @@ use freshet_schema::fixed;
 use freshet_schema::store::Value;
 use proptest::prelude::*;
 
+use crate::abuse::Judge;
 use crate::harness::{EpochOutput, decoded, first_difference, run, store};
 use crate::interrupted::with_pages;
 use crate::oracle::Oracle;
@@ -83,6 +84,7 @@ fn check(epochs: &[EpochInput], params: &Params, outputs: &BTreeMap<u64, EpochOu
     let mut views = Views::default();
     let mut met: BTreeMap<(u64, u64), Met> = BTreeMap::new();
     let (nothing, mut published) = (EpochOutput::default(), 0);
+    let mut judge = Judge::default();
     for input in epochs {
         let epoch = input.epoch.0;
         let output = outputs.get(&epoch).unwrap_or(&nothing);
@@ -90,7 +92,11 @@ fn check(epochs: &[EpochInput], params: &Params, outputs: &BTreeMap<u64, EpochOu
         let oracle = Oracle { epochs, params, published: views.published.clone() };
         if let Some(version) = views.published.get(&epoch) {
             // What came with this epoch is described in the next one.
-            let rows = oracle.rows(epoch);
+            let mut rows = oracle.rows(epoch);
+            if params.abuse.enabled {
+                judge.epoch(&rows, oracle.now(epoch), params);
+                rows = judge.counted(rows);
+            }
             assert_eq!(views.rows(), rows, "counted rows at epoch {epoch}");
             let expected =
                 Arms { version: version.version, arms: solved(&rows, &met, oracle.now(epoch), params) };
@@ -129,8 +135,12 @@ proptest! {
         steps in world::steps(),
         seed in any::<u64>(),
         policy in prop_oneof![Just(Explore::Linucb), Just(Explore::EpsilonGreedy)],
+        judges in any::<bool>(),
     ) {
-        let params = params(policy);
+        let mut params = params(policy);
+        if judges {
+            params = world::with_abuse(params);
+        }
         let epochs = with_pages(world::epochs(&steps), seed);
         let one = run(&epochs, 1, &params);
         check(&epochs, &params, &one);

@@ -18,6 +18,7 @@ use freshet_schema::store::Value;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
+use crate::abuse::Judge;
 use crate::harness::{EpochOutput, decoded, first_difference, run, store};
 use crate::interrupted::with_pages;
 use crate::oracle::Oracle;
@@ -45,8 +46,8 @@ struct Invitations {
 }
 
 impl Invitations {
-    /// What happens to invitations in an epoch: deletes of users, then the calls of the epoch before.
-    fn step(&mut self, input: &EpochInput, calls: &[Call], rows: &[(u64, Row)], params: &Params) {
+    /// What happens to invitations in an epoch: deletes of users, then the calls of the epoch before. Who is `known` can be invited.
+    fn step(&mut self, input: &EpochInput, calls: &[Call], known: &BTreeSet<u64>, params: &Params) {
         let now = input.now.0;
         for (_, event) in &input.records {
             if let Event::Delete(delete) = event
@@ -76,8 +77,7 @@ impl Invitations {
             assert!(invitation.chance > 0.0 && invitation.chance <= 1.0, "{invitation:?}");
             let twice = self.kept.iter().any(|kept| kept.user == user && kept.video == invitation.video);
             let day = self.days.get(&user).filter(|(day, _)| *day == now / DAY).map_or(0, |(_, n)| *n);
-            let known = rows.iter().any(|(other, _)| *other == user);
-            if known && !twice && day < params.cohorts.per_day {
+            if known.contains(&user) && !twice && day < params.cohorts.per_day {
                 self.days.insert(user, (now / DAY, day + 1));
                 let (video, stage, epoch) = (invitation.video, invitation.stage, input.epoch.0);
                 self.kept.push(Kept { user, video, stage, at: now, epoch, open: true });
@@ -85,9 +85,17 @@ impl Invitations {
         }
     }
 
-    /// What the cohort of a video's stage has done by the end of `epoch`.
-    fn part(&self, video: u64, stage: u32, epochs: &[EpochInput], epoch: u64, rows: &[(u64, Row)]) -> Part {
-        let mut part = Part::default();
+    /// What the cohort of a video's stage has done by the end of `epoch`, as far as the judge lets it count; and how many were shown the
+    /// video on a page that does not.
+    fn part(
+        &self,
+        video: u64,
+        stage: u32,
+        (epochs, epoch): (&[EpochInput], u64),
+        rows: &[(u64, Row)],
+        judge: &Judge,
+    ) -> (Part, usize) {
+        let (mut part, mut withheld) = (Part::default(), 0);
         for kept in self.kept.iter().filter(|kept| kept.video == video && kept.stage == stage) {
             part.invited += 1;
             let own: Vec<&Row> = rows
@@ -105,17 +113,22 @@ impl Invitations {
                 part.skipped += i64::from(row.skipped() == Some(true));
             }
             let pages = epochs.iter().filter(|e| e.epoch.0 > kept.epoch && e.epoch.0 <= epoch);
-            let shown = pages.flat_map(|e| &e.records).any(|(_, event)| match event {
-                Event::Served(page) => {
-                    page.user_id.0 == kept.user
-                        && page.event_time.0 >= kept.at
-                        && page.items.iter().any(|item| item.video_id.0 == video)
-                }
-                _ => false,
+            let pages = pages.flat_map(|e| &e.records).filter_map(|(_, event)| match event {
+                Event::Served(page) => Some(page),
+                _ => None,
             });
+            let shown = pages.filter(|page| {
+                page.user_id.0 == kept.user
+                    && page.event_time.0 >= kept.at
+                    && page.items.iter().any(|item| item.video_id.0 == video)
+            });
+            // The last one is that which counts.
+            let last = shown.map(|page| page.event_time.0).max();
+            let shown = last.is_some_and(|time| !judge.covers(kept.user, time));
+            withheld += usize::from(last.is_some() && !shown && own.is_empty());
             part.exposed += i64::from(shown || !own.is_empty());
         }
-        part
+        (part, withheld)
     }
 }
 
@@ -185,6 +198,8 @@ struct Seen {
     claimed: usize,
     exposed: u32,
     topped_up: bool,
+    /// Exposures that do not count, as those who were shown the video are or were flagged for abuse.
+    withheld: usize,
 }
 
 /// Checks every record at every epoch, and every list.
@@ -192,15 +207,21 @@ fn check(epochs: &[EpochInput], params: &Params, outputs: &BTreeMap<u64, EpochOu
     let (mut views, mut invitations) = (Views::default(), Invitations::default());
     let mut stored: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let mut calls: Vec<Call> = Vec::new();
-    let mut seen = Seen::default();
+    let (mut seen, mut judge) = (Seen::default(), Judge::default());
     let nothing = EpochOutput::default();
     for input in epochs {
         let (epoch, now) = (input.epoch.0, input.now.0);
         let output = outputs.get(&epoch).unwrap_or(&nothing);
         views.apply(epoch, output);
         let oracle = Oracle { epochs, params, published: views.published.clone() };
-        let rows = oracle.rows(epoch);
-        invitations.step(input, &calls, &rows, params);
+        let mut rows = oracle.rows(epoch);
+        if params.abuse.enabled {
+            judge.epoch(&rows, now, params);
+        }
+        let flagged = judge.flagged(params);
+        let known = rows.iter().map(|(user, _)| *user).filter(|user| !flagged.contains(user)).collect();
+        invitations.step(input, &calls, &known, params);
+        rows = judge.counted(rows);
         calls = output
             .taps
             .iter()
@@ -258,7 +279,9 @@ fn check(epochs: &[EpochInput], params: &Params, outputs: &BTreeMap<u64, EpochOu
                 let mut part = Part::default();
                 // Begun in this epoch, nobody is invited yet.
                 if n < was.stages.len() {
-                    part = invitations.part(video, stage.number, epochs, epoch, &rows);
+                    let withheld;
+                    (part, withheld) = invitations.part(video, stage.number, (epochs, epoch), &rows, &judge);
+                    seen.withheld += withheld;
                 }
                 assert_eq!(counts(stage), counts_of(&part), "stage {} of {video} at {epoch}", stage.number);
                 seen.exposed = seen.exposed.max(stage.exposed);
@@ -349,8 +372,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 300, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_life_follows_from_the_log(steps in world::steps(), seed in any::<u64>()) {
-        let params = world::with_cohorts(world::params());
+    fn every_life_follows_from_the_log(steps in world::steps(), seed in any::<u64>(), judges in any::<bool>()) {
+        let params = if judges { world::with_abuse(world::params()) } else { world::params() };
+        let params = world::with_cohorts(params);
         let epochs = with_pages(world::epochs(&steps), seed);
         let one = run(&epochs, 1, &params);
         check(&epochs, &params, &one);
@@ -516,8 +540,8 @@ impl Story {
         (lists.collect(), life)
     }
 
-    /// The video's whole life.
-    fn tell(good: bool) -> String {
+    /// Up to the upload of the video.
+    fn begin(good: bool) -> Self {
         let mut story = Self { good, epochs: Vec::new(), told: String::new() };
         // A catalogue that is no longer new, watched by everybody, half of it to the end.
         let created = world::START - 100 * DAY;
@@ -535,6 +559,30 @@ impl Story {
         }
         let now = story.epochs.last().expect("begun").now.0;
         story.turn(vec![story.upload(NOVELTY, now, now)]);
+        story
+    }
+
+    /// It stands on a page.
+    fn page(id: u64, user: u64, now: u64, propensity: f32, drawn: u32) -> Event {
+        let served = freshet_schema::event::ServedItem {
+            video_id: freshet_schema::VideoId(NOVELTY),
+            position: 1,
+            propensity,
+            slot_policy: "cohort".to_owned(),
+            drawn,
+        };
+        Event::Served(freshet_schema::Served {
+            event_id: freshet_schema::EventId(id),
+            event_time: freshet_schema::Millis(now),
+            user_id: freshet_schema::UserId(user),
+            items: vec![served],
+            ..freshet_schema::Served::default()
+        })
+    }
+
+    /// The video's whole life.
+    fn tell(good: bool) -> String {
+        let mut story = Self::begin(good);
         let mut seen: BTreeSet<u64> = BTreeSet::new();
         for turn in 0..60u64 {
             let (lists, life) = story.look();
@@ -551,20 +599,7 @@ impl Story {
                     && !late
                     && seen.insert(*user)
                 {
-                    let served = freshet_schema::event::ServedItem {
-                        video_id: freshet_schema::VideoId(NOVELTY),
-                        position: 1,
-                        propensity: item.propensity,
-                        slot_policy: "cohort".to_owned(),
-                        drawn: item.drawn,
-                    };
-                    events.push(Event::Served(freshet_schema::Served {
-                        event_id: freshet_schema::EventId(turn * 1_000 + user),
-                        event_time: freshet_schema::Millis(now),
-                        user_id: freshet_schema::UserId(*user),
-                        items: vec![served],
-                        ..freshet_schema::Served::default()
-                    }));
+                    events.push(Self::page(turn * 1_000 + user, *user, now, item.propensity, item.drawn));
                     let watch = if story.good { 10_000 } else { 300 };
                     events.push(story.view(1_000 + turn, *user, NOVELTY, watch, now + 1));
                 }
@@ -572,6 +607,46 @@ impl Story {
             story.turn(events);
         }
         story.told
+    }
+}
+
+/// Some of those who were invited like blindly, and are flagged when a page with the video was served to all: theirs are no exposures.
+#[test]
+fn pages_of_the_flagged_are_no_exposure() {
+    let mut params = Story::params();
+    params.abuse.enabled = true;
+    let mut story = Story::begin(true);
+    (0..4).for_each(|_| story.turn(Vec::new()));
+    let invited: Vec<u64> = run(&story.epochs, 1, &params)
+        .into_values()
+        .flat_map(|output| output.taps)
+        .filter_map(|tap| match tap {
+            Tap::Cohort(Call::Invited(invitation)) if invitation.video == NOVELTY => Some(invitation.user),
+            _ => None,
+        })
+        .collect();
+    let now = story.epochs.last().expect("begun").now.0;
+    let mut events: Vec<Event> =
+        invited.iter().map(|user| Story::page(1_000 + user, *user, now, 0.1, 0)).collect();
+    let bots: Vec<u64> = invited.iter().copied().step_by(2).collect();
+    for user in &bots {
+        for n in 0..15 {
+            let Event::Interaction(view) = story.view(5_000 + n, *user, 2 + n, 100, now + n * 1_000) else {
+                panic!("a view is an interaction")
+            };
+            events.push(Event::Interaction(freshet_schema::Interaction { like: true, ..view }));
+        }
+    }
+    story.turn(events);
+    story.turn(Vec::new());
+    story.turn(Vec::new());
+    for workers in 1..=3 {
+        let outputs = run(&story.epochs, workers, &params);
+        let seen = check(&story.epochs, &params, &outputs);
+        assert!(seen.withheld >= bots.len(), "{seen:?}");
+        let life = life(&store(&outputs), NOVELTY).expect("a life");
+        let honest = invited.len() - bots.len();
+        assert!(honest > 1 && life.stages[0].exposed as usize == honest, "{honest} of {invited:?}: {life:?}");
     }
 }
 

@@ -6,17 +6,19 @@ use std::sync::Arc;
 
 use freshet_operators::experiments::settings::find;
 use freshet_operators::experiments::{Arm, Experiment, Metric, Value as Set};
-use freshet_operators::params::{DAY, Params};
+use freshet_operators::params::{DAY, MINUTE, Params};
 use freshet_operators::row::Row;
 use freshet_operators::runtime::EpochInput;
-use freshet_schema::event::{Event, Target};
+use freshet_schema::event::{Event, Origin, ServedItem, Target};
 use freshet_schema::feed::{self, ExperimentsRecord};
 use freshet_schema::store::Value;
+use freshet_schema::{Delete, Epoch, EventId, Interaction, Millis, Served, UserId, VideoId};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
+use crate::abuse::Judge;
 use crate::harness::{EpochOutput, decoded, first_difference, run, store};
-use crate::interrupted::with_pages;
+use crate::interrupted::{interrupt, with_pages};
 use crate::oracle::Oracle;
 use crate::properties::Views;
 use crate::world;
@@ -71,8 +73,14 @@ type Own = (u64, [u128; 3], u128);
 type Sums = BTreeMap<(String, u32, u32), (Vec<u64>, Vec<u128>)>;
 
 impl Known {
-    fn of(epochs: &[EpochInput], params: &Params, views: &Views, epoch: u64) -> Self {
+    /// What counts of it.
+    fn of(epochs: &[EpochInput], params: &Params, views: &Views, judge: &mut Judge, epoch: u64) -> Self {
         let oracle = Oracle { epochs, params, published: views.published.clone() };
+        let mut rows = oracle.rows(epoch);
+        if params.abuse.enabled {
+            judge.epoch(&rows, oracle.now(epoch), params);
+            rows = judge.counted(rows);
+        }
         let events =
             || epochs.iter().filter(|e| e.epoch.0 <= epoch).flat_map(|e| &e.records).map(|(_, event)| event);
         let forgotten = |user: u64, time: u64| {
@@ -85,6 +93,7 @@ impl Known {
             })
         };
         let pages = events().filter_map(|event| match event {
+            Event::Served(page) if judge.covers(page.user_id.0, page.event_time.0) => None,
             Event::Served(page) if !forgotten(page.user_id.0, page.event_time.0) => {
                 let videos = page.items.iter().map(|item| item.video_id.0).collect();
                 Some((page.user_id.0, page.event_time.0, videos))
@@ -104,7 +113,8 @@ impl Known {
         for event in events() {
             let Event::Served(page) = event else { continue };
             let (user, time) = (page.user_id.0, page.event_time.0);
-            for item in page.items.iter().filter(|_| page.list_epoch.0 > 0 && !forgotten(user, time)) {
+            let counts = page.list_epoch.0 > 0 && !forgotten(user, time) && !judge.covers(user, time);
+            for item in page.items.iter().filter(|_| counts) {
                 let from = (1.0 / item.propensity).round() as u64;
                 let ours = ["novelty", "popular", "explore"].contains(&item.slot_policy.as_str());
                 if ours && item.drawn > 0 && u64::from(item.drawn) <= from && !gone(item.video_id.0, time) {
@@ -113,7 +123,7 @@ impl Known {
                 }
             }
         }
-        Self { rows: oracle.rows(epoch), pages: pages.collect(), places }
+        Self { rows, pages: pages.collect(), places }
     }
 
     /// What the drawn places of an arm's users must come to, in millionths where they are weights.
@@ -287,7 +297,7 @@ struct Met {
 
 /// Checks each record.
 fn check(epochs: &[EpochInput], params: &Params, outputs: &BTreeMap<u64, EpochOutput>) -> Met {
-    let (mut views, mut met) = (Views::default(), Met::default());
+    let (mut views, mut judge, mut met) = (Views::default(), Judge::default(), Met::default());
     let mut before: Option<ExperimentsRecord> = None;
     for input in epochs {
         let nothing = EpochOutput::default();
@@ -299,7 +309,7 @@ fn check(epochs: &[EpochInput], params: &Params, outputs: &BTreeMap<u64, EpochOu
             continue;
         };
         if record.epoch == input.epoch.0 {
-            let known = Known::of(epochs, params, &views, input.epoch.0);
+            let known = Known::of(epochs, params, &views, &mut judge, input.epoch.0);
             assert_eq!(record.now_ms, input.now.0);
             for (n, experiment) in record.experiments.iter().enumerate() {
                 for (a, arm) in experiment.arms.iter().enumerate() {
@@ -344,9 +354,15 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 300, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_sums_of_arms_are_those_of_the_log(steps in world::steps(), seed in any::<u64>(), learns in any::<bool>()) {
+    fn the_sums_of_arms_are_those_of_the_log(
+        steps in world::steps(),
+        seed in any::<u64>(),
+        learns in any::<bool>(),
+        judges in any::<bool>(),
+    ) {
         let epochs = with_pages(world::epochs(&steps), seed);
-        let mut params = with_experiments(world::params());
+        let params = if judges { world::with_abuse(world::params()) } else { world::params() };
+        let mut params = with_experiments(params);
         params.learning.enabled = learns;
         let outputs = run(&epochs, 1, &params);
         check(&epochs, &params, &outputs);
@@ -409,6 +425,76 @@ fn the_worlds_test_something() {
     assert!(earned > 5, "{earned} times a drawn place had earned");
     assert!(undrawn > 5, "in {undrawn} publications an arm had lost drawn places");
     assert!(differ > 5, "in {differ} worlds an arm's lists were others than everybody's");
+}
+
+/// Somebody likes blindly, is flagged, and takes it all back, row by row: the flag falls, no row is left that could say so, and the page
+/// that they were served since counts, with and without a restart.
+#[test]
+fn who_took_all_back_is_in_the_arm_again() {
+    let mut params = world::with_abuse(with_experiments(world::params()));
+    params.score.publish_every = 20 * MINUTE;
+    let at = |n: u64| Millis(world::START + n * 21 * MINUTE);
+    let like = |id: u64| {
+        Event::Interaction(Interaction {
+            event_id: EventId(id),
+            event_time: Millis(at(1).0 + id),
+            user_id: UserId(1),
+            video_id: VideoId(id),
+            watch_ms: Some(100),
+            duration_ms: Some(10_000),
+            like: true,
+            ..Interaction::default()
+        })
+    };
+    let back = |id: u64| {
+        let target = Target::Interaction { user_id: UserId(1), target_event_id: EventId(id) };
+        Event::Delete(Delete { event_id: EventId(100 + id), revision: 0, event_time: at(4), target })
+    };
+    let page = Event::Served(Served {
+        event_id: EventId(50),
+        event_time: at(3),
+        user_id: UserId(1),
+        items: vec![ServedItem {
+            video_id: VideoId(7),
+            position: 0,
+            propensity: 1.0,
+            ..ServedItem::default()
+        }],
+        ..Served::default()
+    });
+    let events = [
+        Vec::new(),
+        (1..=4).map(like).collect(),
+        Vec::new(),
+        vec![page],
+        (1..=4).map(back).collect(),
+        Vec::new(),
+        Vec::new(),
+    ];
+    let mut offset = 0;
+    let epochs = (0..).zip(events).map(|(n, events)| {
+        let records = events.into_iter().map(|event| {
+            offset += 1;
+            (Origin { partition: 0, offset }, event)
+        });
+        EpochInput {
+            epoch: Epoch(n + 1),
+            now: at(n),
+            records: records.collect(),
+            asks: Vec::new(),
+            probes: Vec::new(),
+            remake: Vec::new(),
+        }
+    });
+    let epochs: Vec<EpochInput> = epochs.collect();
+    let outputs = run(&epochs, 2, &params);
+    check(&epochs, &params, &outputs);
+    let users = |epoch: u64| record(&outputs[&epoch]).expect("a publication").experiments[0].clone();
+    let users = |epoch: u64| users(epoch).arms.iter().map(|arm| arm.users).sum::<u64>();
+    assert_eq!((users(3), users(4), users(7)), (0, 0, 1), "flagged, served a page, and free again");
+    for at in 3..7 {
+        interrupt(&epochs, &params, &[at], &[1, 2]);
+    }
 }
 
 /// A graph without experiments says nothing of any, and one whose experiments have ended takes the record away once.

@@ -199,7 +199,7 @@ pub fn with_pages(mut epochs: Vec<EpochInput>, seed: u64) -> Vec<EpochInput> {
 
 /// Crashes behind each of `at`, on workers in turn as `workers` says; each run goes on for a while behind its checkpoint, and what
 /// it says there is lost.
-fn interrupt<L: Into<Layout> + Copy + std::fmt::Debug>(
+pub fn interrupt<L: Into<Layout> + Copy + std::fmt::Debug>(
     epochs: &[EpochInput],
     params: &Params,
     at: &[u64],

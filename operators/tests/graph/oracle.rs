@@ -104,6 +104,16 @@ impl Oracle<'_> {
         }
     }
 
+    /// All numbers of videos.
+    pub fn videos(&self) -> std::ops::RangeInclusive<u64> {
+        let uploads =
+            self.epochs.iter().flat_map(|epoch| &epoch.records).filter_map(|(_, event)| match event {
+                Event::Upload(upload) => Some(upload.video_id.0),
+                _ => None,
+            });
+        1..=uploads.max().unwrap_or_default().max(world::VIDEOS)
+    }
+
     pub fn profile(&self, user: u64, epoch: u64) -> Option<&User> {
         let deleted = self.user_deleted(user, epoch);
         self.records(epoch)
@@ -348,17 +358,18 @@ impl Oracle<'_> {
         (quick, attention)
     }
 
-    /// The heads as solved from the rows whose features were told.
+    /// The heads as solved from the rows that `count`, whose features were told.
     pub fn heads(
         &self,
         version: u64,
         rows: &[(u64, Row)],
+        count: impl Fn(u64, &Row) -> bool,
         told: &BTreeMap<(u64, u64), Described>,
         now: u64,
     ) -> Heads {
         let mut hours = Hours::default();
-        for (user, row) in rows.iter().filter(|(_, row)| row.time >= learn::first(now, &self.params.learning))
-        {
+        let first = learn::first(now, &self.params.learning);
+        for (user, row) in rows.iter().filter(|(user, row)| row.time >= first && count(*user, row)) {
             let Some(said) = told.get(&(*user, row.id)) else { continue };
             let later = rows.iter().filter(|(u, r)| u == user && (r.time, r.id) > (row.time, row.id));
             let next = later.map(|(_, r)| r.time).min();

@@ -177,7 +177,7 @@ fn expected_request(user: u64, epoch: u64, rows: &[(u64, Row)], oracle: &Oracle)
 pub fn fresh_shelf(epoch: u64, views: &Views, oracle: &Oracle) -> Shelf {
     let mut shelf = Shelf::new(oracle.params.clone(), 0, 1);
     let mut batch: Vec<ShelfIn> =
-        (1..=world::VIDEOS).map(|video| ShelfIn::Version(Arc::new(oracle.content(video, epoch)))).collect();
+        oracle.videos().map(|video| ShelfIn::Version(Arc::new(oracle.content(video, epoch)))).collect();
     let lasting = views.video_sums.iter().filter(|((_, span), _)| *span == Span::Lasting);
     batch.extend(lasting.map(|((video, _), sums)| ShelfIn::Sums(*video, Box::new(*sums))));
     batch.extend(views.popularity.iter().map(|(k, s)| ShelfIn::Popularity(*k, *s)));
@@ -195,6 +195,16 @@ pub fn fresh_shelf(epoch: u64, views: &Views, oracle: &Oracle) -> Shelf {
         shelf.step(0, vec![ShelfIn::Published(Arc::clone(published))], &mut out);
     }
     shelf
+}
+
+/// What the heads see of a row, by the shelves from before its epoch.
+pub fn describe(earlier: &mut Shelf, epoch: u64, request: &Arc<Request>, params: &Params) -> Described {
+    let (mut answer, mut lists) = (ShelfOut::default(), ListsOut::default());
+    earlier.step(epoch, vec![ShelfIn::Request(Arc::clone(request))], &mut answer);
+    Lists::new(params.clone(), 1).take(epoch, answer.replies.pop().expect("a reply"), &mut lists);
+    let said = lists.described.pop().expect("an answer");
+    assert_eq!(request.subject, Subject::User(said.user), "a group learns nothing");
+    said
 }
 
 fn check_against_batch(epochs: &[EpochInput], params: &Params, outputs: &BTreeMap<u64, EpochOutput>) {
@@ -232,7 +242,7 @@ fn check_against_batch(epochs: &[EpochInput], params: &Params, outputs: &BTreeMa
             creators.extend(&published.creators);
             creators.retain(|c, score| *score != 1_000_000 || scores.contains_key(c));
             assert_eq!(creators, scores, "creator scores at epoch {epoch}");
-            let heads = oracle.heads(published.version, &rows, &described, now);
+            let heads = oracle.heads(published.version, &rows, |_, _| true, &described, now);
             assert_eq!(*published.heads, heads, "heads at epoch {epoch}");
         }
 
@@ -251,16 +261,10 @@ fn check_against_batch(epochs: &[EpochInput], params: &Params, outputs: &BTreeMa
         for request in requests {
             if let Purpose::Learn(event, offer) = request.purpose {
                 // As the user met it: with what was known before the epoch.
-                let mut answer = ShelfOut::default();
-                earlier.step(epoch, vec![ShelfIn::Request(Arc::clone(request))], &mut answer);
-                let mut lists = ListsOut::default();
-                let reply = answer.replies.pop().expect("a reply");
-                Lists::new(params.clone(), 1).take(epoch, reply, &mut lists);
-                let Subject::User(user) = request.subject else { panic!("a group learns nothing") };
-                let said = lists.described.pop().expect("an answer");
+                let said = describe(&mut earlier, epoch, request, params);
                 assert_eq!((said.event, said.offer), (event, offer));
                 assert_eq!(said.features.len(), request.wanted.len());
-                described.insert((user, event), said);
+                described.insert((said.user, event), said);
                 continue;
             }
             if let Subject::User(user) = &request.subject {

@@ -311,7 +311,7 @@ impl Store {
                 }
             }
             Output::Cohorts(_, _, report) => {
-                counts.lives += report.begun;
+                counts.lives += report.begun.len() as u64;
                 counts.invited += report.invited;
                 counts.exposed += report.exposed;
                 for moved in &report.moves {

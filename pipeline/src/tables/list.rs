@@ -68,7 +68,8 @@ pub const TABLES: &[Table] = &[
     },
     Table {
         name: "interactions",
-        about: "The interactions that count, as they were joined and judged: what every sum is made of.",
+        about: "The interactions that count, as they were joined and judged. All sums are made of them, but for those that are withheld: \
+                what flagged users did (`[abuse]`) stands here and is in no sum.",
         key: Some("user_id"),
         columns: history_rows::INTERACTIONS,
         origin: Origin::State(&[Kind::People], history_rows::interactions),
@@ -82,7 +83,8 @@ pub const TABLES: &[Table] = &[
     },
     Table {
         name: "video_stats",
-        about: "Sums of a video's interactions over a span of time: one row a video and span in which it has any.",
+        about: "Sums of a video's interactions over a span of time: one row a video and span in which it has any. What is withheld \
+                (`[abuse]`) is left out.",
         key: Some("video_id"),
         columns: stats::VIDEO_STATS,
         origin: Origin::State(&[Kind::RecentSums, Kind::LastingSums], stats::video_stats),
@@ -96,8 +98,8 @@ pub const TABLES: &[Table] = &[
     },
     Table {
         name: "creators",
-        about: "Sums over all interactions with a creator's videos, and the score, as of the last publication \
-                (`score.publish_every`).",
+        about: "Sums over all interactions with a creator's videos but for those that are withheld (`[abuse]`), and the score, as of the \
+                last publication (`score.publish_every`).",
         key: Some("creator_id"),
         columns: stats::CREATORS,
         origin: Origin::State(&[Kind::Creators], stats::creators),

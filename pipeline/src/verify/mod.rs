@@ -6,7 +6,7 @@
 //! from sums ([`publication`]). None of it uses the operators: what they share with them is what a row *is* (how an interaction is judged, how a
 //! video is embedded, when a window ends), as a view's definition says it. [`compare`] tells the differences in full.
 //!
-//! What cannot be found wrong this way: trained topics and centroids, what the heads learn from, and who is flagged for abuse, are taken as given (the heads
+//! What cannot be found wrong this way: trained topics and centroids, what the heads learn from, and what is withheld for abuse, are taken as given (the heads
 //! themselves are solved again from it); lists, pools and related videos, which are choices made at earlier epochs, are compared
 //! only if asked for, by [`values()`], which replays the archive; and interest vectors and facets are not in a checkpoint, as they follow from the rows and the edges of their windows, which
 //! are.

@@ -20,8 +20,10 @@ pub fn pairs(kept: &Kept, past: &Past, params: &Params) -> ViewReport {
     let oldest = first_kept(past.now, params.half_life);
     let mut expected: BTreeMap<(u64, u64, u32), [i64; 2]> = BTreeMap::new();
     if params.window > 0 {
-        for (_, rows) in past.rows.iter().filter(|(user, _)| !past.withheld.contains(user)) {
-            let is_positive = |row: &&Row| f64::from(row.weight) >= params.min_weight * 1000.0;
+        for (user, rows) in &past.rows {
+            let is_positive = |row: &&Row| {
+                f64::from(row.weight) >= params.min_weight * 1000.0 && !past.is_withheld(*user, row)
+            };
             let positive: Vec<&Row> = rows.iter().filter(is_positive).collect();
             for (later, second) in positive.iter().enumerate() {
                 for (earlier, first) in positive[..later].iter().enumerate().rev().take(params.window) {

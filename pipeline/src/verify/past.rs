@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use freshet_archive::ReadEpoch;
+use freshet_operators::abuse::Withheld;
 use freshet_operators::content::{Content, Embedder, duration_class};
 use freshet_operators::params::Params;
 use freshet_operators::row::{Row, View};
@@ -80,8 +81,8 @@ pub struct Past {
     pub themes: Option<(u64, Option<BTreeMap<Place, Sum>>)>,
     /// The last publication: its version and thresholds.
     pub publication: Option<(u64, Vec<u64>)>,
-    /// Users who were flagged for abuse at the last publication, as the checkpoint says: flags are published versions.
-    pub withheld: BTreeSet<u64>,
+    /// What was withheld for abuse as of the last publication, as the checkpoint says: verdicts are published versions.
+    pub withheld: BTreeMap<u64, Withheld>,
 }
 
 impl Past {
@@ -108,7 +109,7 @@ impl Past {
             rows: BTreeMap::new(),
             themes: None,
             publication: None,
-            withheld: BTreeSet::new(),
+            withheld: BTreeMap::new(),
         }
     }
 
@@ -117,9 +118,14 @@ impl Past {
         self.rows.iter().flat_map(|(user, rows)| rows.iter().map(|row| (*user, row)))
     }
 
-    /// The rows that sums are made of: all but those of users who were flagged for abuse.
+    /// The rows that sums are made of: all but those that are withheld for abuse.
     pub fn summed_rows(&self) -> impl Iterator<Item = (u64, &Row)> {
-        self.all_rows().filter(|(user, _)| !self.withheld.contains(user))
+        self.all_rows().filter(|(user, row)| !self.is_withheld(*user, row))
+    }
+
+    /// Whether a user's row is withheld.
+    pub fn is_withheld(&self, user: u64, row: &Row) -> bool {
+        self.withheld.get(&user).is_some_and(|withheld| withheld.covers(row.time))
     }
 
     /// What cannot be compared, in words.
