@@ -31,7 +31,7 @@ const INTERACTIONS: u64 = 500;
 /// So many users are forgotten, one after the other, and the slowest counts.
 const FORGOTTEN: u64 = 3;
 /// Interactions of one request.
-const BATCH: u64 = 50;
+const BATCH: usize = 50;
 /// Between two looks at a feed.
 const POLL: Duration = Duration::from_millis(2);
 /// A list that does not come, or go, within this time is a failure.
@@ -130,7 +130,7 @@ fn bytes(folder: &Path) -> anyhow::Result<u64> {
 fn watch(client: &mut Client, user: u64) -> anyhow::Result<()> {
     let all: Vec<u64> = (0..INTERACTIONS).collect();
     let (last, before) = all.split_last().context("at least one interaction")?;
-    for batch in before.chunks(BATCH as usize) {
+    for batch in before.chunks(BATCH) {
         let lines: String = batch.iter().map(|n| interaction(user, *n)).collect();
         post(client, &lines)?;
     }
