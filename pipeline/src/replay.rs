@@ -166,7 +166,7 @@ fn make(
             records: epoch.records,
             asks: Vec::new(),
             probes: Vec::new(),
-            remake: Vec::new(),
+            remake: epoch.remake,
         };
         if let Err(error) = graph.send(input) {
             break Err(error.into());
