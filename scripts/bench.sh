@@ -9,7 +9,7 @@ must_have_build_tools
 # Only Kafka's figures need servers; all are measured where none is named.
 for argument in "$@"; do
     case $argument in
-    features | state | workers | lists | freshness | reads | checkpoint | growth | --help) named=yes ;;
+    features | state | workers | lists | freshness | reads | checkpoint | archive | growth | --help) named=yes ;;
     kafka) kafka=yes ;;
     sql) sql=yes named=yes ;;
     esac

@@ -60,6 +60,11 @@ impl Table {
                     number("next_offset"),
                     number("checksum"),
                 ]));
+                let slice = DataType::Struct(Fields::from(vec![
+                    number("shard"),
+                    Field::new("part", DataType::UInt32, false),
+                    Field::new("parts", DataType::UInt32, false),
+                ]));
                 let list = |item| DataType::List(Arc::new(Field::new("item", item, true)));
                 Arc::new(Schema::new(vec![
                     number("epoch"),
@@ -69,6 +74,8 @@ impl Table {
                     Field::new("positions", list(position), false),
                     Field::new("publication", DataType::UInt64, true),
                     Field::new("skip_below", list(DataType::UInt64), true),
+                    // Archives from before it was kept lack it.
+                    Field::new("remake", list(slice), true),
                 ]))
             }
         }

@@ -48,6 +48,7 @@ pub fn epoch_line(binding: &Binding, publication: Option<&(u64, Vec<u64>)>, line
         "positions": binding.positions.iter().map(position).collect::<Vec<_>>(),
         "publication": publication.map(|(version, _)| version),
         "skip_below": publication.map(|(_, thresholds)| thresholds),
+        "remake": (!binding.remake.is_empty()).then_some(&binding.remake),
     });
     lines.extend_from_slice(line.to_string().as_bytes());
     lines.push(b'\n');

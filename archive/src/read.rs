@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use freshet_schema::event::Origin;
+use freshet_schema::hash::Slice;
 use freshet_schema::{Epoch, Event, Millis};
 use serde::Deserialize;
 
@@ -41,6 +42,8 @@ pub struct ReadEpoch {
     pub live: bool,
     /// What was published in it: the version, and the skip thresholds by duration class in per mille.
     pub publication: Option<(u64, Vec<u64>)>,
+    /// What of the store was written again in it: lists that were made anew, as of its clock.
+    pub remake: Vec<Slice>,
     /// Its records, by stream in the order of [`Table::ALL`] and then by (partition, offset).
     pub records: Vec<(Origin, Event)>,
 }
@@ -52,6 +55,7 @@ struct EpochRow {
     live: bool,
     publication: Option<u64>,
     skip_below: Option<Vec<u64>>,
+    remake: Option<Vec<Slice>>,
 }
 
 /// See the module.
@@ -120,6 +124,7 @@ impl Reader {
             now: row.now,
             live: row.live,
             publication: row.publication.map(|version| (version, row.skip_below.unwrap_or_default())),
+            remake: row.remake.unwrap_or_default(),
             records,
         }))
     }
@@ -240,5 +245,52 @@ impl<R: Row> Lane<R> {
         }
         self.open.retain(|open| open.entry.last_epoch > epoch);
         Ok(Ok(taken))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::record_batch::RecordBatch;
+    use bytes::Bytes;
+    use freshet_sources::epochs::Binding;
+    use parquet::arrow::ArrowWriter;
+
+    use crate::encode;
+
+    fn rows(batch: &RecordBatch) -> Vec<EpochRow> {
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).expect("a writer");
+        writer.write(batch).expect("written");
+        let bytes = Bytes::from(writer.into_inner().expect("a file"));
+        let batches = Batches::open(Table::Epochs, bytes).expect("a file");
+        batches
+            .flat_map(|batch| EpochRow::rows(Table::Epochs, &batch.expect("rows")).expect("epochs"))
+            .collect()
+    }
+
+    #[test]
+    fn an_epoch_says_what_was_written_again_in_it_where_its_file_has_the_column() {
+        let slice = Slice { shard: 63, part: 2, parts: 7 };
+        let binding = |epoch: u64, remake: &[Slice]| Binding {
+            epoch: Epoch(epoch),
+            now: Millis(5),
+            watermark: Millis(4),
+            live: true,
+            positions: Vec::new(),
+            remake: remake.to_vec(),
+        };
+        let mut lines = Vec::new();
+        encode::epoch_line(&binding(1, &[slice]), Some(&(3, vec![100])), &mut lines);
+        encode::epoch_line(&binding(2, &[]), None, &mut lines);
+        let batch = encode::batches(Table::Epochs, &lines).expect("rows").remove(0);
+        let remade: Vec<_> = rows(&batch).into_iter().map(|row| row.remake).collect();
+        assert_eq!(remade, [Some(vec![slice]), None]);
+        // As a release wrote it that did not keep them.
+        let kept: Vec<usize> =
+            (0..batch.num_columns()).filter(|n| batch.schema().field(*n).name() != "remake").collect();
+        let older = rows(&batch.project(&kept).expect("columns"));
+        assert_eq!(older.len(), 2);
+        assert!(older.iter().all(|row| row.remake.is_none() && row.now == Millis(5)));
+        assert_eq!(older[0].publication, Some(3));
     }
 }

@@ -98,10 +98,10 @@ fn watch(client: &mut Client, pace: Pace, time: Duration, first: u64) -> anyhow:
         let user = first + n % USERS_A_WATCHER;
         let event = interaction(user, n);
         pace.wait(n);
-        let before = epoch(client, user)?;
+        let before = list_epoch(client, user)?;
         let sent = Instant::now();
         post(client, &event)?;
-        while epoch(client, user)? <= before {
+        while list_epoch(client, user)? <= before {
             if sent.elapsed() > PATIENCE {
                 bail!("the list of user {user} was not remade within {PATIENCE:?} after its event");
             }
@@ -113,7 +113,7 @@ fn watch(client: &mut Client, pace: Pace, time: Duration, first: u64) -> anyhow:
 }
 
 /// The epoch of a user's own list; 0 where there is none.
-fn epoch(client: &mut Client, user: u64) -> anyhow::Result<u64> {
+pub fn list_epoch(client: &mut Client, user: u64) -> anyhow::Result<u64> {
     let answer = client.send("HEAD", &format!("/v1/feed/{user}?limit=1"), &[], b"")?;
     if answer.header("freshet-list") != Some("own") {
         return Ok(0);

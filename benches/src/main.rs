@@ -4,6 +4,7 @@
 //! figure that falls short is printed as such and is no failure: a slow machine must not break a build. Each figure has a
 //! file of its own, and all but the lists' run the real `freshet` binary on a log of the generated world.
 
+mod archive;
 mod bare;
 mod checkpoint;
 mod conditions;
@@ -57,6 +58,8 @@ enum Group {
     Reads,
     /// Size, duration, pause and cost of a checkpoint, and the start from one
     Checkpoint,
+    /// Verification of all views against the archive, and how soon lists follow a forget
+    Archive,
     /// SQL over state and archive, beside DuckDB, and analysts beside events; needs freshet-sql beside the measured binary
     Sql,
     /// What cohorts, exploration, abuse, experiments and diversity cost together
@@ -150,6 +153,7 @@ fn measure(group: Group, bench: &Bench, report: &mut Report) -> anyhow::Result<(
         Group::Freshness => report.add(freshness::measure(bench)?)?,
         Group::Reads => reads::measure(bench, report)?,
         Group::Checkpoint => report.add(checkpoint::measure(bench)?)?,
+        Group::Archive => archive::measure(bench, report)?,
         Group::Growth => report.add(growth::measure(bench)?)?,
         Group::Sql => queries::measure(bench, report)?,
         Group::Kafka => kafka::measure(bench, report)?,

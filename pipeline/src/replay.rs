@@ -2,7 +2,8 @@
 //!
 //! The archive has every epoch as the graph was handed it, so the same graph says the same: what it is told here is what `freshet run`
 //! told it, epoch by epoch, and a store that is committed up to an epoch holds the same bytes as then (whatever the number of workers). Rows
-//! that were forgotten since are not in the archive, and what they led to is not in the store.
+//! that were forgotten are not in the archive, and what they led to is not in the store: nor is what they had led to before they were
+//! forgotten, so that where anything was taken out, a replay to a later epoch is not as then, either.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,7 +15,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use freshet_archive::{Folder, Manifest, ReadError, Reader};
+use freshet_archive::{Folder, Forgotten, Manifest, ReadError, Reader};
 use freshet_operators::pools::Change;
 use freshet_operators::runtime::{self, EpochInput, Output};
 use freshet_schema::{Epoch, Millis};
@@ -44,20 +45,39 @@ pub struct Replayed {
     pub now: Millis,
     /// Records that were gone through.
     pub records: u64,
-    /// Deletes that were carried out in the archive, of epochs that come later: what they name was there then and is not here.
+    /// Deletes by which rows were taken out of the archive, of epochs that come later: what they name was there then and is not here.
     pub forgotten_since: usize,
+    /// The same, of this epoch and those before: what they name was gone then, too, but not from what was made of it until they came.
+    pub forgotten_before: usize,
 }
 
 impl Replayed {
-    /// What to say where deletes came later.
+    /// The same with the deletes of a manifest. One that took no row out changes nothing.
+    fn with(mut self, forgotten: &[Forgotten]) -> Self {
+        let rows = forgotten.iter().filter(|delete| delete.rows > 0);
+        let (since, before): (Vec<_>, Vec<_>) = rows.partition(|delete| delete.epoch > self.epoch);
+        (self.forgotten_since, self.forgotten_before) = (since.len(), before.len());
+        self
+    }
+
+    /// What to say where rows were taken out.
     #[must_use]
     pub fn forgotten_words(&self) -> Option<String> {
-        (self.forgotten_since > 0).then(|| {
+        let since = (self.forgotten_since > 0).then(|| {
             format!(
                 "{} deletes came later and were carried out in the archive: what they name was there then, and is not here",
                 self.forgotten_since
             )
-        })
+        });
+        let before = (self.forgotten_before > 0).then(|| {
+            format!(
+                "{} deletes had come by then and were carried out in the archive: what they name was gone then, too, but lists, weights \
+                 and publications that were made before them are here as if it had never been",
+                self.forgotten_before
+            )
+        });
+        let words: Vec<String> = since.into_iter().chain(before).collect();
+        (!words.is_empty()).then(|| words.join("\n"))
     }
 }
 
@@ -166,7 +186,7 @@ fn make(
             records: epoch.records,
             asks: Vec::new(),
             probes: Vec::new(),
-            remake: Vec::new(),
+            remake: epoch.remake,
         };
         if let Err(error) = graph.send(input) {
             break Err(error.into());
@@ -180,8 +200,7 @@ fn make(
     if replayed.epoch == Epoch(0) {
         bail!("{}: no epoch of the archive is so early", archive.display());
     }
-    replayed.forgotten_since = manifest.forgotten.iter().filter(|f| f.epoch > replayed.epoch).count();
-    Ok(replayed)
+    Ok(replayed.with(&manifest.forgotten))
 }
 
 /// Commits what is closed, in order.
@@ -214,4 +233,33 @@ fn commit(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use freshet_schema::event::Target;
+    use freshet_schema::{EventId, UserId};
+
+    #[test]
+    fn a_replay_says_what_is_not_as_then() {
+        let delete = |epoch: u64, rows: u64| Forgotten {
+            event_id: EventId(epoch),
+            event_time: Millis(epoch),
+            target: Target::User { user_id: UserId(1) },
+            epoch: Epoch(epoch),
+            rows,
+        };
+        let forgotten = [delete(3, 2), delete(5, 0), delete(7, 1), delete(9, 4)];
+        let at = |epoch: u64| Replayed { epoch: Epoch(epoch), ..Replayed::default() }.with(&forgotten);
+        let words = |epoch: u64| at(epoch).forgotten_words().expect("words");
+        assert_eq!((at(2).forgotten_since, at(2).forgotten_before), (3, 0));
+        assert!(words(2).starts_with("3 deletes came later") && !words(2).contains("had come"));
+        assert_eq!((at(7).forgotten_since, at(7).forgotten_before), (1, 2));
+        assert!(
+            words(7).starts_with("1 deletes came later") && words(7).contains("\n2 deletes had come by then")
+        );
+        assert!(words(9).starts_with("3 deletes had come by then"), "{}", words(9));
+        assert_eq!(Replayed::default().with(&forgotten[1..2]).forgotten_words(), None);
+    }
 }

@@ -15,6 +15,7 @@ mod eval;
 mod experiments;
 mod explain;
 mod forget;
+mod forgotten;
 mod harness;
 mod kafka;
 mod kafka_faults;
@@ -24,6 +25,7 @@ mod live;
 mod malformed;
 mod metamorphic;
 mod operations;
+mod past;
 mod redis;
 #[path = "../../sinks/tests/support/redis_server.rs"]
 mod redis_server;

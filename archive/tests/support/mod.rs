@@ -13,6 +13,7 @@ use freshet_archive::{
     ArchiveError, Closed, Disk, Folder, LocalDisk, OnDisk, Options, ReadEpoch, Reader, Resumed, Writer,
 };
 use freshet_schema::event::{FollowAction, Origin, ServedItem, Target};
+use freshet_schema::hash::Slice;
 use freshet_schema::{
     CreatorId, Delete, Epoch, Event, EventId, Follow, Interaction, Millis, Served, Upload, User, UserId,
     VideoId,
@@ -46,6 +47,7 @@ pub fn expected(all: &[Closed]) -> Vec<ReadEpoch> {
                 now: closed.binding.now,
                 live: closed.binding.live,
                 publication: closed.publication.clone(),
+                remake: closed.binding.remake.clone(),
                 records,
             }
         })
@@ -162,7 +164,7 @@ pub fn closed(epoch: u64, records: u64) -> Closed {
                 checksum: u64::MAX - epoch,
                 greatest: None,
             }],
-            remake: Vec::new(),
+            remake: (1..epoch % 6).map(|part| Slice { shard: epoch, part: part as u32, parts: 6 }).collect(),
         },
         publication: epoch.is_multiple_of(4).then(|| (epoch / 4, vec![100, 110, 120, epoch])),
         records,

@@ -132,6 +132,21 @@ fn subject(target: Target) -> String {
     }
 }
 
+/// What the values of other keys still say of a video.
+fn named(values: &Json) -> String {
+    let Some(naming) = values["naming"].as_object() else { return String::new() };
+    let read = values["read"].as_u64().unwrap_or(0);
+    let still: Vec<String> = naming.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+    if still.is_empty() {
+        return format!("None of the {read} lists, accounts and pools of the store names it.\n");
+    }
+    format!(
+        "Of the {read} lists, accounts and pools of the store, some still name it ({}), each until it is made anew; `freshet resync` \
+         has all of them made anew.\n",
+        still.join(", ")
+    )
+}
+
 /// The certificate for people.
 fn words(target: Target, certificate: &Json) -> String {
     let number = |value: &Json| value.as_u64().unwrap_or(0);
@@ -143,12 +158,9 @@ fn words(target: Target, certificate: &Json) -> String {
         .filter(|(_, how)| how.as_str() == Some("there"))
         .map(|(key, _)| &**key)
         .collect();
-    match (there.is_empty(), certificate["verify"]["holds"].as_bool()) {
-        (true, Some(true)) => text += ": no view, list or key holds anything of it.\n",
-        (true, _) if keys.is_some_and(|keys| !keys.is_empty()) => {
-            text += ": the store has none of its keys.\n";
-        }
-        (true, _) => text += ".\n",
+    match (there.is_empty(), keys.is_some_and(|keys| !keys.is_empty())) {
+        (true, true) => text += ": the store has none of its keys.\n",
+        (true, false) => text += ".\n",
         (false, _) => {
             text += &format!(
                 ". The store has {}: right only of one who came back after the delete.\n",
@@ -156,6 +168,7 @@ fn words(target: Target, certificate: &Json) -> String {
             );
         }
     }
+    text += &named(&certificate["values"]);
     if let Some(dir) = certificate["archive"]["dir"].as_str() {
         text += &format!(
             "{} rows were taken out of the archive {dir}.\n",
@@ -205,7 +218,7 @@ mod tests {
 
     fn certificate(there: &str, verify: Json) -> Json {
         json!({
-            "epoch": 7, "store": { "feed:17": there, "dropped:17": "gone" }, "archive": null, "dead_letters": 0,
+            "epoch": 7, "store": { "feed:17": there, "dropped:17": "gone" }, "values": null, "archive": null, "dead_letters": 0,
             "checkpoints": { "made": 8, "dropped": [3] }, "log": { "done": false, "why": "x" }, "verify": verify,
             "beyond_reach": ["backups"],
         })
@@ -219,7 +232,12 @@ mod tests {
         let failed = json!({ "failed": "the archive was begun behind epoch 3" });
         let proved = certificate("gone", json!({ "holds": true, "left_out": "category topics" }));
         let text = words(user, &proved);
-        assert!(text.starts_with("user 17 is forgotten as of epoch 7: no view, list or key holds"), "{text}");
+        // Views are compared, and the store is asked for its keys; no list of others is.
+        assert!(
+            text.starts_with("user 17 is forgotten as of epoch 7: the store has none of its keys.\n"),
+            "{text}"
+        );
+        assert!(text.contains("\nVerified: every view is what the archive says without it.\n"), "{text}");
         assert!(text.contains("Not compared: category topics."), "{text}");
         assert_eq!(unproved(&proved), None);
         for (verify, why) in [(differs, "video_sums"), (failed, "begun behind epoch 3")] {
@@ -232,9 +250,27 @@ mod tests {
         }
         let back = certificate("there", json!({ "holds": true }));
         let text = words(user, &back);
-        assert!(text.contains("epoch 7. The store has feed:17: ") && !text.contains("no view"), "{text}");
+        assert!(text.contains("epoch 7. The store has feed:17: ") && !text.contains("none of"), "{text}");
         let unwanted = certificate("gone", Json::Null);
         assert!(words(user, &unwanted).contains("\nNot verified.\n"));
         assert_eq!(unproved(&unwanted), None);
+    }
+
+    #[test]
+    fn a_video_that_values_still_name_is_said_to_be() {
+        let video = Target::Video { video_id: VideoId(5) };
+        let text = |naming: Json| {
+            let mut certificate = certificate("gone", json!({ "holds": true }));
+            certificate["values"] = json!({ "read": 90, "naming": naming });
+            words(video, &certificate)
+        };
+        let none = text(json!({}));
+        assert!(
+            none.contains("\nNone of the 90 lists, accounts and pools of the store names it.\n"),
+            "{none}"
+        );
+        let some = text(json!({ "dropped": 12, "feed": 1 }));
+        assert!(some.contains("some still name it (12 dropped, 1 feed), each until"), "{some}");
+        assert!(!some.contains("None of the"), "{some}");
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! What was done, and what cannot be reached, stands in a certificate.
 
+mod left;
 pub mod log;
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -18,7 +19,6 @@ use anyhow::{Context, anyhow, bail};
 use freshet_archive::objects::SCHEME;
 use freshet_archive::{Folder, Forgetting};
 use freshet_schema::event::Target;
-use freshet_schema::store::Key;
 use freshet_schema::{Delete, Epoch, Event, EventId, Millis, UserId, hash};
 use freshet_sinks::{EventSink, FeedStore, Mention};
 use serde_json::{Value as Json, json};
@@ -88,7 +88,7 @@ pub fn live(
     let letters = letters(progress, target)?;
     let checkpoints = checkpoints(config, epoch, checkpoint)?;
     let log = json!({ "done": false, "why": "the service runs: run the same command when it is stopped" });
-    Ok(certificate(config, &forgetting, archive, letters, checkpoints, log, keys(store, target)?))
+    certificate(config, &forgetting, store, archive, letters, checkpoints, log)
 }
 
 /// Forgets where no service runs: lets the job drain the input, appends the delete, lets the job read that, and takes out the rest.
@@ -134,7 +134,7 @@ pub fn stopped(config: &Config, target: Target) -> anyhow::Result<Json> {
     let checkpoints = checkpoints(&config, epoch, &made)?;
     let last = Epoch(progress.last_epoch.load(Relaxed));
     let log = log::scrub(&config, &forgetting, last).context("the log")?;
-    Ok(certificate(&config, &forgetting, archive, letters, checkpoints, log, keys(&*store, target)?))
+    certificate(&config, &forgetting, &*store, archive, letters, checkpoints, log)
 }
 
 /// Runs the job until the input is drained.
@@ -221,32 +221,17 @@ fn checkpoints(
     Ok(json!({ "made": made, "dropped": dropped.iter().map(|e| e.0).collect::<Vec<_>>() }))
 }
 
-/// The subject's own keys, and whether the store still has them. One who has come back since has new ones.
-fn keys(store: &dyn FeedStore, target: Target) -> anyhow::Result<Json> {
-    let user =
-        |user: UserId| vec![Key::Feed(user), Key::Account(user), Key::Dropped(user), Key::Preferences(user)];
-    let keys = match target {
-        Target::User { user_id } => user(user_id),
-        Target::Video { video_id } => vec![Key::Video(video_id), Key::Related(video_id)],
-        Target::Interaction { .. } => Vec::new(),
-    };
-    let mut held = serde_json::Map::new();
-    for key in keys {
-        let there = store.get(&key)?.is_some();
-        held.insert(key.to_string(), json!(if there { "there" } else { "gone" }));
-    }
-    Ok(Json::Object(held))
-}
-
 fn certificate(
     config: &Config,
     forgetting: &Forgetting,
+    store: &dyn FeedStore,
     archive: Json,
     letters: u64,
     checkpoints: Json,
     log: Json,
-    keys: Json,
-) -> Json {
+) -> anyhow::Result<Json> {
+    let target = forgetting.delete.target;
+    let (keys, named) = (left::keys(store, target)?, left::named(store, target).context("the store")?);
     let mut beyond = vec!["backups of any of these folders".to_owned()];
     match config.input.source {
         InputSource::Kafka => beyond.push(
@@ -285,8 +270,8 @@ fn certificate(
          people's lists of the past"
             .to_owned(),
     );
-    json!({
-        "delete": forgetting.delete, "epoch": forgetting.epoch.0, "store": keys, "archive": archive,
+    Ok(json!({
+        "delete": forgetting.delete, "epoch": forgetting.epoch.0, "store": keys, "values": named, "archive": archive,
         "dead_letters": letters, "checkpoints": checkpoints, "log": log, "beyond_reach": beyond,
-    })
+    }))
 }

@@ -243,6 +243,11 @@ const EPOCHS: &[Column] = &[
     column("positions", Same("positions"), "where the input stood, of partitions that moved"),
     column("publication", Same("publication"), "number of what was published in it; null where nothing was"),
     column("skip_below", Same("skip_below"), "the published skip thresholds by duration class, in per mille"),
+    column(
+        "remake",
+        Same("remake"),
+        "parts of the store that were written again in it, as after a loss: `part` of the `parts` of `shard`; null where none were",
+    ),
 ];
 
 /// The columns of a table.
