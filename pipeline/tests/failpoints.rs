@@ -15,6 +15,7 @@ use freshet_pipeline::config::{Config, StoreKind};
 use freshet_pipeline::forget;
 use freshet_pipeline::job;
 use freshet_pipeline::progress::{Progress, RunOptions};
+use freshet_pipeline::service::{self, Mode};
 use freshet_schema::UserId;
 use freshet_schema::event::Target;
 use freshet_sinks::{Embedded, EmbeddedOptions, FeedStore, Redis, StoreError};
@@ -367,6 +368,41 @@ fn a_start_that_dies_while_it_restores_is_begun_again() {
         }
     }
     scenario.teardown();
+}
+
+/// The others would wait for ever for a worker that panics: so the process ends, with the code after which it is begun again.
+#[test]
+fn a_worker_that_panics_beside_others_ends_the_process() {
+    const CHILD: &str = "FRESHET_TEST_CHILD_DIR";
+    if let Some(dir) = std::env::var_os(CHILD) {
+        let _scenario = fail::FailScenario::setup();
+        fail::cfg("during-restore", "100*off->panic").expect("an action");
+        let mode = Mode { once: true, quiet: true };
+        let ran = service::run(&config(Path::new(&dir), "store", 2), mode, None);
+        panic!("it ran to its end: {ran:?}");
+    }
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    generate(dir, "300");
+    run(dir, "store", 2).expect("a run that makes checkpoints");
+    let mut child = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "a_worker_that_panics_beside_others_ends_the_process", "--nocapture"])
+        .env(CHILD, dir)
+        .spawn()
+        .expect("it starts");
+    let since = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a child") {
+            break status;
+        }
+        if since.elapsed() > Duration::from_secs(120) {
+            child.kill().expect("a child");
+            panic!("it waits for a worker that is gone");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(status.code(), Some(75), "lost, and worth to be begun again");
 }
 
 /// A Redis that has some shards of an epoch and not the others is given the whole epoch by the next run.

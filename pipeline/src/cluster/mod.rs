@@ -148,13 +148,13 @@ fn end_lost(what: &str) -> ! {
         std::thread::park();
     }
     tracing::error!(
-        "{what}; this process ends, and the job goes on from its last checkpoint when all are begun again"
+        "{what}; this process ends, and the job goes on from its last checkpoint when it is begun again"
     );
     std::process::exit(i32::from(LOST));
 }
 
-/// Where a thread of the dataflow panics the others wait for it for ever.
-fn end_on_panic() {
+/// Where a thread of the dataflow panics the others wait for it for ever: from now on such a panic ends the process.
+pub(crate) fn end_on_panic() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let thread = std::thread::current();

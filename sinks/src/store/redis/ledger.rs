@@ -61,8 +61,9 @@ pub(super) struct Ledger {
 impl Ledger {
     /// What the markers say to a run whose state is that of the epoch `resumed`, which will commit the epochs after it.
     ///
-    /// No marker at all is a new store, or one that was emptied: with nothing to resume from, all of it is written by the
-    /// replay. A marker that is missing beside others is of a shard that was lost and not restored.
+    /// With nothing to resume from the replay writes all of a shard that has no marker: of a new store, of one that was
+    /// emptied, of one whose first epoch was cut off by a crash. Otherwise a marker that is missing is of a shard that was lost and
+    /// not restored.
     pub(super) fn new(prefix: &str, batch_bytes: usize, markers: &Markers, resumed: Epoch) -> Self {
         let newest = markers.iter().flatten().max().copied();
         let mut ledger = Self {
@@ -70,15 +71,14 @@ impl Ledger {
             batch_bytes,
             places: std::array::from_fn(|place| Place {
                 least: markers[place],
-                done: newest.map(|newest| markers[place].unwrap_or(newest)),
+                done: if resumed == Epoch(0) { markers[place] } else { markers[place].or(newest) },
                 lost: None,
             }),
             incidents: 0,
             last: newest,
         };
         for (place, marker) in markers.iter().take(TAIL).enumerate() {
-            let missing = marker.is_none() && newest.is_some();
-            if missing || marker.unwrap_or_default() < resumed {
+            if marker.unwrap_or_default() < resumed {
                 ledger.lose(place);
             }
         }
@@ -402,7 +402,12 @@ mod tests {
         assert_eq!(found([Some(Epoch(9)); PLACES], 10), (TAIL, true, false));
         let mut missing = [Some(Epoch(9)); PLACES];
         missing[3] = None;
-        assert_eq!(found(missing, 0), (1, true, false));
+        assert_eq!(
+            found(missing, 0),
+            (0, false, false),
+            "an epoch was cut off by a crash, or the replay writes what was lost"
+        );
+        assert_eq!(found(missing, 9), (1, true, false));
         let mut half = [Some(Epoch(9)); PLACES];
         half[7] = Some(Epoch(8));
         assert_eq!(found(half, 8), (0, false, false), "an epoch was cut off by a crash");
