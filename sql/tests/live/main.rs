@@ -7,4 +7,5 @@ mod harness;
 mod offline;
 mod past;
 mod refused;
+mod suspects;
 mod wire;
