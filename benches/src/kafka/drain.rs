@@ -19,7 +19,7 @@ use crate::report::{Figure, Report, Target};
 const LISTS: &str = "[feed]\nrefresh_after = \"1d\"\nactive_within = \"20m\"\npools_every = \"1d\"\n\n";
 
 /// Interactions of the world: nearly each of them makes a list.
-const EVENTS: u64 = 150_000;
+const EVENTS: u64 = 40_000;
 
 /// What a drained topic took.
 struct Drained {

@@ -145,7 +145,8 @@ mod tests {
             (Key::Video(VideoId(8)), Value::Video(VideoCard { video_id: 8, ..VideoCard::default() })),
             (Key::Cohort(VideoId(7)), Value::Cohort(CohortRecord { video_id: 7, ..CohortRecord::default() })),
         ];
-        let changes = values.map(|(key, value)| (key, Some(value.encode()))).to_vec();
+        let mut changes = values.map(|(key, value)| (key, Some(value.encode()))).to_vec();
+        changes.sort_by_key(|(key, _)| key.to_string());
         let store = Memory::default();
         store.commit(&Commit { epoch: Epoch(1), changes }).expect("committed");
         store
