@@ -17,7 +17,8 @@ pub fn root() -> PathBuf {
 }
 
 /// The binary of the profile that the tests were built with, or `FRESHET_BIN`. Cargo tells a test the path of binaries of
-/// its own package only. `cargo test --workspace` has built this one; where it is missing or old it is built here.
+/// its own package only. `cargo test --workspace` has built this one; where it is missing or old it is built here, with the same
+/// features of what it depends on.
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
@@ -30,7 +31,14 @@ fn binary() -> &'static Path {
         let built = path.metadata().and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
         if built < newest_source(&root()) {
             let mut cargo = Command::new(env!("CARGO"));
-            cargo.current_dir(root()).args(["build", "--quiet", "-p", "freshet-pipeline", "--target-dir"]);
+            cargo.current_dir(root()).args([
+                "build",
+                "--quiet",
+                "--workspace",
+                "--bin",
+                "freshet",
+                "--target-dir",
+            ]);
             cargo.arg(profile.parent().expect("target/PROFILE"));
             if profile.ends_with("release") {
                 cargo.arg("--release");

@@ -116,7 +116,7 @@ mod tests {
                     let mut named = Vec::new();
                     let known = holders.name(video, &mut named);
                     named.sort_unstable();
-                    prop_assert!(known || hold.len() > 0 && named.is_empty());
+                    prop_assert!(known || !hold.is_empty() && named.is_empty());
                     prop_assert!(!known || named == hold, "video {video}: {named:?}, not {hold:?}");
                     prop_assert!(known || now.len() > most, "{} users cannot be more than {most}", now.len());
                 }

@@ -52,8 +52,8 @@ fn an_archive_is_cut_back_where_it_is_asked_for_twice() {
         out.contains(&format!("epochs {} to {last} go; what stays ends with epoch {half}\n", last / 2 + 1)),
         "{out}"
     );
-    let row = out.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let row = row.last().expect("the table's last line is that of epochs");
+    let mut row = out.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let row = row.next_back().expect("the table's last line is that of epochs");
     assert_eq!(row, ["epochs", &(last - last / 2).to_string(), &last.to_string()], "{out}");
     assert!(err.contains("--yes") && err.contains("nothing was changed"), "{err}");
     let (code, _, err) = truncate(&["--store", "nowhere", "--yes"]);

@@ -112,6 +112,33 @@ select day, event_time, user_id, request_id, list_epoch, cast(item['position'] a
 from (select day, event_time, user_id, request_id, list_epoch, unnest(items) as item from history.served) pages",
     },
     View {
+        name: "labelled_items",
+        about: "The places of the pages that were handed out, each with what its user did with the video there, by what the client says: one row a \
+                place, and one for each interaction where there are several.",
+        columns: &[
+            ("day", "day of `served_at`, UTC"),
+            ("served_at", "when the page was handed out, UTC"),
+            ("user_id", "to whom"),
+            ("request_id", "the page"),
+            ("position", "place in the feed, from 0"),
+            ("video_id", "the video"),
+            ("policy", "what decided the place, as in `served_items`"),
+            ("propensity", "the chance with which it gave the place to this video, in (0, 1]"),
+            ("taken", "whether an interaction that counts names the page and the video; the others are null where none does"),
+            ("event_id", "the interaction"),
+            ("watched_at", "when the watching ended, UTC"),
+            ("watch_ms", "time watched in milliseconds"),
+            ("liked", "liked"),
+            ("skipped", "skipped fast, where the client says it"),
+        ],
+        sql: "
+select s.day, s.event_time as served_at, s.user_id, s.request_id, s.position, s.video_id, s.policy, s.propensity,
+       i.event_id is not null as taken, i.event_id, i.event_time as watched_at, i.watch_ms, i.liked, i.skipped
+from history.served_items s
+left join history.current_interactions i
+       on i.user_id = s.user_id and i.request_id = s.request_id and i.video_id = s.video_id",
+    },
+    View {
         name: "daily_users",
         about: "Daily active users: who has an interaction that counts on a day.",
         columns: &[

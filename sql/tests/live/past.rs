@@ -180,6 +180,36 @@ fn history_holds_what_counts_and_joins_with_what_is_known_now() {
         items[0]["items"].as_i64().expect("a count") > items[0]["pages"].as_i64().expect("a count"),
         "{items:?}"
     );
+
+    // What became of a place.
+    let user = of(100, "user_id");
+    let page = service.get(&format!("/v1/feed/{user}?limit=5")).1;
+    let page: Json = serde_json::from_str(&page).expect("JSON");
+    let (request, video) = (page["request_id"].clone(), page["items"][1]["video_id"].clone());
+    service.post(&json!({
+        "event_id": 800_000, "user_id": user, "video_id": video, "watch_ms": 4_321, "like": true, "request_id": request,
+    }));
+    wait_for("the label", || {
+        (value(dir, "select count(*) from history.labelled_items where taken") > 0).then_some(())
+    });
+    let labels = rows(
+        dir,
+        &format!(
+            "select position, cast(video_id as varchar) as video, taken, event_id, watch_ms, liked from history.labelled_items \
+             where request_id = {} order by position",
+            request.as_str().expect("text")
+        ),
+    );
+    assert_eq!(labels.len(), page["items"].as_array().expect("a list").len());
+    for (place, label) in labels.iter().enumerate() {
+        assert_eq!((&label["position"], &label["video"]), (&json!(place), &page["items"][place]["video_id"]));
+        let said =
+            [&label["taken"], &label["event_id"], &label["watch_ms"], &label["liked"]].map(Json::clone);
+        match place {
+            1 => assert_eq!(said, [json!(true), json!(800_000), json!(4_321), json!(true)]),
+            _ => assert_eq!(said, [json!(false), Json::Null, Json::Null, Json::Null], "{label}"),
+        }
+    }
     service.stop();
 
     // The same of a stopped service; and a configuration names the archive, too.
