@@ -154,7 +154,7 @@ fn measure(group: Group, bench: &Bench, report: &mut Report) -> anyhow::Result<(
         Group::Reads => reads::measure(bench, report)?,
         Group::Checkpoint => report.add(checkpoint::measure(bench)?)?,
         Group::Archive => archive::measure(bench, report)?,
-        Group::Growth => report.add(growth::measure(bench)?)?,
+        Group::Growth => growth::measure(bench, report)?,
         Group::Sql => queries::measure(bench, report)?,
         Group::Kafka => kafka::measure(bench, report)?,
     }
