@@ -96,7 +96,7 @@ pub fn event_sink(config: &Config) -> anyhow::Result<Arc<dyn EventSink>> {
     }
 }
 
-/// The same for a feed server that is a process of its own: `None`, and why, where it can only read.
+/// The same for a feed server that is a process of its own; where it can only read, the inner error says why.
 ///
 /// # Errors
 /// Where the client's options are wrong.

@@ -93,11 +93,33 @@ impl Holders {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     use proptest::collection::{btree_set, vec};
     use proptest::prelude::*;
 
+    use super::super::{Person, Users};
     use super::*;
+    use crate::params::Params;
+
+    /// Those of a video that too many hold are looked for.
+    #[test]
+    fn all_holders_are_found_whether_or_not_they_are_known_by_name() {
+        let mut users = Users::new(Params::default());
+        users.holders.most = 1;
+        for (user, list) in [(1, [7, 8]), (2, [7, 9]), (3, [9, 10]), (4, [11, 12])] {
+            users.holders.listed(user, &[], &list);
+            users.people.insert(user, Arc::new(Person { listed: list.into(), ..Person::default() }));
+        }
+        let of = |videos: &[u64]| {
+            let mut found = users.holders_of(&videos.iter().copied().collect());
+            found.sort_unstable();
+            found
+        };
+        assert!(!users.holders.name(7, &mut Vec::new()), "two are more than one");
+        assert_eq!((of(&[7]), of(&[8]), of(&[13]), of(&[])), (vec![1, 2], vec![1], vec![], vec![]));
+        assert_eq!(of(&[7, 10, 12]), [1, 2, 3, 4]);
+    }
 
     proptest! {
         #[test]

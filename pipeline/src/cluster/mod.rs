@@ -155,6 +155,10 @@ fn end_lost(what: &str) -> ! {
 
 /// Where a thread of the dataflow panics the others wait for it for ever: from now on such a panic ends the process.
 pub(crate) fn end_on_panic() {
+    static HOOKED: AtomicBool = AtomicBool::new(false);
+    if HOOKED.swap(true, Relaxed) {
+        return;
+    }
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let thread = std::thread::current();
