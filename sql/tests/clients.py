@@ -102,7 +102,9 @@ def catalogue(connection):
                      " left join pg_catalog.pg_namespace n on n.oid = c.relnamespace"
                      " left join pg_catalog.pg_description d on d.objoid = c.oid and d.objsubid = 0"
                      " where n.nspname = 'history' and c.relkind in ('r', 'p', 'v', 'f', 'm')")
-    assert len(relations) == 16, relations
+    named = {(schema, name) for schema, name, _ in tables if schema == "history"}
+    assert {(schema, name) for schema, name, _, _ in relations} == named and len(relations) == len(named), (relations, named)
+    assert {kind for _, _, kind, _ in relations} == {"r", "v"}, relations
     attributes = rows("select a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), pg_catalog.col_description(c.oid, a.attnum)"
                       " from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid"
                       " join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = 'history' and c.relname = 'interactions'"
