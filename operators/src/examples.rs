@@ -244,7 +244,7 @@ impl Examples {
     pub fn bytes(&self) -> usize {
         let passed: usize = self.known.iter().map(|example| example.passed.len()).sum();
         let tried = self.known.iter().filter_map(|example| example.tried.as_ref());
-        let tried: usize = tried.map(|tried| size_of::<Tried>() + tried.categories.len() * 8).sum();
+        let tried: usize = tried.map(|tried| size_of::<Tried>() + tried.arms.len() * 8).sum();
         self.known.capacity() * size_of::<Example>()
             + passed * size_of::<Features>()
             + tried

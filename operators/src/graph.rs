@@ -262,10 +262,10 @@ pub fn build<'s>(
         let said = per_epoch(merge(scope, heard), "cohorts", cuts, Lives::new(params));
         let taps = if tapped { said.calls.clone().map(Tap::Cohort) } else { empty(scope) };
         remember(said.calls, "cohort_calls", cuts, call_route).connect_loop(back);
-        (said.changes, said.reports, taps)
+        (said.changes, said.stages, said.reports, taps)
     });
-    let (life_records, life_reports, life_taps) =
-        lives.unwrap_or_else(|| (empty(scope), empty(scope), empty(scope)));
+    let (life_records, stages, life_reports, life_taps) =
+        lives.unwrap_or_else(|| (empty(scope), empty(scope), empty(scope), empty(scope)));
 
     // Who is no person is found by what they do together: who was there is heard in the next epoch, and penalties at once.
     let suspicions = bursts_loop.map(|back| {
@@ -367,6 +367,7 @@ pub fn build<'s>(
                 // Terms are where the shelf is: both go by the video.
                 terms.quick.map(ShelfIn::Quick),
                 penalties.map(|(video, factor)| ShelfIn::Penalty(video, factor)),
+                stages.map(|(video, stage)| ShelfIn::Stage(video, stage)),
                 merge(
                     scope,
                     [
@@ -578,7 +579,7 @@ fn shelf_route(message: &ShelfIn) -> u64 {
         ShelfIn::Version(content) => route(content.video),
         ShelfIn::Pair(pair) => route(pair.video),
         ShelfIn::Quick(term) => route(term.video),
-        ShelfIn::Penalty(video, _) => route(*video),
+        ShelfIn::Penalty(video, _) | ShelfIn::Stage(video, _) => route(*video),
         ShelfIn::Everybody(..)
         | ShelfIn::Clock(_)
         | ShelfIn::Group(_)

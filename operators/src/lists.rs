@@ -15,7 +15,7 @@ use freshet_schema::store::{Key, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::account;
-use crate::bandit::sums::Tried;
+use crate::bandit::{self, sums::Tried};
 use crate::content::Facet;
 use crate::epoch::{Arrivals, outputs};
 use crate::examples::Described;
@@ -142,9 +142,10 @@ fn answered(
             let features: Vec<Features> =
                 described(&scales, request, &replies).into_iter().map(|(_, x)| x).collect();
             let expected = features.first().map_or_else(Expected::default, |x| heads.expected(x));
-            let tried = request.outlook.as_ref().map(|outlook| {
-                Box::new(Tried { context: outlook.context, categories: categories(request, &replies) })
-            });
+            let tried = request
+                .outlook
+                .as_ref()
+                .map(|outlook| Box::new(Tried { context: outlook.context, arms: arms(request, &replies) }));
             out.described.push(Described { user: *user, event, offer, features, expected, tried });
         }
         (Subject::User(user), Purpose::Probe) => {
@@ -207,10 +208,10 @@ fn described(scales: &Scales, request: &Request, replies: &[Reply]) -> Vec<(u64,
     request.wanted.iter().copied().zip(features).collect()
 }
 
-/// Their categories, 0 where none is known.
-fn categories(request: &Request, replies: &[Reply]) -> Vec<u64> {
-    let category = |video: &u64| known(*video, replies).map_or(0, |candidate| candidate.content.category);
-    request.wanted.iter().map(category).collect()
+/// Their arms as of now, 0 where none is known.
+fn arms(request: &Request, replies: &[Reply]) -> Vec<u64> {
+    let arm = |video: &u64| known(*video, replies).map_or(0, Candidate::arm);
+    request.wanted.iter().map(arm).collect()
 }
 
 fn known(video: u64, replies: &[Reply]) -> Option<&Candidate> {
@@ -284,11 +285,12 @@ fn item(placed: &Placed, request: &Request) -> FeedItem {
 /// The arm that was drawn for a place.
 fn arm(drawn: &Drawn, placed: &Placed) -> DrawnArm {
     let Drawn { policy, bet, version, arms } = *drawn;
-    let content = &placed.chosen.candidate.content;
+    let Candidate { content, stage, .. } = &placed.chosen.candidate;
     let named = content.facets.iter().find(|(facet, _)| *facet == Facet::Category(content.category));
+    let category = || named.map_or_else(String::new, |(_, name)| (**name).to_owned());
     DrawnArm {
         policy: policy.as_str().to_owned(),
-        category: named.map_or_else(String::new, |(_, name)| (**name).to_owned()),
+        category: bandit::stage_name(*stage).map_or_else(category, str::to_owned),
         estimate: bet.estimate,
         width: bet.width,
         version,

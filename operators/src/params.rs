@@ -370,11 +370,22 @@ pub enum Explore {
     Random,
 }
 
+/// What the arms of exploration are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExploreArms {
+    /// Categories.
+    Categories,
+    /// The stages of cohorts for new videos that are in one, categories for all others.
+    Cohorts,
+}
+
 /// Exploration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exploration {
     /// Who decides.
     pub policy: Explore,
+    /// What the arms are.
+    pub arms: ExploreArms,
     /// So many places of a list at most.
     pub slots: usize,
     /// The width of a bound is this times the estimate's standard deviation (seed 004, 5.3: 1.0).
@@ -413,7 +424,7 @@ impl Exploration {
 impl Default for Exploration {
     fn default() -> Self {
         // Whoever replays a log has users who cannot answer.
-        Self { policy: Explore::Off, slots: 2, alpha: 1.0, epsilon: 0.1 }
+        Self { policy: Explore::Off, arms: ExploreArms::Categories, slots: 2, alpha: 1.0, epsilon: 0.1 }
     }
 }
 
@@ -504,6 +515,14 @@ impl Params {
     #[must_use]
     pub fn invites(&self) -> bool {
         self.feed.enabled && self.cohorts.enabled
+    }
+
+    /// Whether stages of cohorts are arms of exploration.
+    #[must_use]
+    pub fn explores_stages(&self) -> bool {
+        self.invites()
+            && self.exploration.policy != Explore::Off
+            && self.exploration.arms == ExploreArms::Cohorts
     }
 
     /// Whether there are records of related videos: they are made with the lists.

@@ -206,9 +206,9 @@ pub fn score(scales: &Scales, replies: Vec<Reply>, scratch: &mut Scratch) -> Sco
             }
         }
     }
-    // So has the best of each category, where places explore.
+    // So has the best of each arm, where places explore.
     if request.outlook.is_some() {
-        best = arms(order, best, &candidates);
+        best = arms(order, best, &candidates, |n| asks[n] == invited);
     }
     order[best..].sort_unstable();
     let rest = order[best..].iter().map(|(_, video, _)| *video).collect();
@@ -234,13 +234,20 @@ pub fn score(scales: &Scales, replies: Vec<Reply>, scratch: &mut Scratch) -> Sco
     Scored { pool, rest, watched }
 }
 
-/// Brings the best of each category that has none among the first `best` behind them; how many they are then.
-fn arms(order: &mut [(Reverse<u64>, u64, u32)], best: usize, candidates: &[Candidate]) -> usize {
-    let category = |at: &(Reverse<u64>, u64, u32)| candidates[at.2 as usize].content.category;
-    let known: FxHashSet<u64> = order[..best].iter().map(category).collect();
+/// Brings the best of each arm that has none among the first `best` behind them; how many they are then. What is there
+/// for its claim alone does not stand for its arm: it has the place that it claims or none.
+fn arms(
+    order: &mut [(Reverse<u64>, u64, u32)],
+    best: usize,
+    candidates: &[Candidate],
+    claimed: impl Fn(usize) -> bool,
+) -> usize {
+    let arm = |at: &(Reverse<u64>, u64, u32)| candidates[at.2 as usize].arm();
+    let stands = |at: &&(Reverse<u64>, u64, u32)| !claimed(at.2 as usize);
+    let known: FxHashSet<u64> = order[..best].iter().filter(stands).map(arm).collect();
     let mut missing: BTreeMap<u64, (Reverse<u64>, u64, u32)> = BTreeMap::new();
-    for at in order[best..].iter().filter(|at| !known.contains(&category(at))) {
-        let first = missing.entry(category(at)).or_insert(*at);
+    for at in order[best..].iter().filter(|at| !known.contains(&arm(at))) {
+        let first = missing.entry(arm(at)).or_insert(*at);
         *first = (*first).min(*at);
     }
     let missing: FxHashSet<u32> = missing.into_values().map(|(.., number)| number).collect();
@@ -275,6 +282,7 @@ pub fn place(scored: Scored, scales: &Scales) -> List {
             drawn: Some(c.asks) == drawn,
             claimed: c.asks == invited,
             trusted: f32::from(c.candidate.trusted) / f32::from(FULL),
+            arm: c.candidate.arm(),
         })
         .collect();
     let claim = |invited: &Invited| {

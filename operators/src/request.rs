@@ -5,7 +5,7 @@ use std::sync::Arc;
 use freshet_schema::feed::Source;
 use serde::{Deserialize, Serialize};
 
-use crate::bandit::Outlook;
+use crate::bandit::{self, Outlook};
 use crate::content::{Content, Facet};
 use crate::examples::Offer;
 use crate::interest::Query;
@@ -177,6 +177,8 @@ pub struct Candidate {
     pub norm: f64,
     /// Factor on its score for abuse, in per mille: [`crate::abuse::FULL`] where nothing is suspected.
     pub trusted: u16,
+    /// The stage of its cohort, where that is its arm; 0 for none.
+    pub stage: u8,
     /// The video's side of the features.
     pub stats: Stats,
 }
@@ -205,8 +207,15 @@ impl Candidate {
             parts: Parts { similarity: ONE / 2, quality: ONE, creator: ONE, freshness: ONE },
             norm: 0.0,
             trusted: crate::abuse::FULL,
+            stage: 0,
             stats: Stats::default(),
         }
+    }
+
+    /// Its arm of exploration; 0 for none.
+    #[must_use]
+    pub fn arm(&self) -> u64 {
+        bandit::arm(self.stage, self.content.category)
     }
 }
 

@@ -1,7 +1,7 @@
-//! What the arms learn from: the rows that the heads learn from, each with the category that its video had and the context that its
-//! user had before it.
+//! What the arms learn from: the rows that the heads learn from, each with the arm that its video had and the context that its
+//! user had before it. Both are kept with the row: a video changes its category and its stage, and what a row has added is taken back where it was added.
 //!
-//! *Every labelled row counts*, not only those of places that the bandit drew. A disjoint model says what a category earns in a
+//! *Every labelled row counts*, not only those of places that the bandit drew. A disjoint model says what an arm earns in a
 //! context; who chose to show it does not matter to that, and the ranked places say a hundred times as much as the drawn ones. So
 //! each counts once: an inverse propensity would tell the matrix of examples that there were none of. What stood above on a page that is
 //! known and was passed over earned nothing, and counts, too. Where the page is not known nobody can say what was met, and
@@ -29,8 +29,8 @@ const ONE: i64 = 1000;
 pub struct Tried {
     /// The user's context before it.
     pub context: Context,
-    /// The category of the row's video, then those of the videos passed over; 0 for none.
-    pub categories: Vec<u64>,
+    /// The arm ([`super::arm`]) that the row's video had when the row came, then those of the videos passed over; 0 for none.
+    pub arms: Vec<u64>,
 }
 
 /// What a row earned, in per mille.
@@ -45,40 +45,40 @@ pub fn reward(labels: &Labels) -> i64 {
     }
 }
 
-/// The sums of the examples of an hour, by category; a category that has none is absent.
+/// The sums of the examples of an hour, by arm; an arm that has none is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sums(BTreeMap<u64, Moments>);
 
 impl Sums {
     /// Adds (1) or takes back (-1) a row.
     pub fn add(&mut self, tried: &Tried, labels: &Labels, offer: &Offer, sign: i64) {
-        let Some((own, passed)) = tried.categories.split_first() else { return };
+        let Some((own, passed)) = tried.arms.split_first() else { return };
         self.one(*own, &tried.context, reward(labels), WEIGHT * sign);
         if offer.placed {
-            for category in passed {
-                self.one(*category, &tried.context, 0, offer.stands_for * sign);
+            for arm in passed {
+                self.one(*arm, &tried.context, 0, offer.stands_for * sign);
             }
         }
     }
 
-    fn one(&mut self, category: u64, context: &Context, reward: i64, weight: i64) {
-        if category == 0 {
+    fn one(&mut self, arm: u64, context: &Context, reward: i64, weight: i64) {
+        if arm == 0 {
             return;
         }
-        let sums = self.0.entry(category).or_insert_with(|| Moments::new(CONTEXT, 1));
+        let sums = self.0.entry(arm).or_insert_with(|| Moments::new(CONTEXT, 1));
         sums.add(&context.0, &[reward], weight);
         if sums.is_zero() {
-            self.0.remove(&category);
+            self.0.remove(&arm);
         }
     }
 
     /// Adds the sums of others.
     pub fn plus(&mut self, other: &Self) {
-        for (category, moments) in &other.0 {
-            let sums = self.0.entry(*category).or_insert_with(|| Moments::new(CONTEXT, 1));
+        for (arm, moments) in &other.0 {
+            let sums = self.0.entry(*arm).or_insert_with(|| Moments::new(CONTEXT, 1));
             sums.plus(moments);
             if sums.is_zero() {
-                self.0.remove(category);
+                self.0.remove(arm);
             }
         }
     }
@@ -96,11 +96,11 @@ pub fn solve<'a>(hours: impl Iterator<Item = (&'a Sums, f64)>) -> Vec<(u64, Arm)
     let units = Units { x: UNIT, y: ONE as f64, weight: WEIGHT as f64 };
     let mut arms: BTreeMap<u64, Ridge> = BTreeMap::new();
     for (sums, weight) in hours {
-        for (category, moments) in &sums.0 {
-            arms.entry(*category).or_insert_with(|| Ridge::new(CONTEXT, 1)).add(moments, weight, units);
+        for (arm, moments) in &sums.0 {
+            arms.entry(*arm).or_insert_with(|| Ridge::new(CONTEXT, 1)).add(moments, weight, units);
         }
     }
-    arms.into_iter().filter_map(|(category, sums)| Some((category, Arm::of(&sums, CONTEXT)?))).collect()
+    arms.into_iter().filter_map(|(arm, sums)| Some((arm, Arm::of(&sums, CONTEXT)?))).collect()
 }
 
 #[cfg(test)]
@@ -133,8 +133,7 @@ mod tests {
     #[test]
     fn what_is_taken_back_was_never_there() {
         let context = |n: i16| Context([64, n, -n, 3, 0, 7, n / 2, 1, -64]);
-        let tried =
-            |n: i16, categories: &[u64]| Tried { context: context(n), categories: categories.to_vec() };
+        let tried = |n: i16, arms: &[u64]| Tried { context: context(n), arms: arms.to_vec() };
         let placed = Offer { chosen: true, placed: true, weight: 64, stands_for: 24 };
         let known = labels(Some(500), None, false);
         let mut kept = Sums::default();
@@ -158,14 +157,14 @@ mod tests {
         let mut sums = Sums::default();
         for n in 0..100 {
             let sign = if n % 2 == 0 { 1 } else { -1 };
-            let tried = Tried { context: at(sign), categories: vec![7] };
+            let tried = Tried { context: at(sign), arms: vec![7] };
             let watched = if sign == 1 { 900 } else { 100 };
             sums.add(&tried, &labels(Some(watched), None, false), &Offer::default(), 1);
         }
         let arms = solve([(&sums, 1.0)].into_iter());
-        let (category, arm) = &arms[0];
+        let (number, arm) = &arms[0];
         let estimate = |sign| arm.estimate(&at(sign).real());
-        assert_eq!((arms.len(), *category, arm.examples()), (1, 7, 100.0));
+        assert_eq!((arms.len(), *number, arm.examples()), (1, 7, 100.0));
         assert!((estimate(1) - 0.9).abs() < 0.02 && (estimate(-1) - 0.1).abs() < 0.02, "{arm:?}");
         // A day later it is less sure of itself.
         let older = solve([(&sums, 0.5)].into_iter());

@@ -23,7 +23,7 @@ pub mod measure;
 pub mod part;
 mod record;
 mod report;
-mod saved;
+pub(crate) mod saved;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -42,6 +42,7 @@ pub use part::Part;
 pub use record::record;
 pub use report::{Moved, Report, Standing, Under};
 
+use crate::bandit;
 use crate::boundary::Boundary;
 use crate::checkpoint::{RestoreError, Restoring, Rows};
 use crate::content::{Cohort, Content};
@@ -60,6 +61,8 @@ outputs! {
         calls: Call,
         /// Records.
         changes: Change,
+        /// The stage that a video is in now, 0 for none; only where stages are arms of exploration.
+        stages: (u64, u8),
         /// What happened, for metrics and the log.
         reports: Report,
     }
@@ -94,6 +97,8 @@ pub struct Lives {
     everyone: Rates,
     publish_every: u64,
     publication: Boundary,
+    /// Whether stages are arms of exploration.
+    explored: bool,
     /// Lives whose stage waits for the users that it asked for.
     asked: BTreeSet<u64>,
     /// How many lives there are, and how many there were when it was last reported.
@@ -120,6 +125,7 @@ impl Lives {
             everyone: Rates::default(),
             publish_every: params.score.publish_every,
             publication: Boundary::default(),
+            explored: params.explores_stages(),
             asked: BTreeSet::new(),
             standing: [Standing::default(); 2],
             bytes: 0,
@@ -168,6 +174,7 @@ impl Lives {
         let Some(kept) = self.remove(video) else { return };
         if let Some(stage) = &kept.life.stage {
             self.close(video);
+            self.tell(video, None, out);
             epoch.report.removed.push(Under::of(video, stage));
         }
         out.calls.push(Call::Over(video));
@@ -197,6 +204,13 @@ impl Lives {
         self.standing[0].count(&kept.life, -1);
         self.asked.remove(&video);
         Some(kept)
+    }
+
+    /// Says which stage a video is in.
+    fn tell(&self, video: u64, stage: Option<u32>, out: &mut CohortsOut) {
+        if self.explored {
+            out.stages.push((video, stage.map_or(0, bandit::stage)));
+        }
     }
 
     /// Works on a life.
@@ -299,8 +313,10 @@ impl Lives {
                 let measured = measure::measure(&stage.part, measure::baseline(rates), &self.score);
                 let (now, cohorts) = (self.now, self.cohorts.clone());
                 let judged = self.with(video, |life| life.judge(measured, now, &cohorts));
-                let next = self.lives.get(&video).and_then(|kept| kept.life.stage.as_ref()).map(|s| s.wanted);
+                let stage = self.lives.get(&video).and_then(|kept| kept.life.stage.as_ref());
+                let (next, under_way) = (stage.map(|s| s.wanted), stage.map(|s| s.number));
                 epoch.report.moves.extend(judged.flatten().map(|judged| Moved { video, judged, next }));
+                self.tell(video, under_way, out);
                 epoch.changed.insert(video);
                 match next {
                     Some(users) => {
@@ -341,6 +357,7 @@ impl Lives {
             let users = life.stage.as_ref().map_or(0, |stage| stage.wanted);
             epoch.report.begun.extend(life.stage.as_ref().map(|stage| Under::of(video, stage)));
             let look_at = life.look_at(&self.cohorts);
+            self.tell(video, life.stage.as_ref().map(|stage| stage.number), out);
             self.insert(video, Kept { life, changed: (0, 0), look_at });
             self.ask(video, users, epoch, out);
             epoch.changed.insert(video);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Kept, Lives};
 use crate::boundary::Boundary;
 use crate::checkpoint::{RestoreError, Restoring, Rows};
-use crate::{enrich, publish};
+use crate::{bandit, enrich, publish};
 
 const CUT: &str = "cohorts";
 
@@ -55,5 +55,17 @@ pub(super) fn restore(lives: &mut Lives, from: &Restoring) -> Result<(), Restore
         if lives.since.contains_key(&video) || lives.lives.get(&video).is_some_and(open) {
             lives.contents.insert(video, content);
         }
+    })
+}
+
+/// The stages under way of the worker's own videos.
+pub(crate) fn stages(from: &Restoring, mut take: impl FnMut(u64, u8)) -> Result<(), RestoreError> {
+    from.own(CUT, |row| {
+        if let Saved::Life(video, kept) = row
+            && let Some(stage) = &kept.life.stage
+        {
+            take(video, bandit::stage(stage.number));
+        }
+        Ok(())
     })
 }

@@ -172,24 +172,24 @@ impl<'a> Allocator<'a> {
         least.map(|(_, number, drawn)| Choice { number, policy, propensity, drawn, arm: None })
     }
 
-    /// Draws a category among those that have a candidate which the rules allow, and takes the best of it.
+    /// Draws an arm among those that have a candidate which the rules allow, and takes the best of it.
     fn explore(&mut self) -> Option<Choice> {
         let outlook = self.context.outlook?;
         let mut firsts: BTreeMap<u64, Number> = BTreeMap::new();
         let mut at = 0;
         while let Some(number) = self.queue.get(at) {
             at += 1;
-            let category = self.queue.content(number).category;
-            let first = category != 0 && !firsts.contains_key(&category);
+            let arm = self.queue.entry(number).arm;
+            let first = arm != 0 && !firsts.contains_key(&arm);
             if first && self.fits_category(number) && !self.like_neighbour(number) {
-                firsts.insert(category, number);
+                firsts.insert(arm, number);
             }
         }
-        let categories: Vec<u64> = firsts.keys().copied().collect();
+        let arms: Vec<u64> = firsts.keys().copied().collect();
         let lot = self.draws.lot(self.slots.len() + 1, ARMS);
-        let (category, propensity, arm) = choose(outlook, &categories, lot, &self.params.exploration)?;
-        let number = *firsts.get(&category)?;
-        Some(Choice { number, policy: Policy::Bandit, propensity, drawn: 0, arm: Some(arm) })
+        let (arm, propensity, drawn) = choose(outlook, &arms, lot, &self.params.exploration)?;
+        let number = *firsts.get(&arm)?;
+        Some(Choice { number, policy: Policy::Bandit, propensity, drawn: 0, arm: Some(drawn) })
     }
 
     /// The best that the rules allow, or else the best for which the fewest are given up.

@@ -1,11 +1,11 @@
-//! Which category a place that explores goes to.
+//! Which arm a place that explores goes to: a category, or a stage of cohorts ([`crate::bandit::arm`]).
 //!
-//! LinUCB takes the category that is best where it is off by as much as it may be, epsilon-greedy the best estimate; of equals each has
+//! LinUCB takes the arm that is best where it is off by as much as it may be, epsilon-greedy the best estimate; of equals each has
 //! the same chance, so a service in which nothing was tried yet does not show everybody the same. A part of the places goes to any
-//! category, so that each has a chance that is known and above zero: what other policies would have earned can then be estimated
+//! arm, so that each has a chance that is known and above zero: what other policies would have earned can then be estimated
 //! ([`freshet_learning::off_policy`]).
 
-use freshet_learning::linucb::{chances, drawn};
+use freshet_learning::linucb::{self, chances};
 
 use crate::bandit::{Bet, Outlook};
 use crate::params::{Exploration, Explore};
@@ -23,15 +23,15 @@ pub struct Drawn {
     pub arms: u32,
 }
 
-/// Draws one of `categories` by a lot: it, the chance that it had, in (0, 1], and what speaks for it. `None` where there are none.
+/// Draws one of `arms` by a lot: it, the chance that it had, in (0, 1], and what speaks for it. `None` where there are none.
 pub(super) fn choose(
     outlook: &Outlook,
-    categories: &[u64],
+    arms: &[u64],
     lot: u64,
     exploration: &Exploration,
 ) -> Option<(u64, f32, Drawn)> {
     let policy = exploration.policy;
-    let bets: Vec<Bet> = categories.iter().map(|category| outlook.bet(*category)).collect();
+    let bets: Vec<Bet> = arms.iter().map(|arm| outlook.bet(*arm)).collect();
     let worth = |bet: &Bet| match policy {
         Explore::Linucb => bet.estimate + bet.width,
         Explore::EpsilonGreedy => bet.estimate,
@@ -39,9 +39,9 @@ pub(super) fn choose(
     };
     let worth: Vec<f32> = bets.iter().map(worth).collect();
     let chances = chances(&worth, exploration.epsilon);
-    let at = drawn(&chances, lot)?;
-    let arm = Drawn { policy, bet: bets[at], version: outlook.version, arms: categories.len() as u32 };
-    Some((categories[at], (chances[at] as f32).min(1.0), arm))
+    let at = linucb::drawn(&chances, lot)?;
+    let drawn = Drawn { policy, bet: bets[at], version: outlook.version, arms: arms.len() as u32 };
+    Some((arms[at], (chances[at] as f32).min(1.0), drawn))
 }
 
 #[cfg(test)]

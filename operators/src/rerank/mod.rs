@@ -64,6 +64,8 @@ pub struct Entry<'a> {
     pub claimed: bool,
     /// Factor for abuse, in [0, 1]: 1 where nothing is suspected.
     pub trusted: f32,
+    /// The arm that it stands for at places that explore; 0 for none.
+    pub arm: u64,
 }
 
 /// Whose list.

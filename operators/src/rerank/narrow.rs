@@ -108,6 +108,7 @@ mod tests {
                 drawn: false,
                 claimed: false,
                 trusted: 1.0,
+                arm: content.category,
             })
             .collect();
         let list = |rows: &[Row]| {

@@ -189,6 +189,7 @@ impl Shelf {
             parts: self.parts(face, request, similarity),
             norm: face.norm,
             trusted: face.trusted,
+            stage: face.stage,
             stats: Stats {
                 attention: [share(0), share(1)],
                 rates: face.rates,

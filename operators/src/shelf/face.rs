@@ -20,6 +20,8 @@ pub(super) struct Face {
     pub(super) found: u32,
     /// Whether it may be shown: it has a rank.
     pub(super) shown: bool,
+    /// The stage of its cohort, where that is its arm ([`crate::bandit::arm`]); 0 for none.
+    pub(super) stage: u8,
     pub(super) content: Arc<Content>,
     /// Of the content: the video, its embedding space, and when it was published, where it is known.
     pub(super) video: u64,
@@ -53,6 +55,7 @@ impl Face {
             asked: 0,
             found: 0,
             shown: false,
+            stage: 0,
             content: Arc::new(Content::unknown(video)),
             video,
             space: 0,

@@ -72,6 +72,8 @@ pub enum ShelfIn {
     Related(u64),
     /// The factor on a video's score for abuse, in per mille.
     Penalty(u64, u16),
+    /// The stage of a video's cohort, 0 where it is over. Said where stages are arms of exploration.
+    Stage(u64, u8),
 }
 
 /// So many requests are answered before the answers go on: each is some hundred kilobytes, and what is used while it is in the
@@ -438,6 +440,10 @@ impl Stage for Shelf {
                 ShelfIn::Penalty(video, factor) => {
                     let at = self.slot(video);
                     self.faces[at as usize].trusted = factor;
+                }
+                ShelfIn::Stage(video, stage) => {
+                    let at = self.slot(video);
+                    self.faces[at as usize].stage = stage;
                 }
             }
         }

@@ -19,7 +19,7 @@ use crate::coengage::Pair;
 use crate::content::Facet;
 use crate::popularity::{QUICK, first_kept, log_sum};
 use crate::sums::WindowSums;
-use crate::{abuse, enrich, groups, pools, publish};
+use crate::{abuse, cohorts, enrich, groups, pools, publish};
 
 const CUT: &str = "shelf";
 
@@ -104,6 +104,12 @@ pub(super) fn restore(shelf: &mut Shelf, from: &Restoring) -> Result<(), Restore
         abuse::saved::penalties(from, |video, factor| {
             let at = shelf.slot(video);
             shelf.faces[at as usize].trusted = factor;
+        })?;
+    }
+    if shelf.params.explores_stages() {
+        cohorts::saved::stages(from, |video, stage| {
+            let at = shelf.slot(video);
+            shelf.faces[at as usize].stage = stage;
         })?;
     }
     for at in 0..shelf.slots.len() as u32 {

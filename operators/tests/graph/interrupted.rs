@@ -234,8 +234,8 @@ fn busy() -> Params {
     params.feed.pools_every = 30 * MINUTE;
     params.related.per_publication = 64;
     params.learning.window = 48 * HOUR;
-    let params = world::with_exploration(params, Explore::Linucb);
-    with_diversity(with_experiments(world::with_cohorts(world::with_abuse(params))))
+    let params = world::with_stages(world::with_abuse(params), Explore::Linucb);
+    with_diversity(with_experiments(params))
 }
 
 proptest! {
@@ -282,7 +282,7 @@ proptest! {
 #[test]
 fn wherever_it_is_crashed() {
     let epochs = with_pages(neighbours::world(3, 22), 3);
-    let mut params = world::with_exploration(world::with_cohorts(neighbours::trained()), Explore::Linucb);
+    let mut params = world::with_stages(neighbours::trained(), Explore::Linucb);
     params.feed.pools_every = 3 * MINUTE;
     let steps: BTreeSet<u64> = (1..22).collect();
     let (expected, _) = run(&epochs, 1, &params, None, &BTreeSet::new());

@@ -376,8 +376,8 @@ proptest! {
 
     #[test]
     fn order_of_records_within_an_epoch_changes_no_byte(steps in world::steps(), cohorts in any::<bool>()) {
-        let params = if cohorts { world::with_cohorts(world::params()) } else { world::params() };
-        let params = world::with_exploration(params, Explore::Linucb);
+        let with = if cohorts { world::with_stages } else { world::with_exploration };
+        let params = with(world::params(), Explore::Linucb);
         let epochs = world::epochs(&steps);
         let mut turned = epochs.clone();
         for epoch in &mut turned {
@@ -389,9 +389,9 @@ proptest! {
 
     #[test]
     fn followers_change_nobody_elses_bytes(steps in world::steps(), cohorts in any::<bool>()) {
-        let mut params = if cohorts { world::with_cohorts(world::params()) } else { world::params() };
+        let with = if cohorts { world::with_stages } else { world::with_exploration };
+        let mut params = with(world::params(), Explore::Linucb);
         params.score.publish_every = 20 * MINUTE;
-        params = world::with_exploration(params, Explore::Linucb);
         let epochs = world::epochs(&steps);
         let mut followed = epochs.clone();
         // A crowd that follows creator 1 and does nothing else.

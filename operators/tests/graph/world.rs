@@ -7,7 +7,9 @@ use std::sync::Arc;
 use freshet_learning::topics::Training;
 use freshet_learning::{Quantised, Topics};
 use freshet_operators::content::{self, Embedder};
-use freshet_operators::params::{Abuse, Cohorts, DAY, Exploration, Explore, HOUR, MINUTE, Params};
+use freshet_operators::params::{
+    Abuse, Cohorts, DAY, Exploration, Explore, ExploreArms, HOUR, MINUTE, Params,
+};
 use freshet_operators::runtime::EpochInput;
 use freshet_schema::event::{Event, FollowAction, Origin, Status, Target};
 use freshet_schema::{
@@ -173,7 +175,14 @@ pub fn with_abuse(mut params: Params) -> Params {
 
 /// The same with places that explore, for lists as short as these.
 pub fn with_exploration(mut params: Params, policy: Explore) -> Params {
-    params.exploration = Exploration { policy, slots: 2, alpha: 0.5, epsilon: 0.3 };
+    params.exploration = Exploration { policy, slots: 2, alpha: 0.5, epsilon: 0.3, ..Exploration::default() };
+    params
+}
+
+/// The same with cohorts, whose stages are arms.
+pub fn with_stages(params: Params, policy: Explore) -> Params {
+    let mut params = with_exploration(with_cohorts(params), policy);
+    params.exploration.arms = ExploreArms::Cohorts;
     params
 }
 

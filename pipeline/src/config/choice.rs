@@ -1,7 +1,7 @@
 //! Keys that take one of a few words.
 
 use freshet_kafka::Payload;
-use freshet_operators::params::Explore;
+use freshet_operators::params::{Explore, ExploreArms};
 
 use super::{InputSource, LiveClock};
 
@@ -40,4 +40,5 @@ macro_rules! choice {
 choice!(InputSource: "files" => InputSource::Files, "kafka" => InputSource::Kafka);
 choice!(LiveClock: "auto" => LiveClock::Auto, "wall" => LiveClock::Wall, "shifted" => LiveClock::Shifted);
 choice!(Explore: "off" => Explore::Off, "linucb" => Explore::Linucb, "epsilon-greedy" => Explore::EpsilonGreedy, "random" => Explore::Random);
+choice!(ExploreArms: "categories" => ExploreArms::Categories, "cohorts" => ExploreArms::Cohorts);
 choice!(Payload: "json" => Payload::Json, "protobuf" => Payload::Protobuf);

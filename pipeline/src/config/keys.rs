@@ -256,6 +256,7 @@ keys! {
     "feed.dropped_kept", "dropped candidates that are kept for the explanation", |c| Count(&mut c.params.feed.dropped_kept, 0, 10_000);
 
     "exploration.policy", "which category a place that explores goes to: off, linucb, epsilon-greedy or random", |c| Word(&mut c.params.exploration.policy);
+    "exploration.arms", "what these places are given to: categories, or cohorts, by which a new video belongs to its cohort's stage while it is in one", |c| Word(&mut c.params.exploration.arms);
     "exploration.slots", "most places of a list that explore; those of novelty are extra, and at most half of a list is drawn", |c| Count(&mut c.params.exploration.slots, 0, 20);
     "exploration.alpha", "a category is worth its estimate and this many times as much as that may be off (linucb)", |c| Real(&mut c.params.exploration.alpha, 0.0, 100.0);
     "exploration.epsilon", "share of these places that goes to any category, so that other policies can be estimated", |c| Real(&mut c.params.exploration.epsilon, 0.01, 1.0);

@@ -1,7 +1,7 @@
 //! What one key alone cannot tell: values that must fit each other.
 
 use freshet_kafka::Payload;
-use freshet_operators::params::Params;
+use freshet_operators::params::{ExploreArms, Params};
 use freshet_schema::EventKind;
 use freshet_sinks::RedisOptions;
 
@@ -167,6 +167,14 @@ pub fn lists(params: &Params) -> Vec<(&'static str, String, String, &'static str
             format!("{:?}", exploration.policy.as_str()),
             "learning.enabled is false, and a category's estimate is learned from the same rows".to_owned(),
             "set learning.enabled = true, or exploration.policy = \"random\" or \"off\"",
+        ));
+    }
+    if exploration.arms == ExploreArms::Cohorts && !params.cohorts.enabled {
+        wrong.push((
+            "exploration.arms",
+            "\"cohorts\"".to_owned(),
+            "cohorts.enabled is false, so no video is ever in a stage".to_owned(),
+            "set cohorts.enabled = true, or exploration.arms = \"categories\"",
         ));
     }
     let rerank = &params.rerank;

@@ -78,6 +78,10 @@ fn the_keys_of_re_ranking_must_fit_each_other() {
     let found = mistakes("[learning]\nenabled = false\n[exploration]\npolicy = \"linucb\"\n");
     assert_eq!((found.len(), found[0].key.as_str()), (1, "exploration.policy"), "{found:?}");
     assert!(found[0].what.contains("learning.enabled is false"), "{found:?}");
+    let found = mistakes("[exploration]\npolicy = \"linucb\"\narms = \"cohorts\"\n");
+    assert_eq!((found.len(), found[0].key.as_str()), (1, "exploration.arms"), "{found:?}");
+    assert!(found[0].remedy.contains("cohorts.enabled = true"), "{found:?}");
+    assert!(resolve("[exploration]\narms = \"cohorts\"\n[cohorts]\nenabled = true\n").is_ok());
     let found = mistakes("[rerank]\nnovelty_share = 0.4\ntaste_full = 20\n");
     let told: Vec<(&str, &str)> = found.iter().map(|m| (m.key.as_str(), m.what.as_str())).collect();
     let expected = [

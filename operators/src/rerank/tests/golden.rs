@@ -110,7 +110,8 @@ fn parse(text: &str) -> Script {
                 let policies = [Explore::Linucb, Explore::EpsilonGreedy, Explore::Random];
                 let policy = policies.into_iter().find(|known| known.as_str() == policy).expect(line);
                 let (slots, epsilon) = (slots.parse().expect(line), epsilon.parse().expect(line));
-                script.params.exploration = Exploration { policy, slots, alpha: 1.0, epsilon };
+                script.params.exploration =
+                    Exploration { policy, slots, alpha: 1.0, epsilon, ..Exploration::default() };
                 script.outlook.get_or_insert_default().version = 5;
             }
             ["arm", category, estimate, width] => {
@@ -137,6 +138,7 @@ fn told(script: &Script) -> String {
             drawn: *drawn,
             claimed: false,
             trusted: 1.0,
+            arm: content.category,
         })
         .collect();
     let (fatigue, taste) = (Fatigue::of(rows, NOW, params), Taste::of(rows, params));

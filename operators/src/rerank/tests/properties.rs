@@ -38,6 +38,7 @@ impl Case {
                 drawn: *drawn,
                 claimed: false,
                 trusted: 1.0,
+                arm: content.category,
             })
             .collect()
     }
@@ -109,7 +110,7 @@ fn an_outlook() -> impl Strategy<Value = (Exploration, Outlook)> {
         };
         let known = (1..).zip(bets).filter(|(_, (known, ..))| *known);
         let arms = known.map(|(category, (_, estimate, width))| (category, bet(estimate, width))).collect();
-        let exploration = Exploration { policy, slots, alpha: 1.0, epsilon };
+        let exploration = Exploration { policy, slots, alpha: 1.0, epsilon, ..Exploration::default() };
         (exploration, Outlook { version: 1, arms, unseen: bet(0, 5), ..Outlook::default() })
     })
 }
@@ -315,6 +316,7 @@ fn the_logged_chance_is_the_frequency() {
             drawn: *drawn,
             claimed: false,
             trusted: 1.0,
+            arm: content.category,
         })
         .collect();
     let mut times = [0u32; 30];
@@ -336,12 +338,20 @@ fn the_chance_of_a_category_is_its_frequency() {
         (0..40).map(|n| (1.0 - n as f32 / 100.0, Arc::new(content(n, n, n % 5, &[])))).collect();
     let entries: Vec<Entry<'_>> = entries
         .iter()
-        .map(|(score, content)| Entry { score: *score, content, drawn: false, claimed: false, trusted: 1.0 })
+        .map(|(score, content)| Entry {
+            score: *score,
+            content,
+            drawn: false,
+            claimed: false,
+            trusted: 1.0,
+            arm: content.category,
+        })
         .collect();
     let bet = |estimate, width| Bet { estimate, width };
     let arms = vec![(1, bet(0.5, 0.1)), (2, bet(0.3, 0.3)), (3, bet(0.1, 0.1))];
     let outlook = Outlook { version: 1, arms, unseen: bet(0.0, 0.4), ..Outlook::default() };
-    let exploration = Exploration { policy: Explore::Linucb, slots: 1, alpha: 1.0, epsilon: 0.4 };
+    let exploration =
+        Exploration { policy: Explore::Linucb, slots: 1, alpha: 1.0, epsilon: 0.4, ..Exploration::default() };
     let mut params = Params { exploration, ..Params::default() };
     params.feed.length = 4;
     // Four categories are arms (a video without one is none); of two the bound is the greatest.

@@ -62,6 +62,7 @@ fn measure(name: &str, categories: u64, history: impl Fn(u64) -> (Content, Signa
                 drawn: false,
                 claimed: false,
                 trusted: 1.0,
+                arm: content.category,
             })
             .collect();
         let context = Context {
