@@ -204,7 +204,9 @@ pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
         .note(format!("{} rows; {cpu:.3} CPU-s of freshet-sql", row["n"]))])?;
     report.add(sums(bench, &mut analyst, &archive)?)?;
     drop((analyst, service));
-    report.add(beside_analysts(bench, &binary)?)?;
+    for rate in EVENTS_PER_SECOND {
+        report.add(beside_analysts(bench, &binary, rate)?)?;
+    }
     Ok(())
 }
 
@@ -270,13 +272,15 @@ const ANALYSTS: [&str; 4] = [
     "select count(*) as n, max(interactions) as most from users where likes > 0",
     "select count(*) as n, sum(score) as score from feeds where user_id = 1000042",
 ];
-const EVENTS_PER_SECOND: f64 = 1_000.0;
+/// The rate of the target; and a quarter of it, which leaves some of a core to a processor that makes fewer than 1,000 lists a second:
+/// where it has none to spare events queue, and a ratio of queues says nothing.
+const EVENTS_PER_SECOND: [f64; 2] = [250.0, 1_000.0];
 
-fn beside_analysts(bench: &Bench, binary: &Path) -> anyhow::Result<Vec<Figure>> {
+fn beside_analysts(bench: &Bench, binary: &Path, rate: f64) -> anyhow::Result<Vec<Figure>> {
     let (service, scratch) = demo_service(bench)?;
     let store = scratch.path().join("store");
     let time = Duration::from_secs_f64(20.0 * bench.scale.max(0.1));
-    let mut alone = freshness::latencies(&service, EVENTS_PER_SECOND, time)?;
+    let mut alone = freshness::latencies(&service, rate, time)?;
     let over = AtomicBool::new(false);
     let (mut beside, asked) = std::thread::scope(|scope| {
         let analysts: Vec<_> = ANALYSTS
@@ -294,7 +298,7 @@ fn beside_analysts(bench: &Bench, binary: &Path) -> anyhow::Result<Vec<Figure>> 
                 })
             })
             .collect();
-        let beside = freshness::latencies(&service, EVENTS_PER_SECOND, time);
+        let beside = freshness::latencies(&service, rate, time);
         over.store(true, Ordering::Relaxed);
         let mut asked = 0;
         for analyst in analysts {
@@ -303,14 +307,15 @@ fn beside_analysts(bench: &Bench, binary: &Path) -> anyhow::Result<Vec<Figure>> 
         anyhow::Ok((beside?, asked))
     })?;
     let (alone_p99, beside_p99) = (alone.quantile_ms(0.99), beside.quantile_ms(0.99));
-    let workload = format!("{DEMO}; {EVENTS_PER_SECOND} events/s for {:.0} s", time.as_secs_f64());
+    let workload = format!("{DEMO}; {rate} events/s for {:.0} s", time.as_secs_f64());
+    let at = |what: &str| format!("{what}, at {rate} events/s");
     Ok(vec![
-        Figure::new(GROUP, "POST to new list without analysts, p99", alone_p99, "ms", Target::None).note(workload),
-        Figure::new(GROUP, "beside four analysts, p99", beside_p99, "ms", Target::None).note(format!(
+        Figure::new(GROUP, at("POST to new list without analysts, p99"), alone_p99, "ms", Target::None).note(workload),
+        Figure::new(GROUP, at("beside four analysts, p99"), beside_p99, "ms", Target::None).note(format!(
             "{asked} queries meanwhile: two scans, two look-ups, each in a process of its own; p50 {:.1} and {:.1} ms",
             alone.quantile_ms(0.5),
             beside.quantile_ms(0.5)
         )),
-        Figure::new(GROUP, "freshness beside analysts to without", beside_p99 / alone_p99, "ratio", Target::AtMost(1.5)),
+        Figure::new(GROUP, at("freshness beside analysts to without"), beside_p99 / alone_p99, "ratio", Target::AtMost(1.5)),
     ])
 }

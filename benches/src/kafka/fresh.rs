@@ -19,7 +19,7 @@ use super::{GROUP, QUIET, Servers};
 use crate::Bench;
 use crate::pace::{Latencies, Pace};
 use crate::poster::{DEMO, EVENTS_PER_SECOND, draw_user};
-use crate::report::{Figure, Target};
+use crate::report::{Figure, Report, Target};
 use crate::service::Service;
 use crate::world::{FIRST_USER, FIRST_VIDEO, Size};
 
@@ -38,8 +38,17 @@ const FIRST_EVENT: u64 = 1 << 50;
 const SETTINGS: &str = "[clock]\nreplay_epoch_ms = 60000\nepoch_ms = 50\n\n[feed]\nrefresh_after = \"10m\"\n\
                         active_within = \"1h\"\npools_every = \"1h\"\n\n[score]\npublish_every = \"10m\"\n";
 
-/// Measures for a minute.
-pub fn measure(bench: &Bench, servers: &Servers) -> anyhow::Result<Vec<Figure>> {
+/// Measures for a minute with each number of workers: one has most of a core to itself, two share what broker and Redis leave.
+pub fn measure(bench: &Bench, servers: &Servers, report: &mut Report) -> anyhow::Result<()> {
+    for workers in [1, 2] {
+        servers.redis.clear()?;
+        report.add(with(bench, servers, workers)?)?;
+    }
+    Ok(())
+}
+
+fn with(bench: &Bench, servers: &Servers, workers: usize) -> anyhow::Result<Vec<Figure>> {
+    let prefix = format!("fresh{workers}");
     let scratch = bench.worlds.scratch()?;
     let log = scratch.path().join("log");
     // The world of `make demo`; at a smaller scale with users enough to watch some.
@@ -49,7 +58,8 @@ pub fn measure(bench: &Bench, servers: &Servers) -> anyhow::Result<Vec<Figure>> 
         events: bench.scaled(DEMO.events).max(1_000),
     };
     bench.worlds.generate(size, &log)?;
-    let config = servers.config(scratch.path(), "fresh", "fresh.toml", &format!("{SETTINGS}\n{QUIET}"))?;
+    let settings = format!("{SETTINGS}\n[graph]\nworkers = {workers}\n\n{QUIET}");
+    let config = servers.config(scratch.path(), &prefix, "fresh.toml", &settings)?;
     servers.produce(bench, &log, &config, &["--ends-now"])?;
     fs::remove_dir_all(&log)?;
     let service = Service::of_topics(&bench.worlds, &config, &scratch.path().join("store"))?;
@@ -58,7 +68,7 @@ pub fn measure(bench: &Bench, servers: &Servers) -> anyhow::Result<Vec<Figure>> 
     // A build that is not for measuring does not keep up.
     let rate = EVENTS_PER_SECOND * bench.scale.max(0.05);
     let watched_from = size.users - WATCHED_USERS;
-    let producer = Producer::new(servers, size.videos)?;
+    let producer = Producer::new(servers, prefix, size.videos)?;
     let cpu =
         || -> anyhow::Result<[f64; 3]> { Ok([service.cpu()?, servers.broker.cpu()?, servers.redis.cpu()?]) };
     let before = cpu()?;
@@ -94,10 +104,11 @@ pub fn measure(bench: &Bench, servers: &Servers) -> anyhow::Result<Vec<Figure>> 
         POLL.as_millis()
     );
     let workload = format!("{size}; {rate:.0} events/s for {:.0} s, epoch_ms 50", time.as_secs_f64());
+    let workers = if workers == 1 { "one worker" } else { "two workers" };
     Ok(vec![
         Figure::new(
             GROUP,
-            "produced to readable in Redis, p50",
+            format!("produced to readable in Redis, {workers}, p50"),
             latencies.quantile_ms(0.5),
             "ms",
             Target::None,
@@ -105,13 +116,19 @@ pub fn measure(bench: &Bench, servers: &Servers) -> anyhow::Result<Vec<Figure>> 
         .note(format!("{} events watched; {workload}", latencies.len())),
         Figure::new(
             GROUP,
-            "produced to readable in Redis, p99",
+            format!("produced to readable in Redis, {workers}, p99"),
             latencies.quantile_ms(0.99),
             "ms",
             Target::AtMost(300.0),
         )
         .note(shares),
-        Figure::new(GROUP, "the slowest of them", latencies.quantile_ms(1.0), "ms", Target::None),
+        Figure::new(
+            GROUP,
+            format!("the slowest of them, {workers}"),
+            latencies.quantile_ms(1.0),
+            "ms",
+            Target::None,
+        ),
     ])
 }
 
@@ -177,16 +194,18 @@ fn epochs(redis: &mut redis::Connection, users: &[u64]) -> anyhow::Result<Vec<Ep
 /// Interactions that happen when they are sent.
 struct Producer {
     publisher: Publisher,
+    topic: String,
     videos: u64,
     sent: AtomicU64,
     lost: Arc<AtomicU64>,
 }
 
 impl Producer {
-    fn new(servers: &Servers, videos: u64) -> anyhow::Result<Self> {
+    fn new(servers: &Servers, prefix: String, videos: u64) -> anyhow::Result<Self> {
         let connection = Connection { brokers: servers.broker.address(), ..Connection::default() };
         let publisher = Publisher::new("bench", &connection, Some(PATIENCE))?;
-        Ok(Self { publisher, videos, sent: AtomicU64::new(0), lost: Arc::default() })
+        let topic = prefix + ".interactions";
+        Ok(Self { publisher, topic, videos, sent: AtomicU64::new(0), lost: Arc::default() })
     }
 
     /// An interaction of `user` with a video drawn by hash. Returns when it is on its way.
@@ -205,7 +224,7 @@ impl Producer {
         let ticket = Ticket::new(1, move |result| {
             lost.fetch_add(u64::from(result.is_err()), Relaxed);
         });
-        Ok(self.publisher.send("fresh.interactions", &user.to_string(), value.as_bytes(), &[], &ticket)?)
+        Ok(self.publisher.send(&self.topic, &user.to_string(), value.as_bytes(), &[], &ticket)?)
     }
 
     /// Waits until the broker has all of them.

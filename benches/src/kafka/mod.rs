@@ -60,7 +60,6 @@ pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let scratch = bench.worlds.scratch()?;
     let servers =
         Servers { broker: Broker::start(scratch.path())?, redis: RedisServer::start(scratch.path())? };
-    report.add(fresh::measure(bench, &servers)?)?;
-    servers.redis.clear()?;
+    fresh::measure(bench, &servers, report)?;
     drain::measure(bench, &servers, report)
 }

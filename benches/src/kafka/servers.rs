@@ -146,6 +146,13 @@ impl RedisServer {
         Ok(redis::cmd("DBSIZE").query(&mut self.connect()?)?)
     }
 
+    /// How many of them are users' lists.
+    pub fn lists(&self) -> anyhow::Result<usize> {
+        let mut to = self.connect()?;
+        let lists = redis::Commands::scan_match::<_, String>(&mut to, "feed:*")?;
+        Ok(lists.filter_map(Result::ok).count())
+    }
+
     /// CPU seconds so far.
     pub fn cpu(&self) -> anyhow::Result<f64> {
         process::cpu_of(self.process.0.id())
