@@ -36,8 +36,13 @@ pub fn children(of: u32) -> BTreeMap<usize, u32> {
 
 /// Kills a process by its number.
 pub fn kill(pid: u32) {
-    let sent = Command::new("kill").args(["-KILL", &pid.to_string()]).status().expect("kill runs");
-    assert!(sent.success(), "process {pid} was gone");
+    signal(pid, "KILL");
+}
+
+/// Sends a signal to a process.
+pub fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(sent.expect("kill runs").success(), "process {pid} was gone");
 }
 
 /// Adds lines to the configuration beside the log.

@@ -1,7 +1,8 @@
 //! The whole chain under load while its processes, Redis and the broker are killed by a seeded schedule. In the end the store
 //! holds, byte for byte, what a run leaves that nobody interrupted; each record that the broker took was counted once; and the next
 //! event reaches its list. No reader sees a list go back meanwhile. The short form is a test like any other; `make soak` runs the
-//! long one, whose second half is quiet and shows whether memory grows.
+//! long one, in which the job stands still for ten minutes, too, while the load goes on; its second half is quiet and shows whether
+//! memory grows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use serde_json::{Value as Json, json};
 
 use crate::archive::archived;
 use crate::broker::{Broker, STREAMS};
-use crate::cluster::{children, kill};
+use crate::cluster::{children, kill, signal};
 use crate::harness::{number, ok, ok_json, same, videos, wait_for};
 use crate::lists_reader::ListsReader;
 use crate::redis::ranked_users_of;
@@ -27,6 +28,10 @@ use crate::world::{read, world};
 /// The longest that the chain may take from a kill until it is ready again. A debug build beside a broker on two cores takes a fifth
 /// of it; what hangs takes for ever.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// By so many bytes the job may grow while it works off what came as it stood still.
+const GROWS: u64 = 400 << 20;
+/// A burst that is worked off is one of which so few records are left: the load goes on.
+const FEW: f64 = 100.0;
 /// The first event id of the load, and that of what comes after it: no generated world has such.
 const LOAD: u64 = 7_000_000_000;
 const AFTER: u64 = 8_000_000_000;
@@ -36,7 +41,9 @@ struct Plan {
     kills: u64,
     /// How long something is killed now and then.
     hurt: Duration,
-    /// How long nothing is afterwards.
+    /// How long the job then stands still, while the load goes on.
+    held: Duration,
+    /// How long nothing happens afterwards.
     quiet: Duration,
     /// The longest pause between two kills.
     pause: Duration,
@@ -62,6 +69,7 @@ fn a_minute_of_kills_changes_no_byte() {
     soak(&Plan {
         kills: 10,
         hurt: Duration::from_secs(40),
+        held: Duration::from_secs(3),
         quiet: Duration::from_secs(4),
         pause: Duration::from_secs(4),
         seed: 80,
@@ -70,7 +78,7 @@ fn a_minute_of_kills_changes_no_byte() {
     });
 }
 
-/// `SOAK_MINUTES` (40: more than a hundred kills), `SOAK_SEED` (1), `SOAK_PROCESSES` (1).
+/// `SOAK_MINUTES` (40: more than a hundred kills, and a pause of ten minutes), `SOAK_SEED` (1), `SOAK_PROCESSES` (1).
 #[test]
 #[ignore = "takes an hour: make soak"]
 fn a_long_soak() {
@@ -83,6 +91,7 @@ fn a_long_soak() {
     soak(&Plan {
         kills: (minutes * 100).div_ceil(40).max(4),
         hurt: half,
+        held: half / 2,
         quiet: half,
         pause: Duration::from_secs(15),
         seed: number("SOAK_SEED", 1),
@@ -134,6 +143,7 @@ fn soak(plan: &Plan) {
     let watch = Watch::start(service.id());
     let reader = ListsReader::start(&server.url(), &ranked[..8]);
     let (kills, slowest) = hurt(plan, &service, &mut server, &mut broker);
+    let (grown, worked_off) = hold(plan.held, &service, &watch);
     let quiet_from = watch.samples();
     std::thread::sleep(plan.quiet);
     let curve = watch.end();
@@ -152,7 +162,13 @@ fn soak(plan: &Plan) {
 
     println!("{sent} interactions, {restarts} restarts, killed: {kills:?}");
     println!("ready again after at most {slowest:?}; {lists}");
+    println!(
+        "stood still for {:?}: {:.1} MiB more until that was worked off, {worked_off:?} later",
+        plan.held,
+        grown as f64 / f64::from(1 << 20)
+    );
     show(&curve, quiet_from);
+    assert!(grown < GROWS, "{grown} bytes more after the job stood still");
     assert!(kills.values().sum::<u64>() >= plan.kills, "fewer than {} kills: {kills:?}", plan.kills);
     assert!(slowest < READY_WITHIN, "ready again only {slowest:?} after a kill");
     assert!(lists.read > 100 && lists.newer > 10, "a reader that saw nothing new proves nothing: {lists}");
@@ -283,6 +299,31 @@ fn hurt(
         *kills.entry(victim).or_default() += 1;
     }
     (kills, slowest)
+}
+
+/// Has all processes of the job stand still for some time, as where a machine is suspended. By how many bytes they grew at most until they
+/// had worked off what came meanwhile, and how long that took.
+fn hold(time: Duration, service: &Service, watch: &Watch) -> (u64, Duration) {
+    let pids: Vec<u32> = children(service.id()).into_values().collect();
+    let before: u64 = pids.iter().filter_map(|pid| resident(*pid)).sum();
+    let from = watch.samples();
+    pids.iter().for_each(|pid| signal(*pid, "STOP"));
+    std::thread::sleep(time);
+    let since = Instant::now();
+    pids.iter().for_each(|pid| signal(*pid, "CONT"));
+    // The gauges are of a second ago.
+    std::thread::sleep(Duration::from_secs(2));
+    while lag(service).is_none_or(|lag| lag > FEW) {
+        assert!(
+            since.elapsed() < time * 4 + Duration::from_secs(120),
+            "not worked off after {:?}",
+            since.elapsed()
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let samples = watch.samples.lock().expect("no panic");
+    let most = samples[from..].iter().map(|(_, bytes)| *bytes).max().unwrap_or(before);
+    (most.saturating_sub(before), since.elapsed())
 }
 
 /// Records that are not read yet, and epochs that are not committed; `None` where nobody can say.
