@@ -7,9 +7,9 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use freshet_schema::Epoch;
 
-use super::path_override;
+use super::KeptArgs;
 use crate::checkpoint::{Checkpoints, Manifest};
-use crate::config::{Config, format_time};
+use crate::config::format_time;
 use crate::control::{self, Client};
 use crate::table::{Align, render};
 
@@ -43,15 +43,8 @@ enum Action {
 /// Where the checkpoints are.
 #[derive(Debug, Args)]
 struct Place {
-    /// The configuration that the service was started with
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// The folder that the service writes (store.dir), instead of the file's
-    #[arg(long, value_name = "DIR")]
-    store: Option<PathBuf>,
-    /// The folder of the checkpoints, or s3://BUCKET/PREFIX (checkpoint.dir), instead of the file's
-    #[arg(long, value_name = "DIR")]
-    checkpoints: Option<PathBuf>,
+    #[command(flatten)]
+    kept: KeptArgs,
     /// JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -68,14 +61,8 @@ struct One {
 }
 
 impl Place {
-    fn config(&self) -> anyhow::Result<Config> {
-        let mut overrides = path_override("store.dir", &self.store, "--store");
-        overrides.extend(path_override("checkpoint.dir", &self.checkpoints, "--checkpoints"));
-        Ok(Config::load(self.config.as_deref(), &overrides)?)
-    }
-
     fn open(&self) -> anyhow::Result<(Checkpoints, PathBuf)> {
-        let checkpoint = self.config()?.checkpoint;
+        let checkpoint = self.kept.config()?.checkpoint;
         Ok((Checkpoints::open(&checkpoint.dir, checkpoint.keep)?, checkpoint.dir))
     }
 
@@ -226,7 +213,7 @@ fn verify(one: &One) -> anyhow::Result<()> {
 }
 
 fn now(place: &Place) -> anyhow::Result<()> {
-    let config = place.config()?;
+    let config = place.kept.config()?;
     let dir = &config.store.dir;
     let socket =
         control::socket_path(dir).with_context(|| format!("store.dir = {:?}", dir.display().to_string()))?;

@@ -209,6 +209,28 @@ impl StoreArgs {
     }
 }
 
+/// Where a service keeps what it would begin again from.
+#[derive(Debug, Args)]
+struct KeptArgs {
+    /// The configuration that the service was started with
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The folder that the service writes (store.dir), instead of the file's
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// The folder of the checkpoints, or s3://BUCKET/PREFIX (checkpoint.dir), instead of the file's
+    #[arg(long, value_name = "DIR")]
+    checkpoints: Option<PathBuf>,
+}
+
+impl KeptArgs {
+    fn config(&self) -> anyhow::Result<Config> {
+        let mut overrides = path_override("store.dir", &self.store, "--store");
+        overrides.extend(path_override("checkpoint.dir", &self.checkpoints, "--checkpoints"));
+        Ok(Config::load(self.config.as_deref(), &overrides)?)
+    }
+}
+
 /// A past moment as it is given: the number of an epoch, or a time.
 fn moment(flag: &str, text: &str) -> anyhow::Result<Until> {
     if let Ok(epoch) = text.parse() {

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 
-use super::path_override;
-use crate::config::Config;
+use super::KeptArgs;
 use crate::tables::{TABLES, describe, offline, serve};
 use crate::telemetry;
 
@@ -30,15 +29,8 @@ pub struct Tables {
     /// The socket to serve on, with --offline
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// The configuration that the service was started with
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// The folder that the service wrote (store.dir), instead of the file's
-    #[arg(long, value_name = "DIR")]
-    store: Option<PathBuf>,
-    /// The folder of the checkpoints, or s3://BUCKET/PREFIX (checkpoint.dir), instead of the file's
-    #[arg(long, value_name = "DIR")]
-    checkpoints: Option<PathBuf>,
+    #[command(flatten)]
+    kept: KeptArgs,
 }
 
 impl Tables {
@@ -58,9 +50,7 @@ impl Tables {
     }
 
     fn serve(&self, socket: &std::path::Path) -> anyhow::Result<()> {
-        let mut overrides = path_override("store.dir", &self.store, "--store");
-        overrides.extend(path_override("checkpoint.dir", &self.checkpoints, "--checkpoints"));
-        let config = Config::load(self.config.as_deref(), &overrides)?;
+        let config = self.kept.config()?;
         telemetry::start_logs(&config.log, None)?;
         let (standing, source) = offline::Standing::open(&config)?;
         let server = serve(source, socket)?;

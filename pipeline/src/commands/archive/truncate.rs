@@ -11,8 +11,8 @@ use freshet_schema::{Epoch, Millis};
 
 use crate::checkpoint::Checkpoints;
 use crate::checkpoint::decide::Choice;
-use crate::commands::path_override;
-use crate::config::{Config, format_time};
+use crate::commands::KeptArgs;
+use crate::config::format_time;
 use crate::table::{Align, render};
 
 /// Take out what lies behind an epoch, where the journal that it belongs to is lost
@@ -36,15 +36,8 @@ pub struct Truncate {
     /// The last epoch that stays; without it that of the newest checkpoint that can be used
     #[arg(long, value_name = "EPOCH", conflicts_with_all = ["config", "store", "checkpoints"])]
     to: Option<Epoch>,
-    /// The configuration that the service was started with
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// The folder that the service writes (store.dir), instead of the file's
-    #[arg(long, value_name = "DIR")]
-    store: Option<PathBuf>,
-    /// The folder of the checkpoints, or s3://BUCKET/PREFIX (checkpoint.dir), instead of the file's
-    #[arg(long, value_name = "DIR")]
-    checkpoints: Option<PathBuf>,
+    #[command(flatten)]
+    kept: KeptArgs,
     /// Do it
     #[arg(long)]
     yes: bool,
@@ -90,9 +83,7 @@ impl Truncate {
         if let Some(epoch) = self.to {
             return Ok(Goal { epoch, checkpoint: None });
         }
-        let mut overrides = path_override("store.dir", &self.store, "--store");
-        overrides.extend(path_override("checkpoint.dir", &self.checkpoints, "--checkpoints"));
-        let config = Config::load(self.config.as_deref(), &overrides)?;
+        let config = self.kept.config()?;
         let dir = config.checkpoint.dir;
         let checkpoints = Checkpoints::open(&dir, config.checkpoint.keep)?;
         // Whatever the store holds now: it is made again where it was lost.
