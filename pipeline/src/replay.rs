@@ -21,6 +21,7 @@ use freshet_operators::runtime::{self, EpochInput, Output};
 use freshet_schema::{Epoch, Millis};
 use freshet_sinks::{Claim, Commit, Embedded, EmbeddedOptions, FeedStore};
 
+use crate::cluster::end_on_panic_beside;
 use crate::config::Config;
 use crate::interrupt::Interrupt;
 
@@ -148,6 +149,7 @@ fn make(
     let store: Arc<dyn FeedStore> = Arc::new(Embedded::open(kv, EmbeddedOptions::default())?);
     store.claim(&Claim::default()).context("the store")?;
     let workers = config.graph.workers;
+    end_on_panic_beside(workers);
     let (graph, outputs) =
         runtime::start(workers, &config.params, false).map_err(|e| anyhow!("the dataflow: {e}"))?;
     let committed = Arc::new(AtomicU64::new(0));

@@ -24,7 +24,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{oneshot, watch};
 
 use crate::checkpoint::Status;
-use crate::cluster::{Seat, end_on_panic};
+use crate::cluster::{Seat, end_on_panic_beside};
 use crate::config::Config;
 use crate::control::{self, Task};
 use crate::forget;
@@ -58,9 +58,7 @@ pub fn run(config: &Config, mode: Mode, seat: Option<Arc<Seat>>) -> anyhow::Resu
     let process = seat.as_deref().filter(|seat| seat.processes() > 1).map(|seat| seat.process);
     telemetry::start_logs(&config.log, process)?;
     input::check(config)?;
-    if config.graph.workers > 1 {
-        end_on_panic();
-    }
+    end_on_panic_beside(config.graph.workers);
     let metrics = telemetry::start_metrics()?;
     if let Some(seat) = &seat {
         crate::metrics_text::supervised(seat.restarts, seat.processes());

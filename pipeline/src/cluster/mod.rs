@@ -153,6 +153,13 @@ fn end_lost(what: &str) -> ! {
     std::process::exit(i32::from(LOST));
 }
 
+/// The same where there is one process: a worker that is alone is waited for, and its panic is told by whoever waits.
+pub(crate) fn end_on_panic_beside(workers: usize) {
+    if workers > 1 {
+        end_on_panic();
+    }
+}
+
 /// Where a thread of the dataflow panics the others wait for it for ever: from now on such a panic ends the process.
 pub(crate) fn end_on_panic() {
     static HOOKED: AtomicBool = AtomicBool::new(false);

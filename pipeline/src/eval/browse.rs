@@ -27,6 +27,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::cost::{Cost, Stopwatch};
 use super::promote::Promotion;
 use super::records::Log;
+use crate::cluster::end_on_panic_beside;
 use crate::config::Config;
 use crate::interrupt::Interrupt;
 use crate::progress::{Phase, Progress};
@@ -166,6 +167,7 @@ fn browse(
     progress: &Progress,
     stop: &AtomicBool,
 ) -> anyhow::Result<Browsed> {
+    end_on_panic_beside(workers);
     let (job, outputs) = runtime::start(workers, params, false).map_err(|e| anyhow!("the dataflow: {e}"))?;
     let attacks = || truth.attacks().iter().enumerate();
     let promoted = attacks().flat_map(|(n, attack)| attack.videos.iter().map(move |video| (*video, n)));

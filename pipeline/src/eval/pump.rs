@@ -11,6 +11,7 @@ use freshet_operators::runtime::{self, Ask, EpochInput, Job, Output, WorkerGone}
 use freshet_schema::event::Origin;
 use freshet_schema::{Epoch, Event, Millis};
 
+use crate::cluster::end_on_panic_beside;
 use crate::config::Config;
 
 /// Epochs that may be in the graph at once, at least. More than a service needs: nothing waits for a list here, and a
@@ -60,6 +61,7 @@ impl Pump {
         let mut params = config.params.clone();
         params.feed.enabled = false;
         let workers = config.graph.workers;
+        end_on_panic_beside(workers);
         let (job, outputs) =
             runtime::start(workers, &params, false).map_err(|e| anyhow!("the dataflow: {e}"))?;
         Ok(Self {

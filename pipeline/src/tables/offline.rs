@@ -12,6 +12,7 @@ use freshet_schema::Epoch;
 
 use super::service::Report;
 use super::snapshot::{Limits, Source};
+use crate::cluster::end_on_panic_beside;
 use crate::config::{Config, OnMismatch, StoreKind};
 use crate::keeper::Start;
 use crate::open_store::open_store;
@@ -49,6 +50,7 @@ impl Standing {
                 config.checkpoint.dir.display().to_string()
             )
         })?;
+        end_on_panic_beside(config.graph.workers);
         let durable = Durable { restored: Some(Arc::new(restored)), taken: None };
         let (job, outputs) = runtime::start_durable(config.graph.workers, &config.params, false, durable)
             .map_err(|error| anyhow!("the dataflow: {error}"))?;
