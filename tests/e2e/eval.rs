@@ -520,10 +520,13 @@ fn new_videos_are_followed_through_a_world_that_answers() {
     let measure =
         |workers: &str| without_cost(ok_json(dir, &[&cohorts[..], &["--workers", workers]].concat()));
     let report = measure("1");
-    let both = ok_json(dir, &[&cohorts[..], &["--runs", "2"]].concat());
+    let both = ok_json(dir, &[&cohorts[..], &["--runs", "2", "--plot", "reach.svg"]].concat());
     let runs: Vec<Json> = both["runs"].as_array().expect("runs").iter().cloned().map(without_cost).collect();
     assert_eq!((runs.len(), &runs[0], &runs[1]["world"]["seed"]), (2, &report, &json!(2)));
     are_means_of(&runs, &both["summary"]);
+    let plot = std::fs::read_to_string(dir.join("reach.svg")).expect("the plot");
+    assert!(plot.starts_with("<svg") && plot.contains("seeds 1 to 2"), "{plot}");
+    assert!(["none", "cohorts", "boosting", "followers"].iter().all(|arm| plot.contains(arm)), "{plot}");
     let [none, cohorts, boosting, followers] = &report["arms"].as_array().expect("arms")[..] else {
         panic!("four arms: {report}")
     };
@@ -539,6 +542,9 @@ fn new_videos_are_followed_through_a_world_that_answers() {
         assert_eq!(arm["impressions"], none["impressions"], "the same users come at the same times");
         let reach = arm["good"]["mean_reach"].as_f64().expect("a share");
         assert!((0.0..=1.0).contains(&reach), "{arm}");
+        let by_hour = arm["good"]["mean_reach_by_hour"].as_array().expect("a share an hour");
+        let by_hour: Vec<f64> = by_hour.iter().map(|share| share.as_f64().expect("a share")).collect();
+        assert!(by_hour.is_sorted() && by_hour.last() == Some(&reach), "{arm}");
     }
     assert_eq!(measure("2"), report, "two workers");
     let (code, _, err) = run(dir, &["eval", "cohorts", "--videos", "1", "--events", "10", "--quiet"]);

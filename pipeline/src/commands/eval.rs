@@ -250,7 +250,7 @@ struct WorldArgs {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  freshet eval cohorts --users 5000 --videos 4000 --events 400000
+  freshet eval cohorts --users 5000 --videos 4000 --events 400000 --plot reach.svg
   freshet eval cohorts --runs 10                      seeds 1 to 10, with intervals over them
   freshet eval cohorts --runs 10 --json | jq '.summary.arms.cohorts[\"good.mean_reach\"].less_first'")]
 struct CohortArgs {
@@ -266,6 +266,9 @@ struct CohortArgs {
     /// Days that the world lasts
     #[arg(long, value_name = "N", default_value_t = 3)]
     days: u64,
+    /// Write how soon good new videos meet those whom they suit as an SVG file
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     #[command(flatten)]
     repeat: Repeat,
     #[command(flatten)]
@@ -532,8 +535,13 @@ impl Eval {
                 let config = args.common.config()?;
                 let world = World { days: args.days, ..World::new(args.users, args.videos, args.events, 0) };
                 let limit = args.common.limit.map(size);
-                let options =
-                    CohortOptions { world, runs: args.repeat.runs, limit, quiet: args.common.quiet };
+                let options = CohortOptions {
+                    world,
+                    runs: args.repeat.runs,
+                    limit,
+                    plot: args.plot,
+                    quiet: args.common.quiet,
+                };
                 let report = eval::cohorts(&options, &config)?;
                 (Said::runs(&report), args.common.json)
             }

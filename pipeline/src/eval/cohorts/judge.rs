@@ -15,6 +15,8 @@ use super::super::browse::{Exposure, unknown};
 
 /// A day in milliseconds: as long as a video has.
 const DAY: u64 = 86_400_000;
+/// The same in hours.
+pub const HOURS: usize = 24;
 /// A video suits a user whose value of it is at least this, in per mille: about what a category that is none of theirs
 /// can give at the most.
 pub const SUITS: u64 = 500;
@@ -109,6 +111,8 @@ pub struct Figures {
     pub reached_half: f64,
     /// Share of its audience that looked at a good video within a day, on average.
     pub reach: f64,
+    /// The same within each hour from the first on: the last is `reach`.
+    pub reach_by_hour: [f64; HOURS],
     /// Users that looked at a good video within a day, on average.
     pub good_exposures: f64,
     /// The same of a poor one: mostly wasted.
@@ -144,10 +148,19 @@ pub fn judge(subjects: &Subjects, exposures: &[Exposure]) -> Figures {
     let share = |n: usize, of: usize| n as f64 / of.max(1) as f64;
     for subject in &subjects.good {
         let users = users(subject);
-        let reach = share(
-            users.keys().filter(|user| subject.audience.contains(user)).count(),
-            subject.audience.len(),
-        );
+        let met = users.iter().filter(|(user, _)| subject.audience.contains(user));
+        let mut by_hour = [0; HOURS];
+        for (_, (at, _)) in met {
+            // What came at the very end of an hour came within it.
+            let hour = at.saturating_sub(subject.ready + 1) / (DAY / HOURS as u64);
+            by_hour[(hour as usize).min(HOURS - 1)] += 1;
+        }
+        let mut met = 0;
+        for (sum, here) in figures.reach_by_hour.iter_mut().zip(by_hour) {
+            met += here;
+            *sum += share(met, subject.audience.len());
+        }
+        let reach = share(met, subject.audience.len());
         figures.reach += reach;
         figures.reached_half += f64::from(u8::from(reach >= 0.5));
         figures.good_exposures += users.len() as f64;
@@ -163,6 +176,7 @@ pub fn judge(subjects: &Subjects, exposures: &[Exposure]) -> Figures {
     let (good, poor) = (subjects.good.len().max(1) as f64, subjects.poor.len().max(1) as f64);
     figures.reached_half /= good;
     figures.reach /= good;
+    figures.reach_by_hour.iter_mut().for_each(|reach| *reach /= good);
     figures.good_exposures /= good;
     figures.poor_exposures /= poor;
     figures.wasted /= poor;
@@ -212,6 +226,8 @@ mod tests {
         ];
         let figures = judge(&subjects, &exposures);
         assert_eq!((figures.reached_half, figures.reach), (0.5, 0.25), "a day later is too late");
+        let by_hour = figures.reach_by_hour;
+        assert_eq!((by_hour[0], by_hour[1], by_hour[HOURS - 1]), (0.125, 0.25, figures.reach));
         assert_eq!((figures.good_exposures, figures.poor_exposures, figures.wasted), (1.5, 2.0, 1.0));
         assert_eq!((figures.had_first, figures.hours_to_first), (0.5, Some(3.0)));
     }

@@ -10,8 +10,11 @@
 //! promotion by *followers* ([`super::promote`]), which has as large a share of what is looked at as the cohorts had.
 //! [`super::browse`] runs one, [`judge`] looks at the new videos of unknown creators, and [`show`] prints.
 
+mod chart;
 mod judge;
 mod show;
+
+use std::path::PathBuf;
 
 use anyhow::bail;
 use freshet_operators::params::{Cohorts, Params};
@@ -23,6 +26,7 @@ use super::cost::Cost;
 use super::promote::Promotion;
 use super::runs::Runs;
 use super::world::make;
+use super::{chart_to, check_plot};
 use crate::config::Config;
 use crate::interrupt::Interrupt;
 
@@ -35,6 +39,8 @@ pub struct Options {
     pub runs: u64,
     /// Interactions to take at the most.
     pub limit: Option<usize>,
+    /// Where to write how soon good videos meet their audience.
+    pub plot: Option<PathBuf>,
     /// Show no progress.
     pub quiet: bool,
 }
@@ -122,12 +128,19 @@ fn boosting(cohorts: &Cohorts, size: usize) -> Cohorts {
 ///
 /// # Errors
 /// Where an argument is out of range, where no world has both good and poor new videos to look at, where the graph fails, where it is interrupted
-/// in its first world.
+/// in its first world, where the plot cannot be written.
 pub fn cohorts(options: &Options, config: &Config) -> anyhow::Result<Runs<Report>> {
+    if let Some(path) = &options.plot {
+        check_plot(path)?;
+    }
     let interrupt = Interrupt::listen()?;
-    Runs::measure(options.runs, options.quiet, config, &interrupt, |config, before| {
+    let runs = Runs::measure(options.runs, options.quiet, config, &interrupt, |config, before| {
         one(options, config, &interrupt, before)
-    })
+    })?;
+    if let (Some(path), Some(chart)) = (&options.plot, chart::chart(runs.runs())) {
+        chart_to(path, &chart)?;
+    }
+    Ok(runs)
 }
 
 fn one(

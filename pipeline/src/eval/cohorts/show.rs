@@ -49,6 +49,7 @@ impl InOneWorld for Report {
             let Figures {
                 reached_half,
                 reach,
+                reach_by_hour,
                 good_exposures,
                 poor_exposures,
                 wasted,
@@ -63,6 +64,7 @@ impl InOneWorld for Report {
                 "good": (!subjects.good.is_empty()).then(|| json!({
                     "reached_half": reached_half,
                     "mean_reach": reach,
+                    "mean_reach_by_hour": reach_by_hour,
                     "mean_exposures": good_exposures,
                     "had_first_exposures": had_first,
                     "median_hours_to_first_exposures": hours_to_first,
