@@ -16,6 +16,7 @@ use freshet_pipeline::forget;
 use freshet_pipeline::job;
 use freshet_pipeline::progress::{Progress, RunOptions};
 use freshet_pipeline::service::{self, Mode};
+use freshet_pipeline::tables::offline;
 use freshet_schema::UserId;
 use freshet_schema::event::Target;
 use freshet_sinks::{Embedded, EmbeddedOptions, FeedStore, Redis, StoreError};
@@ -370,15 +371,19 @@ fn a_start_that_dies_while_it_restores_is_begun_again() {
     scenario.teardown();
 }
 
-/// The others would wait for ever for a worker that panics: so the process ends, with the code after which it is begun again.
+/// The others would wait for ever for a worker that panics: so the process ends, whatever it does with its graph, with the code after
+/// which a service is begun again.
 #[test]
 fn a_worker_that_panics_beside_others_ends_the_process() {
-    const CHILD: &str = "FRESHET_TEST_CHILD_DIR";
-    if let Some(dir) = std::env::var_os(CHILD) {
+    const CHILD: [&str; 2] = ["FRESHET_TEST_CHILD_DIR", "FRESHET_TEST_CHILD_DOES"];
+    if let [Some(dir), Some(does)] = CHILD.map(std::env::var_os) {
         let _scenario = fail::FailScenario::setup();
         fail::cfg("during-restore", "100*off->panic").expect("an action");
-        let mode = Mode { once: true, quiet: true };
-        let ran = service::run(&config(Path::new(&dir), "store", 2), mode, None);
+        let config = config(Path::new(&dir), "store", 2);
+        let ran = match does.to_str() {
+            Some("run") => service::run(&config, Mode { once: true, quiet: true }, None),
+            _ => offline::Standing::open(&config).map(drop),
+        };
         panic!("it ran to its end: {ran:?}");
     }
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -386,23 +391,25 @@ fn a_worker_that_panics_beside_others_ends_the_process() {
     let dir = dir.path();
     generate(dir, "300");
     run(dir, "store", 2).expect("a run that makes checkpoints");
-    let mut child = Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", "a_worker_that_panics_beside_others_ends_the_process", "--nocapture"])
-        .env(CHILD, dir)
-        .spawn()
-        .expect("it starts");
-    let since = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().expect("a child") {
-            break status;
-        }
-        if since.elapsed() > Duration::from_secs(120) {
-            child.kill().expect("a child");
-            panic!("it waits for a worker that is gone");
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    };
-    assert_eq!(status.code(), Some(75), "lost, and worth to be begun again");
+    for does in ["run", "tables"] {
+        let mut child = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "a_worker_that_panics_beside_others_ends_the_process", "--nocapture"])
+            .envs([(CHILD[0], dir.as_os_str()), (CHILD[1], does.as_ref())])
+            .spawn()
+            .expect("it starts");
+        let since = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("a child") {
+                break status;
+            }
+            if since.elapsed() > Duration::from_secs(120) {
+                child.kill().expect("a child");
+                panic!("{does} waits for a worker that is gone");
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        assert_eq!(status.code(), Some(75), "{does}: lost, and worth to be begun again");
+    }
 }
 
 /// A Redis that has some shards of an epoch and not the others is given the whole epoch by the next run.

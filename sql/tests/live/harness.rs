@@ -54,10 +54,11 @@ pub fn ok(command: Command) -> String {
     out
 }
 
-/// The rows of a query over the service of `DIR/store`, as JSON objects.
+/// The rows of a query over the service of `DIR/store`, as JSON objects. `freshet-sql` gives way to whatever else runs, so it has time.
 #[track_caller]
 pub fn rows(dir: &Path, query: &str) -> Vec<Json> {
-    lines(&ok(sql(dir, &["--store", "store", "--format", "json", "-c", query])))
+    let patience = PATIENCE.as_secs().to_string();
+    lines(&ok(sql(dir, &["--store", "store", "--timeout", &patience, "--format", "json", "-c", query])))
 }
 
 /// JSON lines.
