@@ -29,6 +29,15 @@ pub trait InOneWorld {
     fn to_text(&self) -> String;
 }
 
+/// The seeds of worlds that were measured one after the other, as a plot's title has them.
+pub fn seeds<R: InOneWorld>(runs: &[R]) -> String {
+    match runs {
+        [] => String::new(),
+        [one] => format!("seed {}", one.world().seed),
+        [first, .., last] => format!("seeds {} to {}", first.world().seed, last.world().seed),
+    }
+}
+
 /// How an arm went in a world.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arm {

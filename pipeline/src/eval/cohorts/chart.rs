@@ -3,6 +3,7 @@
 use super::Report;
 use super::judge::HOURS;
 use crate::eval::plot::{Chart, Line, Point};
+use crate::eval::runs::seeds;
 
 /// Share of the audience that good videos have met by each hour, by arm, over all good videos of all worlds; `None` where there are none.
 pub(super) fn chart(reports: &[Report]) -> Option<Chart> {
@@ -12,10 +13,7 @@ pub(super) fn chart(reports: &[Report]) -> Option<Chart> {
         return None;
     }
     let world = &first.world;
-    let seeds = match reports {
-        [first, .., last] => format!("seeds {} to {}", first.world.seed, last.world.seed),
-        _ => format!("seed {}", world.seed),
-    };
+    let seeds = seeds(reports);
     let line = |n: usize| {
         let by = |hour: usize| -> f64 {
             let of = |report: &Report| {

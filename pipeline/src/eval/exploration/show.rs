@@ -9,7 +9,7 @@ use super::Report;
 use super::judge::{BIN, Mean, PERIODS, Run};
 use crate::eval::bootstrap::{Estimate, RESAMPLES};
 use crate::eval::plot::{Chart, Line, Point};
-use crate::eval::runs::{Arm, Figure, InOneWorld};
+use crate::eval::runs::{Arm, Figure, InOneWorld, seeds};
 use crate::eval::world::described;
 use crate::progress_display::count;
 use crate::table::{Align, render};
@@ -168,10 +168,7 @@ pub(super) fn chart(reports: &[Report]) -> Option<Chart> {
     let bins = lines.first().map_or(&[][..], |(_, bins)| bins);
     let at = |n: usize| (n as f64 + 0.5) / bins.len().max(1) as f64;
     let turn = (periods.turn - periods.start) as f64 / (periods.end - periods.start).max(1) as f64;
-    let seeds = match reports {
-        [first, .., last] => format!("seeds {} to {}", first.world.seed, last.world.seed),
-        _ => format!("seed {}", world.seed),
-    };
+    let seeds = seeds(reports);
     Some(Chart {
         title: format!(
             "Regret over time: {} users, {} videos, {} interactions, {seeds}",
