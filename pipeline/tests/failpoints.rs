@@ -426,7 +426,7 @@ fn an_epoch_that_was_cut_off_between_two_batches_is_made_whole() {
     log.whole();
     run(dir, "whole", 1).expect("an undisturbed run");
     let expected = dump(dir, "whole");
-    // How often some shards were an epoch ahead of the others. A batch can be an epoch's last, too.
+    // How often some shards were an epoch ahead of the others: not where what was written is a part of one shard's values.
     let mut cut_off = 0;
     for (action, skip) in [("panic", 0), ("panic", 9), ("return", 3), ("return", 20), ("sleep", 5)] {
         let name = format!("redis-{action}-{skip}");
@@ -445,7 +445,7 @@ fn an_epoch_that_was_cut_off_between_two_batches_is_made_whole() {
         log.first();
         over(2).0.expect("an undisturbed run");
         log.whole();
-        let disturbance = Disturbance::begin("store-between-batches", action, skip);
+        let disturbance = Disturbance::begin("store-within-epoch", action, skip);
         let (ran, _) = over(1);
         if action != "sleep" {
             let markers = server.ask("HVALS freshet:epochs").expect("an answer");
