@@ -31,6 +31,7 @@ pub mod groups;
 pub mod history;
 pub mod interest;
 mod intern;
+pub mod light;
 pub mod lists;
 pub mod look;
 pub mod neighbours;

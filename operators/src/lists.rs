@@ -4,7 +4,6 @@
 //! dropped candidates' record, and (for the next epoch) which videos the list holds. A list that was only asked for goes
 //! out as an answer and nowhere else. Nothing is kept between epochs.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
@@ -16,13 +15,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::account;
 use crate::bandit::{self, sums::Tried};
-use crate::content::Facet;
+use crate::content::{Content, Facet};
 use crate::epoch::{Arrivals, outputs};
 use crate::examples::Described;
+use crate::light::{Basis, Light, Scratch, light};
 use crate::params::{Params, Ranking};
 use crate::pools::Change;
 use crate::probe::{self, Probed};
-use crate::rank::{self, List, Placed, Scales, Scored, Scratch};
+use crate::rank::{self, List, Placed, Scales, Scored, Weighed};
 use crate::request::{Candidate, Parts, Purpose, Reply, Request, Subject};
 use crate::rerank::{Drawn, Policy};
 use crate::row::Group;
@@ -121,17 +121,13 @@ fn answered(
     out: &mut ListsOut,
 ) {
     let Some(heads) = replies.first().map(|reply| Arc::clone(&reply.heads)) else { return };
-    // To describe videos takes what is the same for everybody: what is learned of it is for all.
-    let own = match (&request.subject, request.purpose) {
-        (Subject::User(user), Purpose::List | Purpose::Ask { .. }) => params.of_user(*user),
-        _ => Cow::Borrowed(params),
-    };
     let ranking = &params.ranking;
-    let params = &*own;
-    let scales = Scales::new(&heads, params, request, &replies);
+    let own = request.own(params);
+    let basis = Basis::new(&heads, &own, request, replies.iter().flat_map(|reply| &reply.followed));
+    let scales = Scales::new(basis, replies.first().and_then(|reply| reply.spread.clone()));
     match (&request.subject, request.purpose) {
         (Subject::User(user), Purpose::Ask { offered }) => {
-            let scored = rank::score(&scales, replies, scratch);
+            let scored = rank::score(&scales, left(&basis, replies, scratch));
             let answer = answer(*user, scored, request, &scales);
             if offered {
                 out.users.push((*user, answer.listed.as_slice().into()));
@@ -154,7 +150,7 @@ fn answered(
             out.probed.push(Probed { user: *user, videos: videos.collect() });
         }
         (Subject::User(_), Purpose::List) | (Subject::Group(_), _) => {
-            let scored = rank::score(&scales, replies, scratch);
+            let scored = rank::score(&scales, left(&basis, replies, scratch));
             let mut yields = Yields::default();
             yields.candidates(request, scored.pool());
             let list = rank::place(scored, &scales);
@@ -163,6 +159,23 @@ fn answered(
             out.yields.push(yields);
             write(epoch, request, &list, &scales, ranking, out);
         }
+    }
+}
+
+/// What the light rank leaves of all workers' candidates.
+fn left(basis: &Basis, replies: Vec<Reply>, scratch: &mut Scratch) -> Light {
+    let all = replies.into_iter().reduce(|mut all, mut reply| {
+        all.candidates.append(&mut reply.candidates);
+        all.contents.append(&mut reply.contents);
+        all.watched.append(&mut reply.watched);
+        all
+    });
+    match all {
+        Some(Reply { light: Some(light), .. }) => light,
+        Some(Reply { mut candidates, contents, watched, .. }) => {
+            light(basis, &mut candidates, &watched, |n| &contents[n], scratch)
+        }
+        None => Light::default(),
     }
 }
 
@@ -187,9 +200,9 @@ fn write(
                 (!list.dropped.is_empty()).then(|| Value::Dropped(dropped(epoch, *user, list)).encode());
             out.changes.push((Key::Feed(UserId(*user)), Some(record)));
             out.changes.push((Key::Dropped(UserId(*user)), dropped));
-            let own = Some(&scales.params.ranking).filter(|own| *own != published);
-            let explained = scales.params.feed.explained;
-            out.changes.push(account::record(*user, epoch, scales.heads, own, list, explained));
+            let own = Some(&scales.basis.params.ranking).filter(|own| *own != published);
+            let explained = scales.basis.params.feed.explained;
+            out.changes.push(account::record(*user, epoch, scales.basis.heads, own, list, explained));
             out.users.push((*user, videos));
         }
     }
@@ -197,25 +210,24 @@ fn write(
 
 /// The wanted videos with their features, in the order in which they are wanted.
 fn described(scales: &Scales, request: &Request, replies: &[Reply]) -> Vec<(u64, Features)> {
-    let candidates: Vec<Cow<'_, Candidate>> = request
-        .wanted
-        .iter()
-        .map(|video| {
-            known(*video, replies).map_or_else(|| Cow::Owned(Candidate::unknown(*video)), Cow::Borrowed)
-        })
-        .collect();
-    let features = scales.features(candidates.iter().map(AsRef::as_ref));
+    let unknown = |video: u64| (Candidate::unknown(video), Arc::new(Content::unknown(video)));
+    let known = |video: &u64| known(*video, replies).unwrap_or_else(|| unknown(*video));
+    let videos: Vec<(Candidate, Arc<Content>)> = request.wanted.iter().map(known).collect();
+    let features = scales.features(videos.iter().map(|(candidate, content)| (candidate, &**content)));
     request.wanted.iter().copied().zip(features).collect()
 }
 
 /// Their arms as of now, 0 where none is known.
 fn arms(request: &Request, replies: &[Reply]) -> Vec<u64> {
-    let arm = |video: &u64| known(*video, replies).map_or(0, Candidate::arm);
-    request.wanted.iter().map(arm).collect()
+    let arm =
+        |(candidate, content): (Candidate, Arc<Content>)| bandit::arm(candidate.stage, content.category);
+    request.wanted.iter().map(|video| known(*video, replies).map_or(0, arm)).collect()
 }
 
-fn known(video: u64, replies: &[Reply]) -> Option<&Candidate> {
-    replies.iter().flat_map(|reply| &reply.candidates).find(|candidate| candidate.video == video)
+fn known(video: u64, replies: &[Reply]) -> Option<(Candidate, Arc<Content>)> {
+    let mut known = replies.iter().flat_map(|reply| reply.candidates.iter().zip(&reply.contents));
+    let (candidate, content) = known.find(|(candidate, _)| candidate.video == video)?;
+    Some((*candidate, Arc::clone(content)))
 }
 
 fn predicted(heads: &Heads, x: &Features) -> probe::Heads {
@@ -233,7 +245,7 @@ fn answer(user: u64, scored: Scored, request: &Request, scales: &Scales) -> Answ
 
 fn feed(epoch: u64, request: &Request, list: &List, scales: &Scales) -> FeedRecord {
     let (user_id, arms) = match request.subject {
-        Subject::User(user) => (user, scales.params.arm_names(user)),
+        Subject::User(user) => (user, scales.basis.params.arm_names(user)),
         Subject::Group(_) => (0, Vec::new()),
     };
     FeedRecord {
@@ -248,7 +260,7 @@ fn feed(epoch: u64, request: &Request, list: &List, scales: &Scales) -> FeedReco
         session_started_ms: request.session.map_or(0, |session| session.started),
         session_length: request.session.map_or(0, |session| session.length),
         since_last_ms: request.session.and_then(|session| session.since_last),
-        heads_version: scales.heads.version,
+        heads_version: scales.basis.heads.version,
         arms,
     }
 }
@@ -285,12 +297,12 @@ fn item(placed: &Placed, request: &Request) -> FeedItem {
 /// The arm that was drawn for a place.
 fn arm(drawn: &Drawn, placed: &Placed) -> DrawnArm {
     let Drawn { policy, bet, version, arms } = *drawn;
-    let Candidate { content, stage, .. } = &placed.chosen.candidate;
+    let Weighed { content, candidate, .. } = &placed.chosen;
     let named = content.facets.iter().find(|(facet, _)| *facet == Facet::Category(content.category));
     let category = || named.map_or_else(String::new, |(_, name)| (**name).to_owned());
     DrawnArm {
         policy: policy.as_str().to_owned(),
-        category: bandit::stage_name(*stage).map_or_else(category, str::to_owned),
+        category: bandit::stage_name(candidate.stage).map_or_else(category, str::to_owned),
         estimate: bet.estimate,
         width: bet.width,
         version,

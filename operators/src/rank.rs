@@ -1,10 +1,9 @@
 //! From candidates to a list: pure.
 //!
-//! Merge the workers' answers, keep each source's quota, order by what an offer of each is worth ([`crate::scorer`]), and
-//! place by the rules. Each candidate's worth is its own: nothing here depends on which others are in the batch.
+//! What the light rank left ([`crate::light`]) is ordered by what an offer of each is worth ([`crate::scorer`]), and placed by
+//! the rules. Each candidate's worth is its own: nothing here depends on which others are in the batch.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::ops::BitXor;
 use std::sync::Arc;
@@ -12,30 +11,27 @@ use std::sync::Arc;
 use freshet_learning::LONG_DIMS;
 use freshet_schema::feed::{Source, Stage as Dropped};
 use freshet_schema::hash;
-use rustc_hash::FxHashSet;
 
 use crate::abuse::FULL;
+use crate::bandit;
 use crate::content::Content;
 use crate::interest::Likeness;
-use crate::params::Params;
-use crate::popularity::{STEP, add_term, decayed, log_sum};
-use crate::request::{ABSENT, Candidate, Invited, MAX_ASKS, Reply, Request, SourceId, Subject};
+use crate::light::{Basis, Kept, Light, ordered};
+use crate::request::{Candidate, Invited, Request, SourceId, Subject};
 use crate::rerank::{
     self, Claim, Context, Entry, Fatigue, Kind, Policy, Reranked, Rule, Slot, Taste, narrow,
 };
 use crate::scorer::Scorer;
-use crate::scorer::features::{Counts, FEATURES, Features, Featuring};
-use crate::scorer::heads::{self, Heads};
+use crate::scorer::features::Features;
 use crate::spread::Spread;
-
-/// Watched videos named for the explanation, per source.
-pub const WATCHED_NAMED: usize = 20;
 
 /// A candidate with what it is worth.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weighed {
-    /// The video with its parts.
+    /// The candidate with its parts.
     pub candidate: Candidate,
+    /// The video as it is.
+    pub content: Arc<Content>,
     /// The asks in whose quota it is, as bits by their number.
     pub asks: u8,
     /// What the heads see of it.
@@ -93,7 +89,7 @@ impl Scored {
     /// rank left behind all have 0.
     #[must_use]
     pub fn scores(&self) -> Vec<(u64, u64)> {
-        let scored = self.pool.iter().map(|c| (c.candidate.video, ordered(c.value)));
+        let scored = self.pool.iter().map(|c| (c.candidate.video, u64::from(ordered(c.value))));
         let rest = self.rest.iter().map(|video| (*video, 0));
         let mut scores: Vec<(u64, u64)> = scored.chain(rest).collect();
         scores[self.pool.len()..].sort_unstable();
@@ -101,171 +97,73 @@ impl Scored {
     }
 }
 
-/// A number with the order of finite floats.
-fn ordered(value: f32) -> u64 {
-    let bits = (value + 0.0).to_bits(); // + 0.0 makes one of both zeros
-    u64::from(if bits >> 31 == 0 { bits | 1 << 31 } else { !bits })
-}
-
-/// What scoring a request works in, kept for its memory: the tables of a thousand candidates are larger than what an allocator
-/// has at hand.
-#[derive(Default)]
-pub struct Scratch {
-    lights: Vec<[f32; FEATURES]>,
-    order: Vec<(Reverse<u64>, u64, u32)>,
-    kept: Vec<bool>,
-    quotas: [Vec<Within>; MAX_ASKS],
-}
-
-/// A candidate within an ask: its rank value there, greatest first, the video, and its number.
-type Within = (Reverse<i64>, u64, u32);
-
 /// Weighs candidates for a request.
 pub struct Scales<'a> {
-    /// What weighs.
-    pub heads: &'a Heads,
-    /// The configuration.
-    pub params: &'a Params,
-    request: &'a Request,
-    followed: f64,
+    /// What they are seen by.
+    pub basis: Basis<'a>,
     fatigue: Fatigue,
     spread: Option<Arc<Spread>>,
 }
 
 impl<'a> Scales<'a> {
-    /// What was watched next after the request's seed comes with the replies, from each worker its part.
+    /// `spread` is how alike all users' lists are.
     #[must_use]
-    pub fn new(heads: &'a Heads, params: &'a Params, request: &'a Request, replies: &[Reply]) -> Self {
-        let mut followed: Vec<(u32, i64)> = Vec::new();
-        for (period, amount) in replies.iter().flat_map(|reply| &reply.followed) {
-            add_term(&mut followed, *period, *amount);
-        }
-        let half_life = params.coengagement.half_life;
-        let followed = log_sum(followed.into_iter()).map_or(0.0, |log| decayed(log, request.now, half_life));
+    pub fn new(basis: Basis<'a>, spread: Option<Arc<Spread>>) -> Self {
+        let Basis { params, request, .. } = basis;
         // To describe a video is not to rank it.
         let ranks = request.wanted.is_empty();
         let fatigue =
             if ranks { Fatigue::of(&request.recent, request.now, params) } else { Fatigue::default() };
-        let spread = replies.first().and_then(|reply| reply.spread.clone());
-        Self { heads, params, request, followed, fatigue, spread }
+        Self { basis, fatigue, spread }
     }
 
     /// Whether the user's lists have become too narrow for them.
+    #[must_use]
     pub fn narrowed(&self) -> bool {
-        narrow::narrowed(&self.request.recent, self.request.obsession, &self.params.rerank)
+        let Basis { params, request, .. } = self.basis;
+        narrow::narrowed(&request.recent, request.obsession, &params.rerank)
     }
 
-    fn featuring(&self) -> Featuring<'a, impl Fn(i64) -> f64 + use<>, impl Fn(i64) -> f64 + use<>> {
-        let now = self.request.now;
-        let count = |half_life: u64| move |rank: i64| decayed(rank * STEP, now, half_life);
-        let counts = Counts {
-            popularity: count(self.params.score.popularity_half_life),
-            coengagement: count(self.params.coengagement.half_life),
-        };
-        Featuring::new(self.request, self.followed, counts)
-    }
-
-    /// What the heads see of some candidates.
-    pub fn features<'c>(&self, candidates: impl Iterator<Item = &'c Candidate>) -> Vec<Features> {
-        let featuring = self.featuring();
-        candidates.map(|candidate| featuring.full(candidate, featuring.light(candidate))).collect()
+    /// What the heads see of some videos.
+    pub fn features<'c>(&self, videos: impl Iterator<Item = (&'c Candidate, &'c Content)>) -> Vec<Features> {
+        let featuring = self.basis.featuring();
+        videos
+            .map(|(candidate, content)| featuring.full(candidate, content, featuring.light(candidate)))
+            .collect()
     }
 }
 
-/// Keeps each source's quota of all workers' answers, and orders what is left: all by the light rank, which leaves the
-/// user's affinities out and compares the vectors' prefixes, and the best `ranking.light` of them by everything. (Somebody
-/// new has no affinities, and draws from all videos: theirs are all weighed.)
+/// Orders what the light rank left by everything: whole vectors, and the user's affinities.
 #[must_use]
-pub fn score(scales: &Scales, replies: Vec<Reply>, scratch: &mut Scratch) -> Scored {
-    let Scales { heads, params, request, fatigue, .. } = scales;
-    let Scratch { lights, order, kept, quotas } = scratch;
-    let Offered { candidates, asks, watched } = self::quotas(request, replies, quotas);
-    let mut featuring = scales.featuring();
-    lights.clear();
-    order.clear();
-    for (n, candidate) in candidates.iter().enumerate() {
-        let x = featuring.light(candidate);
-        lights.push(x);
-        if asks[n] != 0 {
-            let value = heads::value(&heads.of(x), 0.0, &params.ranking);
-            order.push((Reverse(ordered(value)), candidate.video, n as u32));
-        }
-    }
-    let mut best = if request.new_user { order.len() } else { params.ranking.light.min(order.len()) };
-    if best < order.len() {
-        order.select_nth_unstable(best);
-    }
-    // Whoever is invited has a place to claim, however little is known of it.
-    let invited = request.cohort_bit();
-    if invited != 0 {
-        let behind = best..order.len();
-        for at in behind {
-            if asks[order[at].2 as usize] & invited != 0 {
-                order.swap(best, at);
-                best += 1;
-            }
-        }
-    }
-    // So has the best of each arm, where places explore.
-    if request.outlook.is_some() {
-        best = arms(order, best, &candidates, |n| asks[n] == invited);
-    }
-    order[best..].sort_unstable();
-    let rest = order[best..].iter().map(|(_, video, _)| *video).collect();
-    kept.clear();
-    kept.resize(candidates.len(), false);
-    order[..best].iter().for_each(|(.., n)| kept[*n as usize] = true);
+pub fn score(scales: &Scales, light: Light) -> Scored {
+    let Scales { basis, fatigue, .. } = scales;
+    let Basis { heads, params, request, .. } = basis;
+    let Light { kept, rest, watched } = light;
+    let mut featuring = basis.featuring();
     featuring.weigh_many();
     let likeness = Likeness::new(request.query.as_ref(), LONG_DIMS);
-    // What is read of the contents is fetched at once, as on the shelves: the vectors, and what the affinities are taken of.
-    let contents = || order[..best].iter().map(|(.., n)| &*candidates[*n as usize].content);
+    // What is read of the contents is fetched at once: the vectors, and what the affinities are taken of.
+    let contents = || kept.iter().map(|kept| &*kept.content);
     black_box(contents().flat_map(|content| content.vector.0.iter().step_by(64)).fold(0, BitXor::bitxor));
     let named = |content: &Content| content.facets.last().map_or(0, |(_, name)| name.as_ptr() as usize);
     black_box(contents().map(|content| named(content) ^ content.space as usize).fold(0, BitXor::bitxor));
-    let mut pool: Vec<Weighed> = Vec::with_capacity(best);
-    for (n, mut candidate) in candidates.into_iter().enumerate().filter(|(n, _)| kept[*n]) {
-        candidate.parts.similarity = likeness.of(&candidate.content, candidate.norm);
-        let x = featuring.full(&candidate, lights[n]);
-        let fatigue = fatigue.penalty(&candidate.content);
+    let weigh = |Kept { mut candidate, content, asks, x }: Kept| {
+        candidate.parts.similarity = likeness.of(&content, candidate.norm);
+        let x = featuring.full(&candidate, &content, x);
+        let fatigue = fatigue.penalty(&content);
         let value = heads.value(&x, fatigue, &params.ranking);
-        pool.push(Weighed { candidate, asks: asks[n], x, fatigue, value });
-    }
+        Weighed { candidate, content, asks, x, fatigue, value }
+    };
+    let mut pool: Vec<Weighed> = kept.into_iter().map(weigh).collect();
     pool.sort_by_cached_key(|c| (Reverse(ordered(c.value)), c.candidate.video));
     Scored { pool, rest, watched }
-}
-
-/// Brings the best of each arm that has none among the first `best` behind them; how many they are then. What is there
-/// for its claim alone does not stand for its arm: it has the place that it claims or none.
-fn arms(
-    order: &mut [(Reverse<u64>, u64, u32)],
-    best: usize,
-    candidates: &[Candidate],
-    claimed: impl Fn(usize) -> bool,
-) -> usize {
-    let arm = |at: &(Reverse<u64>, u64, u32)| candidates[at.2 as usize].arm();
-    let stands = |at: &&(Reverse<u64>, u64, u32)| !claimed(at.2 as usize);
-    let known: FxHashSet<u64> = order[..best].iter().filter(stands).map(arm).collect();
-    let mut missing: BTreeMap<u64, (Reverse<u64>, u64, u32)> = BTreeMap::new();
-    for at in order[best..].iter().filter(|at| !known.contains(&arm(at))) {
-        let first = missing.entry(arm(at)).or_insert(*at);
-        *first = (*first).min(*at);
-    }
-    let missing: FxHashSet<u32> = missing.into_values().map(|(.., number)| number).collect();
-    let mut end = best;
-    for at in best..order.len() {
-        if missing.contains(&order[at].2) {
-            order.swap(end, at);
-            end += 1;
-        }
-    }
-    end
 }
 
 /// Makes the list of what was scored, by the rules.
 #[must_use]
 pub fn place(scored: Scored, scales: &Scales) -> List {
     let Scored { pool, rest, watched } = scored;
-    let Scales { request, params, fatigue, .. } = scales;
+    let Scales { basis: Basis { request, params, .. }, fatigue, .. } = scales;
     let (kind, subject) = match &request.subject {
         Subject::User(user) if request.new_user => (Kind::NewUser, *user),
         Subject::User(user) => (Kind::User, *user),
@@ -278,11 +176,12 @@ pub fn place(scored: Scored, scales: &Scales) -> List {
         .iter()
         .map(|c| Entry {
             score: c.value,
-            content: &c.candidate.content,
+            content: &c.content,
+            norm: c.candidate.norm,
             drawn: Some(c.asks) == drawn,
             claimed: c.asks == invited,
             trusted: f32::from(c.candidate.trusted) / f32::from(FULL),
-            arm: c.candidate.arm(),
+            arm: bandit::arm(c.candidate.stage, c.content.category),
         })
         .collect();
     let claim = |invited: &Invited| {
@@ -343,113 +242,21 @@ fn dropped_by(rule: Rule) -> Dropped {
     }
 }
 
-/// All workers' candidates.
-struct Offered {
-    candidates: Vec<Candidate>,
-    /// The asks in whose quota each is, as bits by their number; none for those that are no candidates after all.
-    asks: Vec<u8>,
-    /// The best watched videos above the quotas' ends.
-    watched: Vec<u64>,
-}
-
-/// Which candidates are within the quota of at least one source, with only their rank values there. A source's quota goes to
-/// the best of all workers by rank value, then by number; what a worker offers beyond that leaves no trace. Nor does what was
-/// just watched.
-fn quotas(request: &Request, replies: Vec<Reply>, ranked: &mut [Vec<Within>; MAX_ASKS]) -> Offered {
-    let mut offered_watched = Vec::new();
-    let mut all: Vec<Candidate> = Vec::new();
-    for mut reply in replies {
-        if all.is_empty() {
-            all = reply.candidates;
-        } else {
-            all.append(&mut reply.candidates);
-        }
-        offered_watched.extend(reply.watched);
-    }
-    ranked.iter_mut().for_each(Vec::clear);
-    for (at, candidate) in all.iter_mut().enumerate() {
-        let video = candidate.video;
-        for (rank, ranked) in candidate.ranks.iter_mut().zip(&mut *ranked) {
-            let rank = std::mem::replace(rank, ABSENT);
-            if rank != ABSENT {
-                ranked.push((Reverse(rank), video, at as u32));
-            }
-        }
-    }
-    let mut asks: Vec<u8> = vec![0; all.len()];
-    let mut watched = Vec::new();
-    for ((n, ask), ranked) in request.asks.iter().enumerate().zip(ranked) {
-        let mut end = None;
-        if ask.quota > 0 && ranked.len() >= ask.quota {
-            ranked.select_nth_unstable(ask.quota - 1);
-            end = Some(ranked[ask.quota - 1]);
-        }
-        ranked.truncate(ask.quota);
-        for (rank, _, at) in ranked.iter() {
-            all[*at as usize].ranks[n] = rank.0;
-            asks[*at as usize] |= 1 << n;
-        }
-        let mut passed: Vec<(Reverse<i64>, u64)> = offered_watched
-            .iter()
-            .filter(|(ask, ..)| usize::from(*ask) == n)
-            .map(|(_, rank, video)| (Reverse(*rank), *video))
-            .filter(|(rank, video)| end.is_none_or(|(last, number, _)| (*rank, *video) < (last, number)))
-            .collect();
-        passed.sort_unstable();
-        watched.extend(passed.into_iter().take(WATCHED_NAMED).map(|(_, video)| video));
-    }
-    for (candidate, asks) in all.iter().zip(&mut asks) {
-        if request.last_watched.contains(&candidate.video) {
-            *asks = 0;
-        }
-    }
-    watched.sort_unstable();
-    watched.dedup();
-    Offered { candidates: all, asks, watched }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bandit::Outlook;
-    use crate::content::Content;
-    use crate::request::{Ask, Purpose};
-    use crate::scorer::features;
+    use crate::light::testing::{invited, request};
+    use crate::params::Params;
+    use crate::request::{ABSENT, MAX_ASKS};
+    use crate::scorer::features::FEATURES;
+    use crate::scorer::heads::Heads;
 
-    fn candidate(video: u64, score: u32, category: u64) -> Weighed {
+    fn weighed(video: u64, score: u32, category: u64) -> Weighed {
         let mut ranks = [ABSENT; MAX_ASKS];
         ranks[0] = i64::from(score);
         let content = Arc::new(Content { category, ..Content::unknown(video) });
-        let candidate = Candidate { content, ranks, ..Candidate::unknown(video) };
-        Weighed { candidate, asks: 1, x: Features([0; FEATURES]), fatigue: 0.0, value: score as f32 }
-    }
-
-    fn request(new_user: bool, asks: &[(Source, usize)]) -> Request {
-        let ask = |(source, quota): &(Source, usize)| Ask::new(*source, *quota, Vec::new());
-        Request {
-            subject: Subject::User(1),
-            purpose: Purpose::List,
-            wanted: Vec::new(),
-            now: 0,
-            query: None,
-            taste: features::Taste::default(),
-            seed: None,
-            asks: asks.iter().map(ask).collect(),
-            watched: Arc::default(),
-            recent: Vec::new(),
-            last_watched: Vec::new(),
-            new_user,
-            session: None,
-            group: Arc::new("all".to_owned()),
-            drift: false,
-            obsession: false,
-            invited: Vec::new(),
-            outlook: None,
-        }
-    }
-
-    fn invited(video: u64, from: u16, propensity: f32) -> Invited {
-        Invited { video, from, to: 20, propensity }
+        let candidate = Candidate { ranks, ..Candidate::unknown(video) };
+        Weighed { candidate, content, asks: 1, x: Features([0; FEATURES]), fatigue: 0.0, value: score as f32 }
     }
 
     #[test]
@@ -459,15 +266,15 @@ mod tests {
         let (trending, cohort) = (1, request.cohort_bit());
         assert_eq!(cohort, 2);
         let mut pool = vec![
-            Weighed { asks: cohort, ..candidate(100, 90, 0) },
-            Weighed { asks: trending | cohort, ..candidate(101, 80, 0) },
-            Weighed { asks: cohort, ..candidate(102, 0, 0) },
+            Weighed { asks: cohort, ..weighed(100, 90, 0) },
+            Weighed { asks: trending | cohort, ..weighed(101, 80, 0) },
+            Weighed { asks: cohort, ..weighed(102, 0, 0) },
         ];
-        pool.extend((1..30).map(|n| candidate(n, 70 - n as u32, n)));
+        pool.extend((1..30).map(|n| weighed(n, 70 - n as u32, n)));
         pool.sort_by_key(|c| Reverse(ordered(c.value)));
         let params = Params::default();
         let heads = Heads::default();
-        let scales = Scales::new(&heads, &params, &request, &[]);
+        let scales = Scales::new(Basis::new(&heads, &params, &request, [].iter()), None);
         let list = place(Scored { pool, rest: Vec::new(), watched: Vec::new() }, &scales);
         let at = |video: u64| {
             let at = list.items.iter().position(|placed| placed.chosen.candidate.video == video);
@@ -478,90 +285,5 @@ mod tests {
         assert_eq!(at(101), (1, Policy::Rank, 1.0), "a trending video needs no claim");
         assert_eq!(at(102), (3, Policy::Cohort, 0.5), "not the last, however poor it is");
         assert_eq!(list.items.len(), 32);
-    }
-
-    #[test]
-    fn the_light_rank_keeps_who_is_invited() {
-        let mut request = request(false, &[(Source::Trending, 3)]);
-        request.invite(vec![invited(100, 7, 1.0)]);
-        let mut params = Params::default();
-        params.ranking.light = 1;
-        let mut candidates: Vec<Candidate> = (1..=3).map(|n| candidate(n, n as u32, 0).candidate).collect();
-        let mut poor = Candidate { norm: 0.0, ..Candidate::unknown(100) };
-        poor.parts.quality = 0;
-        poor.parts.freshness = 0;
-        poor.ranks[1] = 0;
-        candidates.push(poor);
-        let reply = Reply {
-            request: Arc::new(request.clone()),
-            candidates,
-            watched: Vec::new(),
-            followed: Vec::new(),
-            heads: Arc::default(),
-            spread: None,
-        };
-        let heads = Heads::default();
-        let replies = vec![reply];
-        let scales = Scales::new(&heads, &params, &request, &replies);
-        let scored = score(&scales, replies, &mut Scratch::default());
-        let pool: Vec<u64> = scored.pool().map(|weighed| weighed.candidate.video).collect();
-        assert!(pool.contains(&100) && pool.len() <= 2, "{pool:?}");
-    }
-
-    #[test]
-    fn the_light_rank_keeps_the_best_of_each_category_where_places_explore() {
-        let mut params = Params::default();
-        params.ranking.light = 3;
-        let pool = |outlook: Option<Box<Outlook>>| -> Vec<(u64, u64)> {
-            let request = Request { outlook, ..request(false, &[(Source::Trending, 40)]) };
-            // Of one category the best, of another those behind.
-            let candidates = (1..=20).map(|n| {
-                let mut candidate =
-                    candidate(n, 100 - n as u32, if n <= 10 { 1 } else { n % 2 + 2 }).candidate;
-                candidate.parts.quality = 2_000_000 - 50_000 * n as u32;
-                candidate
-            });
-            let reply = Reply {
-                request: Arc::new(request.clone()),
-                candidates: candidates.collect(),
-                watched: Vec::new(),
-                followed: Vec::new(),
-                heads: Arc::default(),
-                spread: None,
-            };
-            let (heads, replies) = (Heads::default(), vec![reply]);
-            let scales = Scales::new(&heads, &params, &request, &replies);
-            let scored = score(&scales, replies, &mut Scratch::default());
-            scored.pool().map(|c| (c.candidate.video, c.candidate.content.category)).collect()
-        };
-        assert_eq!(pool(None), [(1, 1), (2, 1), (3, 1)]);
-        assert_eq!(pool(Some(Box::default())), [(1, 1), (2, 1), (3, 1), (11, 3), (12, 2)]);
-    }
-
-    #[test]
-    fn scores_have_the_order_of_values() {
-        let values = [f32::MIN, -1.0, -1e-9, 0.0, 1e-9, 0.5, 7.0];
-        let scores = values.map(ordered);
-        assert!(scores.is_sorted_by(|a, b| a < b), "{scores:?}");
-        assert_eq!(ordered(-0.0), ordered(0.0));
-    }
-
-    #[test]
-    fn a_quota_goes_to_the_best_of_all_workers() {
-        let request = request(false, &[(Source::Trending, 2)]);
-        let reply = |scores: &[(u64, u32)]| Reply {
-            request: Arc::new(request.clone()),
-            candidates: scores.iter().map(|(v, s)| candidate(*v, *s, 0).candidate).collect(),
-            watched: Vec::new(),
-            followed: Vec::new(),
-            heads: Arc::default(),
-            spread: None,
-        };
-        let replies = vec![reply(&[(1, 10), (2, 30)]), reply(&[(3, 20), (4, 30)])];
-        let offered = quotas(&request, replies, &mut Default::default());
-        let within = offered.candidates.iter().zip(offered.asks).filter(|(_, asks)| *asks == 1);
-        let mut kept: Vec<u64> = within.map(|(c, _)| c.video).collect();
-        kept.sort_unstable();
-        assert_eq!(kept, [2, 4]);
     }
 }

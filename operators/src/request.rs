@@ -1,14 +1,17 @@
 //! What the user side asks of the video side to make one list, and what it gets back.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use freshet_schema::feed::Source;
 use serde::{Deserialize, Serialize};
 
-use crate::bandit::{self, Outlook};
+use crate::bandit::Outlook;
 use crate::content::{Content, Facet};
 use crate::examples::Offer;
 use crate::interest::Query;
+use crate::light::{Light, Passed};
+use crate::params::Params;
 use crate::row::{Group, Row};
 use crate::score::ONE;
 use crate::scorer::features::{Stats, Taste};
@@ -137,6 +140,16 @@ pub struct Invited {
 }
 
 impl Request {
+    /// The parameters that it is answered by: the user's own where a list is made. To describe videos takes what is the same for
+    /// everybody: what is learned of it is for all.
+    #[must_use]
+    pub fn own<'p>(&self, params: &'p Params) -> Cow<'p, Params> {
+        match (&self.subject, self.purpose) {
+            (Subject::User(user), Purpose::List | Purpose::Ask { .. }) => params.of_user(*user),
+            _ => Cow::Borrowed(params),
+        }
+    }
+
     /// Lets videos claim places.
     pub fn invite(&mut self, invited: Vec<Invited>) {
         if invited.is_empty() {
@@ -161,17 +174,15 @@ pub const MAX_ASKS: usize = 8;
 /// The rank value in a source that does not have the video: below all others.
 pub const ABSENT: i64 = i64::MIN;
 
-/// A video that one worker offers for a request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A video that one worker offers for a request: what is at hand of it, beside its content.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     /// The video.
     pub video: u64,
-    /// Its version.
-    pub content: Arc<Content>,
     /// For each ask of the request, the video's rank value in that source's pools; [`ABSENT`] where it is in none of them.
     pub ranks: [i64; MAX_ASKS],
     /// What speaks for it. Where a list is chosen, the similarity is over the prefix that the light rank goes by:
-    /// [`crate::rank::score`] compares what is left over all dimensions.
+    /// [`crate::rank::score`] compares what that leaves over all dimensions.
     pub parts: Parts,
     /// The norm of the content's vector.
     pub norm: f64,
@@ -202,7 +213,6 @@ impl Candidate {
     pub fn unknown(video: u64) -> Self {
         Self {
             video,
-            content: Arc::new(Content::unknown(video)),
             ranks: [ABSENT; MAX_ASKS],
             parts: Parts { similarity: ONE / 2, quality: ONE, creator: ONE, freshness: ONE },
             norm: 0.0,
@@ -211,12 +221,6 @@ impl Candidate {
             stats: Stats::default(),
         }
     }
-
-    /// Its arm of exploration; 0 for none.
-    #[must_use]
-    pub fn arm(&self) -> u64 {
-        bandit::arm(self.stage, self.content.category)
-    }
 }
 
 /// One worker's answer.
@@ -224,10 +228,14 @@ impl Candidate {
 pub struct Reply {
     /// What was asked.
     pub request: Arc<Request>,
-    /// The worker's best for each ask, each video once.
+    /// The worker's best for each ask, each video once; or the wanted videos.
     pub candidates: Vec<Candidate>,
-    /// Videos that would have been offered had they not been watched: number of the ask, rank value there, video.
-    pub watched: Vec<(u8, i64, u64)>,
+    /// The same videos as they are.
+    pub contents: Vec<Arc<Content>>,
+    /// Videos that would have been offered had they not been watched.
+    pub watched: Vec<Passed>,
+    /// Where the worker has all videos: what is left of its best for each ask, and `candidates` has none.
+    pub light: Option<Light>,
     /// What was watched next after the request's seed, as far as the worker keeps it: decayed sums by landmark period.
     pub followed: Vec<(u32, i64)>,
     /// The heads that hold at the epoch; the same in all replies to a request.

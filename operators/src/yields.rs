@@ -97,6 +97,7 @@ mod tests {
     use freshet_schema::feed::Source;
 
     use super::*;
+    use crate::content::Content;
     use crate::params::Params;
     use crate::profile::group_request;
     use crate::request::Candidate;
@@ -107,6 +108,7 @@ mod tests {
         let request = group_request(&std::sync::Arc::new("all".to_owned()), 1, &Params::default());
         let chosen = |video: u64, asks: u8| Weighed {
             candidate: Candidate::unknown(video),
+            content: std::sync::Arc::new(Content::unknown(video)),
             asks,
             x: Features([0; FEATURES]),
             fatigue: 0.0,

@@ -57,6 +57,8 @@ pub struct Entry<'a> {
     pub score: f32,
     /// The video as it is now.
     pub content: &'a Arc<Content>,
+    /// The norm of its vector.
+    pub norm: f64,
     /// Whether only a draw from all videos brought it, and no source that ranks. In a stranger's list these take the places
     /// to explore.
     pub drawn: bool,

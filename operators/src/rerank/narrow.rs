@@ -53,6 +53,8 @@ fn falls(rows: &[Row], part: f64) -> bool {
 mod tests {
     use std::sync::Arc;
 
+    use freshet_learning::LONG_DIMS;
+
     use super::super::testing::{Signal, content_at, row};
     use super::super::{Context, Entry, Policy, rerank};
     use super::*;
@@ -105,6 +107,7 @@ mod tests {
             .map(|(content, n)| Entry {
                 score: 1.0 - f32::from(n) / 1_000.0,
                 content,
+                norm: content.vector.norm(LONG_DIMS),
                 drawn: false,
                 claimed: false,
                 trusted: 1.0,

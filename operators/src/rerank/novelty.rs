@@ -15,7 +15,7 @@ fn prefix(vector: &Quantised) -> &Prefix {
     vector.0.first_chunk().expect("a vector is at least as long as its prefix")
 }
 
-/// The videos last watched, as far as they have vectors.
+/// The videos last watched, as far as they have vectors; in no order.
 pub struct LastWatched {
     videos: Vec<(u64, f64, Prefix)>,
 }
@@ -35,29 +35,30 @@ impl LastWatched {
         Self { videos }
     }
 
-    /// The cosines with those that the content can be compared with, the latest first.
-    fn cosines(&self, content: &Content) -> impl Iterator<Item = f64> {
-        let prefix = prefix(&content.vector);
-        let own = content.vector.norm(SHORT_DIMS);
-        let comparable = move |space: u64| own > 0.0 && space == content.space;
-        self.videos
-            .iter()
-            .filter(move |(space, ..)| comparable(*space))
-            .map(move |(_, norm, other)| f64::from(dot(prefix, other)) / (own * norm))
+    /// The cosine with one of them, where they can be compared.
+    fn cosine(&self, at: usize, content: &Content, own: f64) -> Option<f64> {
+        let (space, norm, other) = &self.videos[at];
+        (own > 0.0 && *space == content.space)
+            .then(|| f64::from(dot(prefix(&content.vector), other)) / (own * norm))
     }
 
     /// The greatest cosine with them, in [-1, 1]; `None` where there is none to compare with.
     #[must_use]
     pub fn nearest(&self, content: &Content) -> Option<f64> {
-        self.cosines(content).reduce(f64::max)
+        let own = content.vector.norm(SHORT_DIMS);
+        (0..self.videos.len()).filter_map(|at| self.cosine(at, content, own)).reduce(f64::max)
     }
 
     /// Whether the greatest cosine is below `below`. What cannot be compared is not known to be new.
     #[must_use]
-    pub fn is_new(&self, content: &Content, below: f64) -> bool {
+    pub fn is_new(&mut self, content: &Content, below: f64) -> bool {
+        let own = content.vector.norm(SHORT_DIMS);
         let mut compared = false;
-        for cosine in self.cosines(content) {
+        for at in 0..self.videos.len() {
+            let Some(cosine) = self.cosine(at, content, own) else { continue };
             if cosine >= below {
+                // What is near to many candidates is compared earlier with the next; in which order makes no difference else.
+                self.videos.swap(at, at / 2);
                 return false;
             }
             compared = true;
@@ -78,7 +79,7 @@ mod tests {
             .enumerate()
             .map(|(n, angle)| row(content_at(n as u64, *angle), n as u64, Signal::Watched))
             .collect();
-        let last = LastWatched::of(&rows, 2);
+        let mut last = LastWatched::of(&rows, 2);
         let at = |angle: f32| content_at(9, angle);
         assert!((last.nearest(&at(50.0)).expect("comparable") - 30f64.to_radians().cos()).abs() < 0.01);
         assert!(last.is_new(&at(100.0), 0.3));

@@ -9,6 +9,7 @@ use rustc_hash::FxHashSet;
 use super::adjust::Adjusted;
 use super::category::CategoryWindow;
 use super::creator::{Creators, scaled};
+use super::numbers::{NONE, Numbers};
 use super::similarity::Measured;
 use super::{Context, Entry, Rule, Rules};
 use crate::content::Content;
@@ -24,12 +25,10 @@ pub(super) struct Looked {
     pub(super) category: u32,
     /// The creator's number.
     pub(super) creator: u32,
-    /// What its near-duplicates share; 0 where it has none. Kept here, as it is asked for at every place.
-    twin: u64,
+    /// The number of what its near-duplicates share.
+    twin: u32,
     /// Places that the creator had when the score was computed.
     count: u32,
-    /// Norm of the vector, once it was asked for.
-    norm: Option<f64>,
     /// Whether it is unlike what was watched last, once that was asked for.
     pub(super) is_new: Option<bool>,
     /// The rules that held it back so far.
@@ -53,7 +52,9 @@ pub(super) struct Queue<'a> {
     twins: Vec<Number>,
     last_watched: Vec<u64>,
     videos: FxHashSet<u64>,
-    placed_twins: FxHashSet<u64>,
+    twin_numbers: Numbers,
+    /// By number of what near-duplicates share, whether one has a place.
+    placed_twins: Vec<bool>,
     pub(super) categories: CategoryWindow,
     pub(super) creators: Creators,
 }
@@ -81,7 +82,8 @@ impl<'a> Queue<'a> {
             twins: Vec::new(),
             last_watched: last.map(|row| row.content.video).collect(),
             videos: FxHashSet::default(),
-            placed_twins: FxHashSet::default(),
+            twin_numbers: Numbers::default(),
+            placed_twins: Vec::new(),
             categories: CategoryWindow::new(per_category, params.feed.category_window),
             creators: Creators::new(params.rerank.creator_decay),
         }
@@ -116,8 +118,7 @@ impl<'a> Queue<'a> {
                 self.looked[number].out = Some(Rule::Twin);
                 self.twins.push(number);
             } else if self.looked[number].count < self.creators.count(self.looked[number].creator) {
-                self.waiting.remove(at);
-                self.wait(at, number);
+                self.fall(at);
             } else {
                 return Some(number);
             }
@@ -138,8 +139,9 @@ impl<'a> Queue<'a> {
         let content = self.content(number);
         let category = self.categories.number(content.category);
         let creator = self.creators.number(content.creator);
+        let twin = self.twin(content);
         let looked = &mut self.looked[number];
-        (looked.category, looked.creator, looked.twin) = (category, creator, content.twin);
+        (looked.category, looked.creator, looked.twin) = (category, creator, twin);
         if self.last_watched.contains(&content.video) {
             looked.out = Some(Rule::Watched);
         } else if !self.videos.insert(content.video) {
@@ -150,11 +152,25 @@ impl<'a> Queue<'a> {
 
     /// Puts a candidate where its present score belongs, behind the first `at`.
     fn wait(&mut self, at: usize, number: Number) {
+        let waiting = self.score(number);
+        let behind = self.waiting[at..].partition_point(|other| precedes(*other, waiting));
+        self.waiting.insert(at + behind, waiting);
+    }
+
+    /// Moves the one at `at`, whose score has fallen, back to where it belongs now. What lies between is all that moves.
+    fn fall(&mut self, at: usize) {
+        let waiting = self.score(self.waiting[at].1);
+        let behind = self.waiting[at + 1..].partition_point(|other| precedes(*other, waiting));
+        self.waiting.copy_within(at + 1..=at + behind, at);
+        self.waiting[at + behind] = waiting;
+    }
+
+    /// The present score of a candidate that was looked at, with its number; its creator's places are noted.
+    fn score(&mut self, number: Number) -> (f32, Number) {
         let score = self.compared(number);
         let looked = &mut self.looked[number];
         looked.count = self.creators.count(looked.creator);
-        let behind = self.waiting[at..].partition_point(|other| precedes(*other, (score, number)));
-        self.waiting.insert(at + behind, (score, number));
+        (score, number)
     }
 
     /// What a candidate that was looked at is compared by at the next place.
@@ -164,21 +180,21 @@ impl<'a> Queue<'a> {
 
     /// Whether a near-duplicate of a candidate that was looked at has a place.
     pub(super) fn is_twin_of_placed(&self, number: Number) -> bool {
-        let twin = self.looked[number].twin;
-        twin != 0 && self.placed_twins.contains(&twin)
+        self.placed_twins.get(self.looked[number].twin as usize).is_some_and(|placed| *placed)
+    }
+
+    fn twin(&mut self, content: &Content) -> u32 {
+        let twin = self.twin_numbers.of(content.twin);
+        if twin != NONE && twin as usize >= self.placed_twins.len() {
+            self.placed_twins.push(false);
+        }
+        twin
     }
 
     /// The content with its norm.
-    pub(super) fn measured(&mut self, number: Number) -> Measured<'a> {
-        let content = self.content(number);
-        match self.looked[number].norm {
-            Some(norm) => Measured { content, norm },
-            None => {
-                let measured = Measured::new(content);
-                self.looked[number].norm = Some(measured.norm);
-                measured
-            }
-        }
+    pub(super) fn measured(&self, number: Number) -> Measured<'a> {
+        let entry = self.entry(number);
+        Measured { content: entry.content, norm: entry.norm }
     }
 
     /// Looks at a candidate ahead of its turn; whether it may have a place.
@@ -190,7 +206,7 @@ impl<'a> Queue<'a> {
             }
             self.looked[number].category = self.categories.number(content.category);
             self.looked[number].creator = self.creators.number(content.creator);
-            self.looked[number].twin = content.twin;
+            self.looked[number].twin = self.twin(content);
         }
         let Looked { placed, out, .. } = self.looked[number];
         !placed && out.is_none() && !self.is_twin_of_placed(number)
@@ -205,10 +221,10 @@ impl<'a> Queue<'a> {
         let looked = &mut self.looked[number];
         looked.placed = true;
         looked.out = None;
-        let Looked { category, creator, .. } = *looked;
+        let Looked { category, creator, twin, .. } = *looked;
         self.videos.insert(content.video);
-        if content.twin != 0 {
-            self.placed_twins.insert(content.twin);
+        if let Some(placed) = self.placed_twins.get_mut(twin as usize) {
+            *placed = true;
         }
         self.categories.place(category);
         self.creators.place(creator);

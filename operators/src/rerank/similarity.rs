@@ -13,6 +13,7 @@ pub(super) struct Measured<'a> {
 }
 
 impl<'a> Measured<'a> {
+    #[cfg(test)]
     pub(super) fn new(content: &'a Content) -> Self {
         Self { content, norm: content.vector.norm(LONG_DIMS) }
     }

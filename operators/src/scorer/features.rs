@@ -207,14 +207,14 @@ impl<'a, P: Fn(i64) -> f64, C: Fn(i64) -> f64> Featuring<'a, P, C> {
     /// All features of a candidate, from those that [`Featuring::light`] gave. The similarity is taken again, as the light one may
     /// be over a prefix.
     #[must_use]
-    pub fn full(&self, candidate: &Candidate, mut x: [f32; FEATURES]) -> Features {
+    pub fn full(&self, candidate: &Candidate, content: &Content, mut x: [f32; FEATURES]) -> Features {
         x[at::SIMILARITY] = likeness(candidate);
         let taste = &self.request.taste;
         match &self.affinities {
             Some(known) => {
-                affinities(&candidate.content, |facet| known.get(&facet).copied().unwrap_or(0.0), &mut x);
+                affinities(content, |facet| known.get(&facet).copied().unwrap_or(0.0), &mut x);
             }
-            None => affinities(&candidate.content, |facet| taste.affinity(facet), &mut x),
+            None => affinities(content, |facet| taste.affinity(facet), &mut x),
         }
         let mut quantised = [0; FEATURES];
         for (quantised, x) in quantised.iter_mut().zip(x) {

@@ -15,8 +15,8 @@ use super::face::Face;
 use crate::coengage::Relation;
 use crate::content::Facet;
 use crate::interest::Likeness;
+use crate::light::{Basis, WATCHED_NAMED, light};
 use crate::order::Order;
-use crate::rank::WATCHED_NAMED;
 use crate::request::{ABSENT, Ask, Candidate, MAX_ASKS, Parts, Reply, Request, Subject};
 use crate::score;
 use crate::scorer::features::Stats;
@@ -90,14 +90,12 @@ impl Shelf {
             self.judge(*at);
         }
         let likeness = Likeness::new(request.query.as_ref(), SHORT_DIMS);
-        let mut candidates = Vec::with_capacity(found.len());
+        let mut candidates = std::mem::take(&mut self.candidates);
         for some in found.chunks(TOGETHER) {
-            // Taking a share of a content is atomic: it waits for its memory, and all that is behind it waits, too. Plain reads of
-            // the same places before that let the processor fetch many at once.
+            // As above: all of the prefixes are fetched at once.
             let touched = some.iter().map(|(at, _)| {
-                let face = &self.faces[*at as usize];
-                let prefix = face.prefix[0] ^ face.prefix[SHORT_DIMS / 2] ^ face.prefix[SHORT_DIMS - 1];
-                Arc::strong_count(&face.content) ^ prefix as usize
+                let prefix = &self.faces[*at as usize].prefix;
+                prefix[0] ^ prefix[SHORT_DIMS / 2]
             });
             black_box(touched.fold(0, BitXor::bitxor));
             for (at, ranks) in some {
@@ -106,21 +104,30 @@ impl Shelf {
                 candidates.push(self.candidate(face, *ranks, request, similarity));
             }
         }
+        let mut reply = self.reply(request);
+        let content = |n: usize| &self.faces[found[n].0 as usize].content;
+        if self.peers == 1 {
+            let own = request.own(&self.params);
+            let basis = Basis::new(&self.heads, &own, request, reply.followed.iter());
+            reply.light = Some(light(&basis, &mut candidates, &watched, content, &mut self.scratch));
+            candidates.clear();
+            self.candidates = candidates;
+        } else {
+            let contents = (0..found.len()).map(|n| Arc::clone(content(n)));
+            (reply.contents, reply.candidates, reply.watched) = (contents.collect(), candidates, watched);
+        }
         found.clear();
         self.found = found;
-        self.reply(request, candidates, watched)
+        reply
     }
 
-    fn reply(
-        &self,
-        request: &Arc<Request>,
-        candidates: Vec<Candidate>,
-        watched: Vec<(u8, i64, u64)>,
-    ) -> Reply {
+    fn reply(&self, request: &Arc<Request>) -> Reply {
         Reply {
             request: Arc::clone(request),
-            candidates,
-            watched,
+            candidates: Vec::new(),
+            contents: Vec::new(),
+            watched: Vec::new(),
+            light: None,
             followed: request.seed.map_or_else(Vec::new, |seed| self.pairs.followed(seed).to_vec()),
             heads: Arc::clone(&self.heads),
             spread: self.spread.clone(),
@@ -130,7 +137,7 @@ impl Shelf {
     /// What is known of the wanted videos, where they are this worker's.
     pub(super) fn describe(&mut self, request: &Arc<Request>) -> Reply {
         let likeness = Likeness::new(request.query.as_ref(), LONG_DIMS);
-        let mut candidates = Vec::with_capacity(request.wanted.len());
+        let mut reply = self.reply(request);
         for video in &request.wanted {
             let Some(at) = self.index.get(video).copied() else {
                 // Nobody has met it: whose it would be says so.
@@ -138,7 +145,9 @@ impl Shelf {
                     let mut face = Face::new(*video);
                     let prior = self.params.score.shrinkage_views;
                     face.rates = score::video_rates(&Sums::default(), self.baseline(&face.content), prior);
-                    candidates.push(self.candidate(&face, [ABSENT; MAX_ASKS], request, score::ONE / 2));
+                    let candidate = self.candidate(&face, [ABSENT; MAX_ASKS], request, score::ONE / 2);
+                    reply.candidates.push(candidate);
+                    reply.contents.push(face.content);
                 }
                 continue;
             };
@@ -150,9 +159,11 @@ impl Shelf {
                 *rank = found.max(best).unwrap_or(ABSENT);
             }
             let face = &self.faces[at as usize];
-            candidates.push(self.candidate(face, ranks, request, likeness.of(&face.content, face.norm)));
+            let similarity = likeness.of(&face.content, face.norm);
+            reply.candidates.push(self.candidate(face, ranks, request, similarity));
+            reply.contents.push(Arc::clone(&face.content));
         }
-        self.reply(request, candidates, Vec::new())
+        reply
     }
 
     /// The rank value that a video has, or would have could it be shown, in a pool; `None` where it is not in it.
@@ -184,7 +195,6 @@ impl Shelf {
         };
         Candidate {
             video: face.video,
-            content: Arc::clone(&face.content),
             ranks,
             parts: self.parts(face, request, similarity),
             norm: face.norm,

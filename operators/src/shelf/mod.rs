@@ -29,12 +29,13 @@ use crate::coengage::{CoEngagement, Pair};
 use crate::content::{Cohort, Content, Facet};
 use crate::cut::StateSize;
 use crate::epoch::{Stage, outputs};
+use crate::light::Scratch;
 use crate::look::{Kind, Records, Wanted};
 use crate::order::Order;
 use crate::params::Params;
 use crate::popularity::{QUICK, STEP, add_term, contribution, first_kept, log_sum};
 use crate::publish::Published;
-use crate::request::{MAX_ASKS, Purpose, Reply, Request};
+use crate::request::{Candidate, MAX_ASKS, Purpose, Reply, Request};
 use crate::row::Group;
 use crate::score::{self, Rates};
 use crate::scorer::features::{length, unseen};
@@ -158,8 +159,10 @@ pub struct Shelf {
     publications: u64,
     group_names: FxHashMap<Facet, Arc<str>>,
     requests: u64,
-    /// What a request found, kept for its memory.
+    /// What a request found, its candidates, and what the light rank works in: kept for their memory.
     found: Vec<Found>,
+    candidates: Vec<Candidate>,
+    scratch: Scratch,
     /// Entries of all pools.
     places: usize,
     /// Pools that changed since their tops were sent.
@@ -197,6 +200,8 @@ impl Shelf {
             group_names: FxHashMap::default(),
             requests: 0,
             found: Vec::new(),
+            candidates: Vec::new(),
+            scratch: Scratch::default(),
             places: 0,
             changed: Vec::new(),
             left: Vec::new(),

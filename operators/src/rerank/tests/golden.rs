@@ -16,6 +16,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use freshet_learning::LONG_DIMS;
+
 use crate::bandit::{Bet, Outlook};
 use crate::content::Content;
 use crate::params::{DAY, Exploration, Explore, MINUTE, Params};
@@ -135,6 +137,7 @@ fn told(script: &Script) -> String {
         .map(|(score, content, drawn)| Entry {
             score: *score,
             content,
+            norm: content.vector.norm(LONG_DIMS),
             drawn: *drawn,
             claimed: false,
             trusted: 1.0,

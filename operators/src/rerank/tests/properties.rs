@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use freshet_learning::LONG_DIMS;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -35,6 +36,7 @@ impl Case {
             .map(|(score, content, drawn)| Entry {
                 score: *score,
                 content,
+                norm: content.vector.norm(LONG_DIMS),
                 drawn: *drawn,
                 claimed: false,
                 trusted: 1.0,
@@ -313,6 +315,7 @@ fn the_logged_chance_is_the_frequency() {
         .map(|(score, content, drawn)| Entry {
             score: *score,
             content,
+            norm: content.vector.norm(LONG_DIMS),
             drawn: *drawn,
             claimed: false,
             trusted: 1.0,
@@ -341,6 +344,7 @@ fn the_chance_of_a_category_is_its_frequency() {
         .map(|(score, content)| Entry {
             score: *score,
             content,
+            norm: content.vector.norm(LONG_DIMS),
             drawn: false,
             claimed: false,
             trusted: 1.0,

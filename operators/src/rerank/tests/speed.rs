@@ -59,6 +59,7 @@ fn measure(name: &str, categories: u64, history: impl Fn(u64) -> (Content, Signa
             .map(|(score, content)| Entry {
                 score: *score,
                 content,
+                norm: content.vector.norm(LONG_DIMS),
                 drawn: false,
                 claimed: false,
                 trusted: 1.0,
