@@ -1,6 +1,6 @@
 //! From candidates to a list: pure.
 //!
-//! What the light rank left ([`crate::light`]) is ordered by what an offer of each is worth ([`crate::scorer`]), and placed by
+//! What the light rank left ([`crate::light`]) is weighed by what an offer of each is worth ([`crate::scorer`]), and placed by
 //! the rules. Each candidate's worth is its own: nothing here depends on which others are in the batch.
 
 use std::cmp::Reverse;
@@ -71,7 +71,7 @@ pub struct List {
 /// All candidates of a request, before any rule places them.
 #[derive(Clone, Debug)]
 pub struct Scored {
-    /// Best first, of equals the lower video first.
+    /// In no order: the rules order them by more than their value.
     pool: Vec<Weighed>,
     /// Those that the light rank left behind, best first.
     rest: Vec<u64>,
@@ -80,7 +80,7 @@ pub struct Scored {
 }
 
 impl Scored {
-    /// The candidates, best first.
+    /// The candidates, in no order.
     pub fn pool(&self) -> impl Iterator<Item = &Weighed> {
         self.pool.iter()
     }
@@ -92,7 +92,7 @@ impl Scored {
         let scored = self.pool.iter().map(|c| (c.candidate.video, u64::from(ordered(c.value))));
         let rest = self.rest.iter().map(|video| (*video, 0));
         let mut scores: Vec<(u64, u64)> = scored.chain(rest).collect();
-        scores[self.pool.len()..].sort_unstable();
+        scores.sort_unstable_by_key(|(video, score)| (Reverse(*score), *video));
         scores
     }
 }
@@ -133,7 +133,7 @@ impl<'a> Scales<'a> {
     }
 }
 
-/// Orders what the light rank left by everything: whole vectors, and the user's affinities.
+/// Weighs what the light rank left by everything: whole vectors, and the user's affinities.
 #[must_use]
 pub fn score(scales: &Scales, light: Light) -> Scored {
     let Scales { basis, fatigue, .. } = scales;
@@ -145,8 +145,8 @@ pub fn score(scales: &Scales, light: Light) -> Scored {
     // What is read of the contents is fetched at once: the vectors, and what the affinities are taken of.
     let contents = || kept.iter().map(|kept| &*kept.content);
     black_box(contents().flat_map(|content| content.vector.0.iter().step_by(64)).fold(0, BitXor::bitxor));
-    let named = |content: &Content| content.facets.last().map_or(0, |(_, name)| name.as_ptr() as usize);
-    black_box(contents().map(|content| named(content) ^ content.space as usize).fold(0, BitXor::bitxor));
+    let named = contents().flat_map(|content| content.facets.iter().step_by(2));
+    black_box(named.map(|(_, name)| name.as_ptr() as usize).fold(0, BitXor::bitxor));
     let weigh = |Kept { mut candidate, content, asks, x }: Kept| {
         candidate.parts.similarity = likeness.of(&content, candidate.norm);
         let x = featuring.full(&candidate, &content, x);
@@ -154,8 +154,8 @@ pub fn score(scales: &Scales, light: Light) -> Scored {
         let value = heads.value(&x, fatigue, &params.ranking);
         Weighed { candidate, content, asks, x, fatigue, value }
     };
-    let mut pool: Vec<Weighed> = kept.into_iter().map(weigh).collect();
-    pool.sort_by_cached_key(|c| (Reverse(ordered(c.value)), c.candidate.video));
+    let mut pool: Vec<Weighed> = Vec::with_capacity(kept.len());
+    pool.extend(kept.into_iter().map(weigh));
     Scored { pool, rest, watched }
 }
 

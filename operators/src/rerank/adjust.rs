@@ -41,8 +41,9 @@ pub(super) fn order(entries: &[Entry<'_>], context: &Context<'_>) -> Vec<Adjuste
         })
         .collect();
     let sort = |order: &mut [Adjusted]| {
-        // Stable and fast where the candidates come in order, as they do.
-        order.sort_by(|a, b| best_first(entries, (a.score, a.account.entry), (b.score, b.account.entry)));
+        order.sort_unstable_by(|a, b| {
+            best_first(entries, (a.score, a.account.entry), (b.score, b.account.entry))
+        });
     };
     sort(&mut order);
     for (rank, adjusted) in order.iter_mut().enumerate() {

@@ -1,13 +1,21 @@
 //! Small numbers for identifiers, so that counts by creator or category are a look into an array.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 /// The number of what is unknown: no rule counts it.
 pub(super) const NONE: u32 = u32::MAX;
 
+/// So many identifiers are expected: a list has a hundred places.
+const EXPECTED: usize = 100;
+
 /// Numbers given in the order of first mention.
-#[derive(Default)]
 pub(super) struct Numbers(FxHashMap<u64, u32>);
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Self(FxHashMap::with_capacity_and_hasher(EXPECTED, FxBuildHasher))
+    }
+}
 
 impl Numbers {
     /// The number of `id`; [`NONE`] for 0, which stands for an unknown one.

@@ -4,7 +4,7 @@
 //! fall: a candidate keeps the score it was last compared by, and when it comes to the front with a score that no longer holds
 //! it is moved back ("lazy greedy", Minoux 1978). So a place costs what is looked at, not what there is.
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxBuildHasher, FxHashSet};
 
 use super::adjust::Adjusted;
 use super::category::CategoryWindow;
@@ -81,7 +81,7 @@ impl<'a> Queue<'a> {
             waiting: Vec::new(),
             twins: Vec::new(),
             last_watched: last.map(|row| row.content.video).collect(),
-            videos: FxHashSet::default(),
+            videos: FxHashSet::with_capacity_and_hasher(order.len(), FxBuildHasher),
             twin_numbers: Numbers::default(),
             placed_twins: Vec::new(),
             categories: CategoryWindow::new(per_category, params.feed.category_window),
