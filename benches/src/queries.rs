@@ -176,6 +176,7 @@ pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
         .stdout(Stdio::null())
         .status()?;
     ensure!(made.success(), "{now:?} ended with {made}");
+    service.settle()?;
 
     let mut analyst = Analyst::start(&binary, &store)?;
     let mut latencies = Latencies::default();

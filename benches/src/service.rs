@@ -80,6 +80,18 @@ impl Service {
         process::threads_cpu(self.child.id(), SERVER_THREAD)
     }
 
+    /// Waits until it rests: less than a twentieth of a core for a second. What it read is put in order behind its back.
+    pub fn settle(&self) -> anyhow::Result<()> {
+        for _ in 0..120 {
+            let before = self.cpu()?;
+            std::thread::sleep(Duration::from_secs(1));
+            if self.cpu()? - before < 0.05 {
+                return Ok(());
+            }
+        }
+        bail!("two minutes went by, and the service still works on what it read")
+    }
+
     /// Waits until `enough` of the metrics holds.
     pub fn wait_for(&self, enough: impl Fn(&Metrics) -> bool) -> anyhow::Result<Metrics> {
         for _ in 0..600 {
