@@ -37,12 +37,16 @@ pub struct Yields {
     pub sources: BTreeMap<SourceId, Yield>,
     /// Lists that had become too narrow for their users, and were made wider.
     pub widened: u64,
+    /// Lists of users whose last videos were almost alike.
+    pub looping: u64,
+    /// Lists of users whose short- and mid-term interest have parted.
+    pub drifting: u64,
     /// Places that went to a category by what it may be worth, and of those the ones whose category nobody had tried.
     pub explored: [u64; 2],
 }
 
 impl Yields {
-    /// Counts the candidates of a list.
+    /// Counts the candidates of a list, and what is noticed of its user.
     pub fn candidates<'a>(&mut self, request: &Request, pool: impl Iterator<Item = &'a Weighed>) {
         let mut counts = [Yield::default(); u8::BITS as usize];
         for chosen in pool {
@@ -56,6 +60,8 @@ impl Yields {
             }
         }
         self.count(request, counts);
+        self.looping += u64::from(request.obsession);
+        self.drifting += u64::from(request.drift);
     }
 
     /// Counts the places of a list.
@@ -85,6 +91,8 @@ impl Yields {
     /// Adds the counts of other lists.
     pub fn plus(&mut self, other: &Self) {
         self.widened += other.widened;
+        self.looping += other.looping;
+        self.drifting += other.drifting;
         self.explored = [self.explored[0] + other.explored[0], self.explored[1] + other.explored[1]];
         for (source, counts) in &other.sources {
             self.sources.entry(*source).or_default().plus(*counts);
@@ -123,5 +131,16 @@ mod tests {
         assert_eq!(of(Source::Trending), Yield { candidates: 3, alone: 2, top: 0 });
         assert_eq!(of(Source::Demographic), Yield { candidates: 1, alone: 0, top: 0 });
         assert_eq!(of(Source::Exploration), Yield { candidates: 1, alone: 1, top: 0 });
+    }
+    #[test]
+    fn lists_are_counted_by_what_is_noticed_of_their_users() {
+        let request = group_request(&std::sync::Arc::new("all".to_owned()), 1, &Params::default());
+        let mut yields = Yields::default();
+        for (obsession, drift) in [(true, false), (true, true), (false, false)] {
+            let mut one = Yields::default();
+            one.candidates(&Request { obsession, drift, ..request.clone() }, std::iter::empty());
+            yields.plus(&one);
+        }
+        assert_eq!((yields.looping, yields.drifting), (2, 1));
     }
 }

@@ -190,6 +190,8 @@ impl Sources<'_> {
     /// Counts it.
     pub fn emit(self) {
         counter!("freshet_lists_widened_total").increment(self.0.widened);
+        counter!("freshet_lists_looping_total").increment(self.0.looping);
+        counter!("freshet_lists_drifting_total").increment(self.0.drifting);
         let [explored, untried] = self.0.explored;
         counter!("freshet_explored_places_total").increment(explored);
         counter!("freshet_explored_untried_places_total").increment(untried);

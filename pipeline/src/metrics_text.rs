@@ -95,6 +95,14 @@ pub fn describe() {
         "Lists that had become too narrow for their users, and got more novelty and less of a category."
     );
     describe_counter!(
+        "freshet_lists_looping_total",
+        "Lists of users whose last videos were almost alike (interest.obsession_above)."
+    );
+    describe_counter!(
+        "freshet_lists_drifting_total",
+        "Lists of users whose short- and mid-term interest have parted (interest.drift_below)."
+    );
+    describe_counter!(
         "freshet_explored_places_total",
         "Places of lists that were given to a category to try it out."
     );

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use freshet_operators::params::{Diversity, HOUR, MINUTE, Params, SECOND};
-use freshet_operators::runtime::EpochInput;
+use freshet_operators::runtime::{EpochInput, Output, start};
+use freshet_operators::yields::Yields;
 use freshet_schema::event::{Event, Origin, Status};
 use freshet_schema::feed::DiversityRecord;
 use freshet_schema::store::Value;
@@ -324,4 +325,17 @@ fn lists_that_have_become_too_narrow_are_widened() {
     assert!(on[0].0 > off[0].0, "who is tired of one category: {off:?} and {on:?}");
     assert_eq!(on[1], off[1], "who watches it with pleasure");
     assert!(on[2].1 && on[2].0 > off[2].0, "a loop, however it is liked: {off:?} and {on:?}");
+
+    params.rerank.narrow_last = 20;
+    let (job, outputs) = start(2, &params, false).expect("workers start");
+    narrow().into_iter().for_each(|input| job.send(input).expect("workers live"));
+    job.finish().expect("workers end well");
+    let mut counted = Yields::default();
+    for output in outputs {
+        if let Output::Yields(yields) = output {
+            counted.plus(&yields);
+        }
+    }
+    let Yields { widened, looping, .. } = counted;
+    assert!(looping > 0 && widened > looping, "{widened} lists were widened, {looping} for a loop");
 }
