@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::bandit;
 use crate::content::Content;
 use crate::params::Params;
-use crate::popularity::{STEP, add_term, decayed, log_sum};
+use crate::popularity::{Decay, STEP, add_term, decayed, log_sum};
 use crate::request::{ABSENT, Candidate, MAX_ASKS, Request};
 use crate::scorer::features::{Counts, FEATURES, Featuring};
 use crate::scorer::heads::{self, Heads};
@@ -58,7 +58,10 @@ impl<'a> Basis<'a> {
     /// Makes the features.
     pub fn featuring(&self) -> Featuring<'a, impl Fn(i64) -> f64 + use<>, impl Fn(i64) -> f64 + use<>> {
         let now = self.request.now;
-        let count = |half_life: u64| move |rank: i64| decayed(rank * STEP, now, half_life);
+        let count = |half_life: u64| {
+            let decay = Decay::new(now, half_life);
+            move |rank: i64| decay.of(rank * STEP)
+        };
         let counts = Counts {
             popularity: count(self.params.score.popularity_half_life),
             coengagement: count(self.params.coengagement.half_life),

@@ -5,7 +5,7 @@
 //! The numbers would overflow, so sums are kept per landmark period of 16 half-lives, relative to the period's start; a
 //! late interaction goes to the period it happened in. The value that orders is log2 of the combined sum.
 
-use freshet_schema::fixed::{LOG_BITS, OCTAVE, exp2, exp2_q32, log2};
+use freshet_schema::fixed::{LOG_BITS, OCTAVE, exp2_octaves, exp2_q32, log2};
 
 /// The quick pace: attention is also kept with a half-life of this part of popularity's. What rises and what fades are told
 /// apart by the two together.
@@ -75,8 +75,29 @@ pub fn add_term(sums: &mut Vec<(u32, i64)>, period: u32, amount: i64) {
 /// What a decayed sum with this logarithm ([`log_sum`]) has become by `now`; a weight of 1,000 counts one.
 #[must_use]
 pub fn decayed(log: i64, now: u64, half_life: u64) -> f64 {
-    let halves = (u128::from(now) << LOG_BITS) / u128::from(half_life.max(1));
-    exp2((i128::from(log) - halves as i128) as f64 / OCTAVE as f64) / 1000.0
+    Decay::new(now, half_life).of(log)
+}
+
+/// Sums as they have decayed by one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Decay {
+    /// How often anything has halved since 1970, in 1/65,536.
+    halves: u128,
+}
+
+impl Decay {
+    /// By `now`, in milliseconds since 1970 as the half-life is in milliseconds.
+    #[must_use]
+    pub fn new(now: u64, half_life: u64) -> Self {
+        Self { halves: (u128::from(now) << LOG_BITS) / u128::from(half_life.max(1)) }
+    }
+
+    /// See [`decayed`].
+    #[must_use]
+    pub fn of(self, log: i64) -> f64 {
+        let log = i128::from(log) - self.halves as i128;
+        exp2_octaves(log.clamp(i64::MIN.into(), i64::MAX.into()) as i64) / 1000.0
+    }
 }
 
 #[cfg(test)]

@@ -68,11 +68,20 @@ pub fn exp2_q32(fraction: u32) -> u64 {
 /// 2^±1000 it is the value there.
 #[must_use]
 pub fn exp2(x: f64) -> f64 {
-    let log = (x.clamp(-1000.0, 1000.0) * OCTAVE as f64).round() as i64;
+    exp2_octaves((x.clamp(-BEYOND as f64, BEYOND as f64) * OCTAVE as f64).round() as i64)
+}
+
+/// 2^(`log` / 65,536), as [`exp2`].
+#[must_use]
+pub fn exp2_octaves(log: i64) -> f64 {
+    let log = log.clamp(-BEYOND * OCTAVE, BEYOND * OCTAVE);
     let (whole, fraction) = (log >> LOG_BITS, (log & (OCTAVE - 1)) as u32);
     let power = f64::from_bits(((whole + 1023) as u64) << 52);
     exp2_q32(fraction) as f64 / (1u64 << 32) as f64 * power
 }
+
+/// Octaves beyond which a power is the one there.
+const BEYOND: i64 = 1000;
 
 /// log2 of a positive number in 1/65,536 octaves, rounded down; `None` for zero.
 ///
@@ -143,5 +152,8 @@ mod tests {
             assert!(relative.abs() < 2e-5, "2^{x}: off by {relative}");
         }
         assert_eq!((exp2(0.0), exp2(3.0), exp2(-2.0)), (1.0, 8.0, 0.25));
+        for log in [0, 1, -1, 70_000, -70_000, i64::MAX, i64::MIN] {
+            assert_eq!(exp2_octaves(log), exp2(log as f64 / OCTAVE as f64), "{log}");
+        }
     }
 }

@@ -162,6 +162,10 @@ impl<'a> Allocator<'a> {
         while eligible < pool && at < depth {
             let Some(number) = self.queue.get(at) else { break };
             at += 1;
+            // Most are no news, and that is found once.
+            if policy == Policy::Novelty && self.queue.looked(number).is_new == Some(false) {
+                continue;
+            }
             if self.fits_category(number) && self.may_draw(policy, number) && !self.like_neighbour(number) {
                 eligible += 1;
                 let lot = (self.draws.lot(place, self.queue.content(number).video), number, eligible as u32);

@@ -11,7 +11,7 @@
 //! multiplied by it, so that a linear head can trust the general trend where the particular is not known yet.
 
 use freshet_schema::feed::Source;
-use freshet_schema::fixed::{OCTAVE, exp2, log2};
+use freshet_schema::fixed::{OCTAVE, exp2, exp2_octaves, log2};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
@@ -165,7 +165,7 @@ impl<'a, P: Fn(i64) -> f64, C: Fn(i64) -> f64> Featuring<'a, P, C> {
         for (n, share) in stats.attention.iter().enumerate() {
             // A video with one per cent of all attention has 0.32.
             let Some(log) = share else { continue };
-            let share = 32.0 * exp2(f64::from(*log) / OCTAVE as f64);
+            let share = 32.0 * exp2_octaves(i64::from(*log));
             x[at::SHARE + n] = share as f32;
             x[at::SHARE + 2 + n] = (share * self.unfollowed) as f32;
         }
