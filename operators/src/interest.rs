@@ -165,11 +165,14 @@ fn unit<const N: usize>(v: &[f64; N]) -> [f64; N] {
 
 /// Mean cosine over all pairs of different rows.
 fn mean_similarity(rows: &[&Row]) -> f64 {
+    let vectors = rows.iter().map(|row| &row.content.vector);
+    let vectors: Vec<(f64, &Quantised)> = vectors.map(|vector| (vector.norm(SHORT_DIMS), vector)).collect();
     let mut sum = 0.0;
     let mut pairs = 0u32;
-    for (i, a) in rows.iter().enumerate() {
-        for b in &rows[i + 1..] {
-            sum += a.content.vector.cosine(&b.content.vector, SHORT_DIMS);
+    for (i, (norm, a)) in vectors.iter().enumerate() {
+        for (other, b) in &vectors[i + 1..] {
+            let norms = norm * other;
+            sum += if norms == 0.0 { 0.0 } else { f64::from(a.dot(b, SHORT_DIMS)) / norms };
             pairs += 1;
         }
     }

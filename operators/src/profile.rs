@@ -167,15 +167,16 @@ fn taste(interests: &Interests, preferences: &[Facet]) -> Taste {
         _ => 0,
     };
     let whole = RESERVE + interests.facets.iter().map(of_creators).sum::<i64>();
-    let mut affinities: Vec<(Facet, i16)> = interests
+    let shares = interests
         .facets
         .iter()
         .map(|(facet, affinity)| {
             (*facet, (i64::from(affinity.long) * 1000 / whole).clamp(-1000, 1000) as i16)
         })
         // No candidate has a topic among its facets.
-        .filter(|(facet, share)| *share != 0 && !matches!(facet, Facet::Topic(_)))
-        .collect();
+        .filter(|(facet, share)| *share != 0 && !matches!(facet, Facet::Topic(_)));
+    let mut affinities: Vec<(Facet, i16)> = Vec::with_capacity(interests.facets.len() + preferences.len());
+    affinities.extend(shares);
     // What the user asked for counts as much as a strong liking, until the history says more.
     for asked in preferences {
         match affinities.iter_mut().find(|(facet, _)| facet == asked) {

@@ -14,8 +14,10 @@ pub(super) struct Creators {
 }
 
 impl Creators {
-    pub(super) fn new(decay: f64) -> Self {
-        Self { numbers: Numbers::default(), counts: Vec::new(), powers: vec![1.0], decay: decay as f32 }
+    /// For so many candidates.
+    pub(super) fn new(decay: f64, candidates: usize) -> Self {
+        let (numbers, counts) = (Numbers::with_room(candidates), Vec::with_capacity(candidates));
+        Self { numbers, counts, powers: vec![1.0], decay: decay as f32 }
     }
 
     /// The number that the other functions take for a creator.
@@ -63,7 +65,7 @@ mod tests {
 
     #[test]
     fn each_further_video_of_a_creator_counts_less() {
-        let mut creators = Creators::new(0.5);
+        let mut creators = Creators::new(0.5, 2);
         let (one, other, unknown) = (creators.number(7), creators.number(8), creators.number(0));
         let mut factors = Vec::new();
         for _ in 0..4 {

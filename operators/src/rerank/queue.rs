@@ -78,14 +78,14 @@ impl<'a> Queue<'a> {
             order,
             next: 0,
             looked: vec![Looked::default(); order.len()],
-            waiting: Vec::new(),
+            waiting: Vec::with_capacity(order.len()),
             twins: Vec::new(),
             last_watched: last.map(|row| row.content.video).collect(),
             videos: FxHashSet::with_capacity_and_hasher(order.len(), FxBuildHasher),
-            twin_numbers: Numbers::default(),
-            placed_twins: Vec::new(),
+            twin_numbers: Numbers::with_room(order.len()),
+            placed_twins: Vec::with_capacity(order.len()),
             categories: CategoryWindow::new(per_category, params.feed.category_window),
-            creators: Creators::new(params.rerank.creator_decay),
+            creators: Creators::new(params.rerank.creator_decay, order.len()),
         }
     }
 

@@ -86,18 +86,15 @@ impl Shelf {
             });
         }
         self.faces = faces;
-        for (at, _) in &found {
-            self.judge(*at);
-        }
         let likeness = Likeness::new(request.query.as_ref(), SHORT_DIMS);
         let mut candidates = std::mem::take(&mut self.candidates);
         for some in found.chunks(TOGETHER) {
-            // As above: all of the prefixes are fetched at once.
-            let touched = some.iter().map(|(at, _)| {
-                let prefix = &self.faces[*at as usize].prefix;
-                prefix[0] ^ prefix[SHORT_DIMS / 2]
-            });
+            // As above: all of their cache lines are fetched at once.
+            let touched = some.iter().map(|(at, _)| self.faces[*at as usize].touch());
             black_box(touched.fold(0, BitXor::bitxor));
+            for (at, _) in some {
+                self.judge(*at);
+            }
             for (at, ranks) in some {
                 let face = &self.faces[*at as usize];
                 let similarity = likeness.within(face.space, &face.prefix, face.short_norm);
@@ -138,6 +135,8 @@ impl Shelf {
     pub(super) fn describe(&mut self, request: &Arc<Request>) -> Reply {
         let likeness = Likeness::new(request.query.as_ref(), LONG_DIMS);
         let mut reply = self.reply(request);
+        reply.candidates.reserve(request.wanted.len());
+        reply.contents.reserve(request.wanted.len());
         for video in &request.wanted {
             let Some(at) = self.index.get(video).copied() else {
                 // Nobody has met it: whose it would be says so.

@@ -85,6 +85,12 @@ impl Face {
         self.judged = 0;
     }
 
+    /// Reads something of each of its cache lines.
+    pub(super) fn touch(&self) -> u64 {
+        let of_prefix = |at: usize| self.prefix[at] as u64;
+        self.judged ^ self.short_norm.to_bits() ^ of_prefix(0) ^ of_prefix(SHORT_DIMS / 2)
+    }
+
     /// Takes in how much attention there is now, at one of the paces.
     pub(super) fn attention(&mut self, pace: usize, log: Option<i64>) {
         self.attention[pace] = log.unwrap_or(ABSENT);
@@ -93,10 +99,16 @@ impl Face {
 
 #[cfg(test)]
 mod tests {
+    use std::mem::offset_of;
+
     use super::*;
 
     #[test]
-    fn a_face_is_four_cache_lines() {
+    fn a_face_is_four_cache_lines_and_a_touch_reads_of_each() {
         assert_eq!(size_of::<Face>(), 256);
+        let prefix = offset_of!(Face, prefix);
+        let norm = offset_of!(Face, short_norm);
+        let touched = [offset_of!(Face, judged), norm, prefix, prefix + SHORT_DIMS / 2];
+        assert_eq!(touched.map(|at| at / 64), [0, 1, 2, 3]);
     }
 }
