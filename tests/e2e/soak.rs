@@ -358,7 +358,8 @@ impl Load {
             read(dir, "log", stream).iter().map(|record| number(&record[field])).collect()
         };
         // Every second video: whoever had watched all of them would have no list of their own.
-        let videos: Vec<u64> = ids("uploads", "video_id").into_iter().step_by(2).collect();
+        let videos: BTreeSet<u64> = ids("uploads", "video_id").into_iter().collect();
+        let videos: Vec<u64> = videos.into_iter().step_by(2).collect();
         let users = ids("users", "user_id");
         assert!(users.len() > 50 && videos.len() > 50);
         // The world's time goes on from where its log ends.
