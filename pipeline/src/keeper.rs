@@ -169,7 +169,7 @@ impl Start {
         }
         let mut fence = None;
         if let Some(generation) = generation {
-            oldest = checkpoints.clean(generation, None)?;
+            oldest = checkpoints.clean(generation)?;
             fence = Some(Fence::new(&checkpoints, generation).context("the thread \"owner\"")?);
         }
         let (taken, snapshots) = channel();

@@ -108,21 +108,11 @@ pub fn folder_of(name: &str) -> Option<(Generation, Epoch)> {
     Some((Generation(generation.parse().ok()?), Epoch(epoch.parse().ok()?)))
 }
 
-/// The folders of data that no manifest names and that nobody is writing: those of this run and older ones, but for the one
-/// in work.
+/// The folders of data that no manifest names: those of this run, which writes none meanwhile, and of older ones.
 #[must_use]
-pub fn unreachable(
-    folders: &[String],
-    named: &BTreeSet<String>,
-    mine: Generation,
-    in_work: Option<&str>,
-) -> Vec<String> {
+pub fn unreachable(folders: &[String], named: &BTreeSet<String>, mine: Generation) -> Vec<String> {
     let ours = |name: &String| folder_of(name).is_some_and(|(generation, _)| generation <= mine);
-    folders
-        .iter()
-        .filter(|name| ours(name) && !named.contains(*name) && in_work != Some(name.as_str()))
-        .cloned()
-        .collect()
+    folders.iter().filter(|name| ours(name) && !named.contains(*name)).cloned().collect()
 }
 
 #[cfg(test)]
@@ -194,6 +184,6 @@ mod tests {
         let name = |generation, epoch| folder_name(Generation(generation), Epoch(epoch));
         let folders = [name(1, 5), name(2, 7), name(2, 9), name(3, 9), "notes".to_owned()];
         let named = [name(1, 5)].into();
-        assert_eq!(unreachable(&folders, &named, Generation(2), Some(&name(2, 9))), [name(2, 7)]);
+        assert_eq!(unreachable(&folders, &named, Generation(2)), [name(2, 7), name(2, 9)]);
     }
 }

@@ -410,13 +410,11 @@ impl Checkpoints {
     /// Deletes what is needed no longer, and gives the oldest checkpoint that is kept, where there are as many as shall be.
     /// With fewer a start may have to go back to the journal's beginning.
     ///
+    /// Where an older run still writes, not knowing yet that it was taken over, its folder stays until the next time.
+    ///
     /// # Errors
     /// Of the disk. What was not deleted is, the next time.
-    pub fn clean(
-        &self,
-        mine: Generation,
-        in_work: Option<&str>,
-    ) -> Result<Option<Manifest>, CheckpointError> {
+    pub fn clean(&self, mine: Generation) -> Result<Option<Manifest>, CheckpointError> {
         let mut all = BTreeMap::new();
         for (epoch, manifest) in self.manifests()? {
             let usable = manifest.and_then(|manifest| {
@@ -448,8 +446,15 @@ impl Checkpoints {
             .iter()
             .filter(|name| decide::folder_of(name).is_some_and(|(_, epoch)| unread.contains(&epoch)));
         let named = all.values().flatten().map(|manifest| manifest.folder.clone()).chain(of_unread.cloned());
-        for folder in decide::unreachable(&folders, &named.collect(), mine, in_work) {
-            self.remove_folder(&folder)?;
+        for folder in decide::unreachable(&folders, &named.collect(), mine) {
+            match self.remove_folder(&folder) {
+                Err(CheckpointError::Io { source, path, .. })
+                    if source.kind() == io::ErrorKind::DirectoryNotEmpty =>
+                {
+                    tracing::info!(path = %path.display(), "a run that was taken over still writes there; it is deleted later");
+                }
+                removed => removed?,
+            }
         }
         Ok(oldest.and_then(|epoch| all.remove(epoch)).and_then(Result::ok))
     }

@@ -16,7 +16,7 @@ use freshet_operators::checkpoint::{Blocks, Snapshot, Taken};
 use freshet_schema::{Epoch, Generation, hash};
 use proptest::prelude::*;
 
-use super::decide::Choice;
+use super::decide::{Choice, folder_name};
 use super::manifest::tests::manifest;
 use super::{Begin, CheckpointError, Checkpoints, Manifest, Objects, Status, Writer};
 
@@ -31,6 +31,8 @@ enum Fault {
     Broken,
     /// Another machine begins a run of generation 2; the operation itself succeeds.
     Overtaken,
+    /// A folder that is removed has been given another file by a run that was taken over.
+    Refilled,
 }
 
 /// The claim of that run.
@@ -221,8 +223,15 @@ impl Disk for MemoryDisk {
         })
     }
 
-    fn remove_folder(&self, _folder: &str) -> io::Result<()> {
-        self.with(|disk| disk.next().map(drop))
+    fn remove_folder(&self, folder: &str) -> io::Result<()> {
+        self.with(|disk| {
+            if disk.next()? == Some(Fault::Refilled) {
+                disk.files.push((Vec::new(), 0));
+                disk.names.insert(format!("{folder}/late"), disk.files.len() - 1);
+            }
+            let filled = disk.names.keys().any(|name| folder_of(name) == folder);
+            if filled { Err(io::ErrorKind::DirectoryNotEmpty.into()) } else { Ok(()) }
+        })
     }
 }
 
@@ -241,7 +250,7 @@ impl MemoryDisk {
 fn make(objects: &Arc<dyn Objects>, epochs: &[u64]) -> Result<Vec<u64>, CheckpointError> {
     let checkpoints = Checkpoints::new(Arc::clone(objects), 2);
     let generation = checkpoints.claim()?;
-    checkpoints.clean(generation, None)?;
+    checkpoints.clean(generation)?;
     let (to_writer, taken) = channel();
     let (to_durable, durable) = channel();
     let (order, orders) = channel();
@@ -485,6 +494,32 @@ fn a_run_that_is_overtaken_takes_back_what_it_published(with: impl Fn(usize) -> 
 #[test]
 fn on_a_disk_a_damaged_file_is_named_and_the_checkpoint_before_it_is_used() {
     a_damaged_file_is_named_and_the_checkpoint_before_it_is_used(&MemoryDisk::default().objects());
+}
+
+/// A run that was taken over, and does not know it yet, writes into its folder while that is deleted: the new run begins all the same,
+/// and deletes the rest with its first checkpoint.
+#[test]
+fn a_folder_that_an_old_run_still_fills_is_deleted_later() {
+    let disk = MemoryDisk::default();
+    let objects = disk.objects();
+    let checkpoints = Checkpoints::new(Arc::clone(&objects), 2);
+    let old = checkpoints.claim().expect("a sound place");
+    let folder = format!("data/{}", folder_name(old, Epoch(7)));
+    disk.append(&format!("{folder}/one"), b"half").expect("a sound place");
+    let new = checkpoints.claim().expect("a sound place");
+    let files = || objects.list(&folder).expect("a sound place");
+    let mut refilled = 0;
+    for at in 1..20 {
+        disk.set_faults(vec![(at, Fault::Refilled)]);
+        checkpoints.clean(new).unwrap_or_else(|error| panic!("filled at operation {at}: {error}"));
+        if files() == ["late"] {
+            refilled += 1;
+            checkpoints.clean(new).expect("nobody writes any more");
+        }
+        assert!(files().is_empty());
+        disk.append(&format!("{folder}/one"), b"half").expect("a sound place");
+    }
+    assert_eq!(refilled, 1, "the folder is removed by one operation");
 }
 
 #[test]

@@ -120,7 +120,7 @@ impl Writer {
             cuts,
         };
         self.checkpoints.publish(&manifest)?;
-        let oldest = match self.checkpoints.clean(self.generation, None) {
+        let oldest = match self.checkpoints.clean(self.generation) {
             Ok(oldest) => oldest,
             Err(error) => {
                 tracing::warn!(%error, "old checkpoints were not deleted; they are, with the next one");

@@ -64,7 +64,8 @@ impl BadBucket {
             Ok(fault)
         })?;
         match fault {
-            None => request(&self.inner),
+            // A bucket has no folders that could be removed.
+            None | Some(Fault::Refilled) => request(&self.inner),
             Some(Fault::Broken) => Err(silent()),
             Some(Fault::Overtaken) => {
                 self.inner.create(super::OTHER_RUN, "other", b"other")?;
