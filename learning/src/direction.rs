@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::vector::LONG_DIMS;
+use crate::vector::{LONG_DIMS, SHORT_DIMS};
 
 /// Norm of a direction before its entries are rounded. Rounding adds at most sqrt([`LONG_DIMS`]) / 2, so it is at most 4,012; a
 /// quantised vector's is at most 128 x sqrt([`LONG_DIMS`]) = 2,897. The inner product of two of them, and each of its
@@ -80,10 +80,30 @@ impl Direction {
     }
 }
 
-/// Inner product of two directions, or of one and a quantised vector, below 2^24.
+/// Inner product of as many entries as the shorter has. Of two directions, or of one and a quantised vector, it is below 2^24; of
+/// others its sums must fit.
+#[inline]
 #[must_use]
 pub fn dot(a: &[i16], b: &[i16]) -> i32 {
-    a.iter().zip(b).map(|(x, y)| i32::from(*x) * i32::from(*y)).sum()
+    let shorter = a.len().min(b.len());
+    let (a, a_rest) = a[..shorter].as_chunks();
+    let (b, b_rest) = b[..shorter].as_chunks();
+    let blocks: i32 = a.iter().zip(b).map(|(a, b)| block(a, b)).sum();
+    let rest: i32 = a_rest.iter().zip(b_rest).map(|(x, y)| i32::from(*x) * i32::from(*y)).sum();
+    blocks + rest
+}
+
+/// Eight sums side by side, of a length that is known: then the compiler takes the instruction of any x86-64 that multiplies and
+/// adds eight pairs at once, 4 to 6 ns for a block. Of one sum, or of any length, it unpacks each entry first, and takes 13.
+#[inline]
+fn block(a: &[i16; SHORT_DIMS], b: &[i16; SHORT_DIMS]) -> i32 {
+    let mut sums = [0; 8];
+    for (a, b) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
+        for ((sum, x), y) in sums.iter_mut().zip(a).zip(b) {
+            *sum += i32::from(*x) * i32::from(*y);
+        }
+    }
+    sums.iter().sum()
 }
 
 fn square(entries: impl Iterator<Item = i64>) -> i128 {
@@ -95,8 +115,20 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Of some blocks and a rest; no sum of products is beyond 32 bits.
+    fn entries() -> impl Strategy<Value = Vec<i16>> {
+        prop::collection::vec(-2000i16..=2000, 0..3 * SHORT_DIMS)
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(128))]
+        #[test]
+        fn a_product_is_the_sum_of_products(a in entries(), b in entries()) {
+            let plain: i32 = a.iter().zip(&b).map(|(x, y)| i32::from(*x) * i32::from(*y)).sum();
+            prop_assert_eq!(dot(&a, &b), plain);
+            prop_assert_eq!(dot(&b, &a), plain);
+        }
+
         #[test]
         fn a_direction_keeps_cosines_and_is_exact(
             (a, b) in (1usize..=LONG_DIMS).prop_flat_map(|n| {
@@ -107,6 +139,8 @@ mod tests {
             prop_assert_eq!(Direction::try_from(of_a.entries().to_vec()), Ok(of_a.clone()));
             let norm = |v: &[i8]| v.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
             let exact = a.iter().zip(&b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>() / norm(&a) / norm(&b);
+            let wide: Vec<i16> = b.iter().map(|x| i16::from(*x)).collect();
+            prop_assert_eq!(of_a.score(&b), dot(of_a.entries(), &wide));
             let ours = f64::from(of_a.score(&b)) / norm(&b) / f64::from(NORM);
             prop_assert!((ours - exact).abs() < 0.003, "{} {}", ours, exact);
             // As f32, forwards and backwards.

@@ -1,5 +1,7 @@
 //! Search: directions that the lists return, made into videos; and the exact results beside it.
 
+use freshet_learning::direction::dot;
+
 use super::VectorIndex;
 use crate::groups::Group;
 use crate::rank::Best;
@@ -72,8 +74,9 @@ impl VectorIndex {
     fn compare_all(&self, query: &[i8], k: usize) -> Vec<Neighbour> {
         let mut best = Best::new(k);
         if query.iter().any(|x| *x != 0) {
+            let wide: Vec<i16> = query.iter().map(|x| i16::from(*x)).collect();
             for (_, Group { direction, ids, .. }) in self.groups.iter() {
-                best.offer(direction.score(query), ids);
+                best.offer(dot(&wide, direction.entries()), ids);
             }
         }
         best.into_sorted()
