@@ -14,6 +14,7 @@
 
 pub mod abuse;
 pub mod account;
+mod ahead;
 pub mod bandit;
 pub mod boundary;
 pub mod checkpoint;

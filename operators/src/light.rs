@@ -8,13 +8,12 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::hint::black_box;
-use std::ops::BitXor;
 use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 
+use crate::ahead;
 use crate::bandit;
 use crate::content::Content;
 use crate::params::Params;
@@ -75,11 +74,14 @@ impl<'a> Basis<'a> {
 pub struct Light {
     /// The best, in no order.
     pub kept: Vec<Kept>,
-    /// Those within a quota that were left behind, best first.
-    pub rest: Vec<u64>,
+    /// Those within a quota that were left behind, in no order.
+    pub rest: Vec<Behind>,
     /// The best watched videos above the quotas' ends.
     pub watched: Vec<u64>,
 }
+
+/// A candidate that the light rank left behind: its value there, greatest first, and the video. The lesser is the better.
+pub type Behind = (Reverse<u32>, u64);
 
 /// A candidate that the light rank kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -157,19 +159,18 @@ pub fn light<'c>(
         let arm = |n: usize| bandit::arm(candidates[n].stage, content(n).category);
         best = arms(order, best, arm, |n| asks[n] == invited);
     }
-    order[best..].sort_unstable();
-    let rest = order[best..].iter().map(|(_, video, _)| *video).collect();
-    let numbers = || order[..best].iter().map(|(.., n)| *n as usize);
-    // Taking a share of a content is atomic: it waits for its memory, and all that is behind it waits, too. Plain reads of
-    // the same places before that let the processor fetch many at once.
-    black_box(numbers().map(|n| Arc::strong_count(content(n))).fold(0, BitXor::bitxor));
+    // Taking a share of a content is atomic: it waits for its memory, and all that is behind it waits, too.
+    for (.., n) in &order[..best] {
+        ahead::content(content(*n as usize));
+    }
+    let rest = order[best..].iter().map(|(value, video, _)| (*value, *video)).collect();
     let keep = |n: usize| Kept {
         candidate: candidates[n],
         content: Arc::clone(content(n)),
         asks: asks[n],
         x: lights[n],
     };
-    Light { kept: numbers().map(keep).collect(), rest, watched }
+    Light { kept: order[..best].iter().map(|(.., n)| keep(*n as usize)).collect(), rest, watched }
 }
 
 /// A number with the order of finite floats.

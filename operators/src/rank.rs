@@ -4,8 +4,6 @@
 //! the rules. Each candidate's worth is its own: nothing here depends on which others are in the batch.
 
 use std::cmp::Reverse;
-use std::hint::black_box;
-use std::ops::BitXor;
 use std::sync::Arc;
 
 use freshet_learning::LONG_DIMS;
@@ -13,10 +11,11 @@ use freshet_schema::feed::{Source, Stage as Dropped};
 use freshet_schema::hash;
 
 use crate::abuse::FULL;
+use crate::ahead;
 use crate::bandit;
 use crate::content::Content;
 use crate::interest::Likeness;
-use crate::light::{Basis, Kept, Light, ordered};
+use crate::light::{Basis, Behind, Kept, Light, ordered};
 use crate::request::{Candidate, Invited, Request, SourceId, Subject};
 use crate::rerank::{
     self, Claim, Context, Entry, Fatigue, Kind, Policy, Reranked, Rule, Slot, Taste, narrow,
@@ -73,8 +72,8 @@ pub struct List {
 pub struct Scored {
     /// In no order: the rules order them by more than their value.
     pool: Vec<Weighed>,
-    /// Those that the light rank left behind, best first.
-    rest: Vec<u64>,
+    /// Those that the light rank left behind, in no order.
+    rest: Vec<Behind>,
     /// The best watched videos above the quotas' ends.
     watched: Vec<u64>,
 }
@@ -90,7 +89,7 @@ impl Scored {
     #[must_use]
     pub fn scores(&self) -> Vec<(u64, u64)> {
         let scored = self.pool.iter().map(|c| (c.candidate.video, u64::from(ordered(c.value))));
-        let rest = self.rest.iter().map(|video| (*video, 0));
+        let rest = self.rest.iter().map(|(_, video)| (*video, 0));
         let mut scores: Vec<(u64, u64)> = scored.chain(rest).collect();
         scores.sort_unstable_by_key(|(video, score)| (Reverse(*score), *video));
         scores
@@ -133,6 +132,9 @@ impl<'a> Scales<'a> {
     }
 }
 
+/// So many candidates ahead of the one that is weighed the processor is told of what it will read.
+const AHEAD: usize = 8;
+
 /// Weighs what the light rank left by everything: whole vectors, and the user's affinities.
 #[must_use]
 pub fn score(scales: &Scales, light: Light) -> Scored {
@@ -142,11 +144,6 @@ pub fn score(scales: &Scales, light: Light) -> Scored {
     let mut featuring = basis.featuring();
     featuring.weigh_many();
     let likeness = Likeness::new(request.query.as_ref(), LONG_DIMS);
-    // What is read of the contents is fetched at once: the vectors, and what the affinities are taken of.
-    let contents = || kept.iter().map(|kept| &*kept.content);
-    black_box(contents().flat_map(|content| content.vector.0.iter().step_by(64)).fold(0, BitXor::bitxor));
-    let named = contents().flat_map(|content| content.facets.iter().step_by(2));
-    black_box(named.map(|(_, name)| name.as_ptr() as usize).fold(0, BitXor::bitxor));
     let weigh = |Kept { mut candidate, content, asks, x }: Kept| {
         candidate.parts.similarity = likeness.of(&content, candidate.norm);
         let x = featuring.full(&candidate, &content, x);
@@ -155,7 +152,14 @@ pub fn score(scales: &Scales, light: Light) -> Scored {
         Weighed { candidate, content, asks, x, fatigue, value }
     };
     let mut pool: Vec<Weighed> = Vec::with_capacity(kept.len());
-    pool.extend(kept.into_iter().map(weigh));
+    kept.iter().take(AHEAD).for_each(|kept| ahead::pointed_to(&kept.content));
+    let mut kept = kept.into_iter();
+    while let Some(next) = kept.next() {
+        if let Some(later) = kept.as_slice().get(AHEAD - 1) {
+            ahead::pointed_to(&later.content);
+        }
+        pool.push(weigh(next));
+    }
     Scored { pool, rest, watched }
 }
 
@@ -221,9 +225,19 @@ pub fn place(scored: Scored, scales: &Scales) -> List {
         .map(|left| (pool[left.account.entry].candidate.video, dropped_by(left.rule)))
         .collect();
     let room = room - dropped.len();
-    dropped.extend(rest.into_iter().take(room).map(|video| (video, Dropped::LightRank)));
+    dropped.extend(best(rest, room).into_iter().map(|(_, video)| (video, Dropped::LightRank)));
     dropped.extend(latest.into_iter().map(|video| (video, Dropped::Watched)));
     List { items, dropped }
+}
+
+/// The best `count` of what the light rank left behind, best first.
+fn best(mut behind: Vec<Behind>, count: usize) -> Vec<Behind> {
+    if count < behind.len() {
+        behind.select_nth_unstable(count);
+        behind.truncate(count);
+    }
+    behind.sort_unstable();
+    behind
 }
 
 fn dropped_by(rule: Rule) -> Dropped {

@@ -146,8 +146,7 @@ fn soak(plan: &Plan) {
     let reader = ListsReader::start(&server.url(), &ranked[..8]);
     let (kills, slowest) = hurt(plan, &service, &mut server, &mut broker);
     let (grown, worked_off) = hold(plan.held, &service, &watch);
-    let quiet_from = watch.samples();
-    std::thread::sleep(plan.quiet);
+    let calm = Calm::over(plan.quiet, &service, &watch, &load);
     let curve = watch.end();
     let sent = load.end();
     wait_for("all that was sent", || {
@@ -167,9 +166,10 @@ fn soak(plan: &Plan) {
     println!(
         "stood still for {:?}: {:.1} MiB more until that was worked off, {worked_off:?} later",
         plan.held,
-        grown as f64 / f64::from(1 << 20)
+        mib(grown)
     );
-    show(&curve, quiet_from);
+    show(&curve);
+    println!("{calm}");
     assert!(grown < GROWS, "{grown} bytes more after the job stood still");
     assert!(kills.values().sum::<u64>() >= plan.kills, "fewer than {} kills: {kills:?}", plan.kills);
     assert!(slowest < READY_WITHIN, "ready again only {slowest:?} after a kill");
@@ -444,6 +444,15 @@ impl Watch {
         self.samples.lock().expect("no panic").len()
     }
 
+    /// Of the samples from this one on.
+    fn median(&self, from: usize) -> u64 {
+        let samples = self.samples.lock().expect("no panic");
+        let mut bytes: Vec<u64> =
+            samples[from.min(samples.len())..].iter().map(|(_, bytes)| *bytes).collect();
+        bytes.sort_unstable();
+        bytes.get(bytes.len() / 2).copied().unwrap_or_default()
+    }
+
     fn end(self) -> Vec<(Duration, u64)> {
         self.over.store(true, Relaxed);
         self.thread.join().expect("no panic");
@@ -457,22 +466,80 @@ fn resident(pid: u32) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
 }
 
-/// Prints some twenty points of the curve, and what came to it in the quiet part behind its first quarter.
-fn show(curve: &[(Duration, u64)], quiet_from: usize) {
-    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+/// Prints some twenty points of the curve.
+fn show(curve: &[(Duration, u64)]) {
     for (at, bytes) in curve.iter().step_by((curve.len() / 20).max(1)) {
         println!("{:>6} s {:>8.1} MiB resident", at.as_secs(), mib(*bytes));
     }
-    let quiet = &curve[quiet_from.min(curve.len())..];
-    let quiet = &quiet[quiet.len() / 4..];
-    if let (Some(first), Some(last)) = (quiet.first(), quiet.last()) {
-        let seconds = (last.0 - first.0).as_secs();
-        println!(
-            "quiet, after its warm-up: {:.1} MiB, {seconds} s later {:.1} MiB",
-            mib(first.1),
-            mib(last.1)
-        );
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+/// What came to the job's memory while nobody hurt it, behind a quarter of that time: all that it had kept, and each piece of its state.
+struct Calm {
+    time: Duration,
+    interactions: u64,
+    /// The median of a tenth of the time, at its beginning and at its end: memory comes and goes with each checkpoint.
+    resident: [u64; 2],
+    /// `freshet_state_bytes` by its label, before and after.
+    state: [BTreeMap<String, u64>; 2],
+}
+
+impl Calm {
+    fn over(quiet: Duration, service: &Service, watch: &Watch, load: &Load) -> Self {
+        std::thread::sleep(quiet / 4);
+        let (tenth, from) = (quiet / 10, watch.samples());
+        let (since, sent) = (Instant::now(), load.sent.load(Relaxed));
+        let before = states(service);
+        std::thread::sleep(tenth);
+        let first = watch.median(from);
+        std::thread::sleep((quiet * 3 / 4).saturating_sub(tenth * 2));
+        let to = watch.samples();
+        std::thread::sleep(tenth);
+        Self {
+            interactions: load.sent.load(Relaxed) - sent,
+            resident: [first, watch.median(to)],
+            state: [before, states(service)],
+            time: since.elapsed(),
+        }
     }
+
+    fn state(&self, n: usize) -> u64 {
+        self.state[n].values().sum()
+    }
+}
+
+impl std::fmt::Display for Calm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [first, last] = self.resident.map(mib);
+        let (seconds, interactions) = (self.time.as_secs(), self.interactions);
+        writeln!(
+            f,
+            "nothing killed, {seconds} s, {interactions} interactions: {first:.1} MiB resident, then {last:.1} MiB;"
+        )?;
+        write!(f, "the state {:.1} MiB, then {:.1} MiB", mib(self.state(0)), mib(self.state(1)))?;
+        for (name, after) in &self.state[1] {
+            let before = self.state[0].get(name).copied().unwrap_or_default();
+            if after.abs_diff(before) >= 100 << 10 {
+                write!(f, "\n{name:>24} {:>8.2} {:>8.2} MiB", mib(before), mib(*after))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `freshet_state_bytes`, by state.
+fn states(service: &Service) -> BTreeMap<String, u64> {
+    let text = wait_for("the metrics", || {
+        let (status, text) = service.try_get("/metrics")?;
+        text.as_str().filter(|_| status == 200).map(str::to_owned)
+    });
+    let of =
+        text.lines().filter_map(|line| line.strip_prefix("freshet_state_bytes{state=\"")?.split_once("\"} "));
+    of.map(|(name, bytes)| (name.to_owned(), bytes.parse::<f64>().expect("a gauge is a number") as u64))
+        .collect()
 }
 
 /// What a schedule is drawn from gives the same again.

@@ -13,6 +13,7 @@ use super::numbers::{NONE, Numbers};
 use super::similarity::Measured;
 use super::{Context, Entry, Rule, Rules};
 use crate::content::Content;
+use crate::light::ordered;
 use crate::params::Params;
 
 /// A candidate's number: its index in the adjusted order.
@@ -46,8 +47,8 @@ pub(super) struct Queue<'a> {
     /// The first of the order that was not looked at.
     next: Number,
     looked: Vec<Looked>,
-    /// Looked at and without a place: the score it was last compared by, and its number. Best first.
-    waiting: Vec<(f32, Number)>,
+    /// Looked at and without a place, best first.
+    waiting: Vec<Waiting>,
     /// Near-duplicates of what has a place.
     twins: Vec<Number>,
     last_watched: Vec<u64>,
@@ -59,8 +60,19 @@ pub(super) struct Queue<'a> {
     pub(super) creators: Creators,
 }
 
-fn precedes(a: (f32, Number), b: (f32, Number)) -> bool {
-    a.0 > b.0 || (a.0 == b.0 && a.1 < b.1)
+/// The score that a candidate was last compared by, and its number, in one number whose order is theirs: the better is the
+/// lesser. Half as much to move as the two of them, and one comparison.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Waiting(u64);
+
+impl Waiting {
+    fn new(score: f32, number: Number) -> Self {
+        Self(u64::from(!ordered(score)) << 32 | number as u64)
+    }
+
+    fn number(self) -> Number {
+        self.0 as u32 as Number
+    }
 }
 
 impl<'a> Queue<'a> {
@@ -105,13 +117,14 @@ impl<'a> Queue<'a> {
     /// What is out for good is not among them.
     pub(super) fn get(&mut self, at: usize) -> Option<Number> {
         loop {
-            let head = self.order.get(self.next).map(|adjusted| (adjusted.score, self.next));
-            let Some((score, number)) = self.waiting.get(at).copied() else {
+            let head = self.order.get(self.next).map(|adjusted| Waiting::new(adjusted.score, self.next));
+            let Some(waiting) = self.waiting.get(at).copied() else {
                 head?;
                 self.look_at_next(at);
                 continue;
             };
-            if head.is_some_and(|head| precedes(head, (score, number))) {
+            let number = waiting.number();
+            if head.is_some_and(|head| head < waiting) {
                 self.look_at_next(at);
             } else if self.is_twin_of_placed(number) {
                 self.waiting.remove(at);
@@ -153,24 +166,24 @@ impl<'a> Queue<'a> {
     /// Puts a candidate where its present score belongs, behind the first `at`.
     fn wait(&mut self, at: usize, number: Number) {
         let waiting = self.score(number);
-        let behind = self.waiting[at..].partition_point(|other| precedes(*other, waiting));
+        let behind = self.waiting[at..].partition_point(|other| *other < waiting);
         self.waiting.insert(at + behind, waiting);
     }
 
     /// Moves the one at `at`, whose score has fallen, back to where it belongs now. What lies between is all that moves.
     fn fall(&mut self, at: usize) {
-        let waiting = self.score(self.waiting[at].1);
-        let behind = self.waiting[at + 1..].partition_point(|other| precedes(*other, waiting));
+        let waiting = self.score(self.waiting[at].number());
+        let behind = self.waiting[at + 1..].partition_point(|other| *other < waiting);
         self.waiting.copy_within(at + 1..=at + behind, at);
         self.waiting[at + behind] = waiting;
     }
 
     /// The present score of a candidate that was looked at, with its number; its creator's places are noted.
-    fn score(&mut self, number: Number) -> (f32, Number) {
+    fn score(&mut self, number: Number) -> Waiting {
         let score = self.compared(number);
         let looked = &mut self.looked[number];
         looked.count = self.creators.count(looked.creator);
-        (score, number)
+        Waiting::new(score, number)
     }
 
     /// What a candidate that was looked at is compared by at the next place.
@@ -214,7 +227,7 @@ impl<'a> Queue<'a> {
 
     /// Gives the next place to a candidate that was looked at.
     pub(super) fn place(&mut self, number: Number) {
-        if let Some(at) = self.waiting.iter().position(|(_, other)| *other == number) {
+        if let Some(at) = self.waiting.iter().position(|other| other.number() == number) {
             self.waiting.remove(at);
         }
         let content = self.content(number);

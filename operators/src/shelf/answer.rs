@@ -2,8 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::hint::black_box;
-use std::ops::BitXor;
 use std::sync::Arc;
 
 use freshet_learning::{LONG_DIMS, SHORT_DIMS};
@@ -12,6 +10,7 @@ use freshet_schema::hash::shard as route;
 
 use super::Shelf;
 use super::face::Face;
+use crate::ahead;
 use crate::coengage::Relation;
 use crate::content::Facet;
 use crate::interest::Likeness;
@@ -24,6 +23,9 @@ use crate::sums::Sums;
 
 /// So many videos are looked at before the first of them is taken.
 const TOGETHER: usize = 32;
+
+/// So many videos ahead of the one that is read the processor is told of what it will read.
+const AHEAD: usize = 8;
 
 /// What a walk meets: the rank value, the video, and its place on the shelf.
 type Met = (i64, u64, u32);
@@ -53,8 +55,7 @@ impl Shelf {
             let mut taken = 0;
             let mut named = 0;
             self.walk(ask, request, |met| {
-                // As below: whether it is shown is read of all at once.
-                black_box(met.iter().fold(false, |shown, (_, _, at)| shown ^ faces[*at as usize].shown));
+                met.iter().for_each(|(_, _, at)| ahead::value(&faces[*at as usize].shown));
                 for (rank, video, at) in met {
                     let face = &mut faces[*at as usize];
                     // Co-engagement knows videos that cannot be shown.
@@ -88,18 +89,15 @@ impl Shelf {
         self.faces = faces;
         let likeness = Likeness::new(request.query.as_ref(), SHORT_DIMS);
         let mut candidates = std::mem::take(&mut self.candidates);
-        for some in found.chunks(TOGETHER) {
-            // As above: all of their cache lines are fetched at once.
-            let touched = some.iter().map(|(at, _)| self.faces[*at as usize].touch());
-            black_box(touched.fold(0, BitXor::bitxor));
-            for (at, _) in some {
-                self.judge(*at);
+        found.iter().take(AHEAD).for_each(|(at, _)| self.faces[*at as usize].fetch());
+        for (n, (at, ranks)) in found.iter().enumerate() {
+            if let Some((later, _)) = found.get(n + AHEAD) {
+                self.faces[*later as usize].fetch();
             }
-            for (at, ranks) in some {
-                let face = &self.faces[*at as usize];
-                let similarity = likeness.within(face.space, &face.prefix, face.short_norm);
-                candidates.push(self.candidate(face, *ranks, request, similarity));
-            }
+            self.judge(*at);
+            let face = &self.faces[*at as usize];
+            let similarity = likeness.within(face.space, &face.prefix, face.short_norm);
+            candidates.push(self.candidate(face, *ranks, request, similarity));
         }
         let mut reply = self.reply(request);
         let content = |n: usize| &self.faces[found[n].0 as usize].content;

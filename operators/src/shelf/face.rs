@@ -9,6 +9,7 @@ use std::sync::Arc;
 use freshet_learning::{LONG_DIMS, SHORT_DIMS};
 
 use crate::abuse;
+use crate::ahead;
 use crate::content::Content;
 use crate::request::ABSENT;
 use crate::score;
@@ -85,10 +86,11 @@ impl Face {
         self.judged = 0;
     }
 
-    /// Reads something of each of its cache lines.
-    pub(super) fn touch(&self) -> u64 {
-        let of_prefix = |at: usize| self.prefix[at] as u64;
-        self.judged ^ self.short_norm.to_bits() ^ of_prefix(0) ^ of_prefix(SHORT_DIMS / 2)
+    /// Tells the processor that all of it will be read.
+    pub(super) fn fetch(&self) {
+        ahead::value(&self.judged);
+        ahead::value(&self.short_norm);
+        ahead::values(&self.prefix);
     }
 
     /// Takes in how much attention there is now, at one of the paces.
@@ -104,11 +106,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_face_is_four_cache_lines_and_a_touch_reads_of_each() {
+    fn a_face_is_four_cache_lines_and_all_of_them_are_fetched() {
         assert_eq!(size_of::<Face>(), 256);
         let prefix = offset_of!(Face, prefix);
         let norm = offset_of!(Face, short_norm);
-        let touched = [offset_of!(Face, judged), norm, prefix, prefix + SHORT_DIMS / 2];
-        assert_eq!(touched.map(|at| at / 64), [0, 1, 2, 3]);
+        let fetched = [offset_of!(Face, judged), norm, prefix, prefix + SHORT_DIMS / 2];
+        assert_eq!(fetched.map(|at| at / 64), [0, 1, 2, 3]);
     }
 }
