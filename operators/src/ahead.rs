@@ -10,6 +10,9 @@ use prefetch_index::prefetch_index;
 
 use crate::content::Content;
 
+/// What will be read so many candidates later is asked for. With fewer it comes late, with more the processor has no room to note them.
+pub const AHEAD: usize = 8;
+
 const CACHE_LINE: usize = 64;
 
 /// The cache line that a value begins in.
@@ -17,9 +20,12 @@ pub fn value<T>(value: &T) {
     prefetch_index(from_ref(value), 0);
 }
 
-/// All cache lines of some values.
+/// The cache lines of some values, none of which is larger than one.
 pub fn values<T>(values: &[T]) {
-    let step = (CACHE_LINE / size_of::<T>().max(1)).max(1);
+    let step = const {
+        assert!(size_of::<T>() <= CACHE_LINE, "lines within a value would be left out");
+        CACHE_LINE / size_of::<T>()
+    };
     for n in (0..values.len()).step_by(step) {
         prefetch_index(values, n);
     }

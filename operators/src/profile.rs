@@ -7,6 +7,7 @@ use std::sync::Arc;
 use freshet_schema::feed::Source;
 use freshet_schema::{User, hash};
 
+use crate::ahead;
 use crate::coengage::positive;
 use crate::content::Facet;
 use crate::history::{Affinity, History, Interests};
@@ -57,7 +58,31 @@ pub struct Shared<'a> {
 
 /// The request for a user's list as of now.
 #[must_use]
-pub fn request(
+pub fn to_choose(
+    user: u64,
+    history: &History,
+    profile: Option<&Profile>,
+    follows: &BTreeMap<u64, (FollowOrder, bool)>,
+    now: u64,
+    shared: &Shared,
+) -> Request {
+    let (rows, params) = (history.rows(), shared.params);
+    let rerank = &params.rerank;
+    let reread = rerank.novelty_last.max(rerank.narrow_last).max(params.feed.no_repeat_last);
+    let recent = &rows[rows.len().saturating_sub(reread)..];
+    recent.iter().for_each(|row| ahead::content(&row.content));
+    Request {
+        watched: Arc::clone(history.watched()),
+        last_watched: rows.iter().rev().take(params.feed.no_repeat_last).map(|r| r.content.video).collect(),
+        recent: recent.to_vec(),
+        ..to_describe(user, history, profile, follows, now, shared)
+    }
+}
+
+/// A request of a user as of now, for videos that are named: what a choice alone reads of the history is not in it. One is made for
+/// every interaction, so it is kept small, and whoever has watched ten thousand videos has no copy made of that.
+#[must_use]
+pub fn to_describe(
     user: u64,
     history: &History,
     profile: Option<&Profile>,
@@ -101,8 +126,6 @@ pub fn request(
         asks.extend(strangers(&group, params));
     }
     asks.retain(|a| a.quota > 0 && (!a.pools.is_empty() || a.source == SourceId::new(Source::Exploration)));
-    let rerank = &params.rerank;
-    let reread = rerank.novelty_last.max(rerank.narrow_last).max(params.feed.no_repeat_last);
     Request {
         subject: Subject::User(user),
         purpose: Purpose::List,
@@ -112,9 +135,9 @@ pub fn request(
         taste: taste(&interests, preferences),
         seed,
         asks,
-        watched: Arc::clone(history.watched()),
-        last_watched: rows.iter().rev().take(params.feed.no_repeat_last).map(|r| r.content.video).collect(),
-        recent: rows[rows.len().saturating_sub(reread)..].to_vec(),
+        watched: Arc::default(),
+        last_watched: Vec::new(),
+        recent: Vec::new(),
         new_user,
         session: sessions::last(rows, params.interest.session_gap),
         group,

@@ -11,7 +11,7 @@ use freshet_schema::feed::{Source, Stage as Dropped};
 use freshet_schema::hash;
 
 use crate::abuse::FULL;
-use crate::ahead;
+use crate::ahead::{self, AHEAD};
 use crate::bandit;
 use crate::content::Content;
 use crate::interest::Likeness;
@@ -111,8 +111,12 @@ impl<'a> Scales<'a> {
         let Basis { params, request, .. } = basis;
         // To describe a video is not to rank it.
         let ranks = request.wanted.is_empty();
-        let fatigue =
-            if ranks { Fatigue::of(&request.recent, request.now, params) } else { Fatigue::default() };
+        let fatigue = if ranks {
+            request.recent.iter().for_each(|row| ahead::content(&row.content));
+            Fatigue::of(&request.recent, request.now, params)
+        } else {
+            Fatigue::default()
+        };
         Self { basis, fatigue, spread }
     }
 
@@ -131,9 +135,6 @@ impl<'a> Scales<'a> {
             .collect()
     }
 }
-
-/// So many candidates ahead of the one that is weighed the processor is told of what it will read.
-const AHEAD: usize = 8;
 
 /// Weighs what the light rank left by everything: whole vectors, and the user's affinities.
 #[must_use]

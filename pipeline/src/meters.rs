@@ -73,7 +73,7 @@ impl Partitions<'_> {
 pub struct InFlight {
     /// Epochs.
     pub epochs: usize,
-    /// Bytes of their records as they were read.
+    /// Memory that they take, about.
     pub bytes: u64,
 }
 

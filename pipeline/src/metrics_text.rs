@@ -38,7 +38,11 @@ pub fn describe() {
         "freshet_in_flight_epochs",
         "Epochs that are read and not committed; graph.in_flight at most."
     );
-    describe_gauge!("freshet_in_flight_bytes", Unit::Bytes, "Records of those epochs.");
+    describe_gauge!(
+        "freshet_in_flight_bytes",
+        Unit::Bytes,
+        "Memory of those epochs, about; graph.in_flight_bytes at most."
+    );
     describe_gauge!("freshet_input_lag_records", "Records of a Kafka partition that are not read yet.");
     describe_gauge!(
         "freshet_input_holds_frontier",

@@ -28,6 +28,9 @@ use crate::world::{read, world};
 /// The longest that the chain may take from a kill until it is ready again. A debug build beside a broker on two cores takes a fifth
 /// of it; what hangs takes for ever.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// By so many bytes more than its state the job may grow in the quiet. Checkpoints come and go in it, by some tens of MiB; a leak of half a KiB an
+/// interaction would be more.
+const NO_STATE: i64 = 48 << 20;
 /// By so many bytes the job may grow while it works off what came as it stood still.
 const GROWS: u64 = 400 << 20;
 /// A burst that is worked off is one of which so few records are left: the load goes on.
@@ -170,6 +173,12 @@ fn soak(plan: &Plan) {
     );
     show(&curve);
     println!("{calm}");
+    // A few seconds say nothing of memory.
+    let leaked = calm.beside_state();
+    assert!(
+        plan.quiet < Duration::from_secs(60) || leaked < NO_STATE,
+        "{leaked} bytes more that are no state"
+    );
     assert!(grown < GROWS, "{grown} bytes more after the job stood still");
     assert!(kills.values().sum::<u64>() >= plan.kills, "fewer than {} kills: {kills:?}", plan.kills);
     assert!(slowest < READY_WITHIN, "ready again only {slowest:?} after a kill");
@@ -508,6 +517,12 @@ impl Calm {
 
     fn state(&self, n: usize) -> u64 {
         self.state[n].values().sum()
+    }
+
+    /// What came to the resident memory and is no state.
+    fn beside_state(&self) -> i64 {
+        let came = |[before, after]: [u64; 2]| after as i64 - before as i64;
+        came(self.resident) - came([self.state(0), self.state(1)])
     }
 }
 

@@ -6,6 +6,7 @@
 use freshet_learning::direction::dot;
 use freshet_learning::{Quantised, SHORT_DIMS};
 
+use crate::ahead;
 use crate::content::Content;
 use crate::row::Row;
 
@@ -32,8 +33,12 @@ impl LastWatched {
     /// Of the last `count` rows, which are in order of time.
     #[must_use]
     pub fn of(rows: &[Row], count: usize) -> Self {
-        let mut videos = Vec::with_capacity(count.min(rows.len()));
-        for row in rows.iter().rev().take(count) {
+        let rows = &rows[rows.len().saturating_sub(count)..];
+        let mut videos = Vec::with_capacity(rows.len());
+        for row in rows {
+            ahead::values(&row.content.vector.0[..SHORT_DIMS]);
+        }
+        for row in rows.iter().rev() {
             let prefix = prefix(&row.content.vector);
             let norm = norm(&prefix);
             if norm > 0.0 {

@@ -10,7 +10,7 @@ use freshet_schema::hash::shard as route;
 
 use super::Shelf;
 use super::face::Face;
-use crate::ahead;
+use crate::ahead::{self, AHEAD};
 use crate::coengage::Relation;
 use crate::content::Facet;
 use crate::interest::Likeness;
@@ -23,9 +23,6 @@ use crate::sums::Sums;
 
 /// So many videos are looked at before the first of them is taken.
 const TOGETHER: usize = 32;
-
-/// So many videos ahead of the one that is read the processor is told of what it will read.
-const AHEAD: usize = 8;
 
 /// What a walk meets: the rank value, the video, and its place on the shelf.
 type Met = (i64, u64, u32);
@@ -54,8 +51,7 @@ impl Shelf {
         for (n, ask) in request.asks.iter().take(MAX_ASKS).enumerate() {
             let mut taken = 0;
             let mut named = 0;
-            self.walk(ask, request, |met| {
-                met.iter().for_each(|(_, _, at)| ahead::value(&faces[*at as usize].shown));
+            self.walk(ask, request, &mut faces, |faces, met| {
                 for (rank, video, at) in met {
                     let face = &mut faces[*at as usize];
                     // Co-engagement knows videos that cannot be shown.
@@ -233,11 +229,17 @@ impl Shelf {
         }
     }
 
-    /// Visits the videos of an ask, best first, some at a time, until `visit` says no.
-    fn walk(&self, ask: &Ask, request: &Request, visit: impl FnMut(&[Met]) -> bool) {
+    /// Visits the videos of an ask and their faces, best first, some at a time, until `visit` says no.
+    fn walk(
+        &self,
+        ask: &Ask,
+        request: &Request,
+        faces: &mut [Face],
+        visit: impl FnMut(&mut [Face], &[Met]) -> bool,
+    ) {
         if !ask.found.is_empty() {
             let known = |(video, rank): &(u64, i64)| Some((*rank, *video, *self.index.get(video)?));
-            return together(ask.found.iter().filter_map(known), visit);
+            return together(ask.found.iter().filter_map(known), faces, visit);
         }
         if ask.pools.is_empty() {
             // Exploration: from a point drawn for this list, once around the ring. Nearer is better.
@@ -251,12 +253,12 @@ impl Shelf {
                 let distance = (point.wrapping_sub(start) >> 1) as i64;
                 (-distance, *video, *at)
             });
-            return together(near, visit);
+            return together(near, faces, visit);
         }
         let mut pools: Vec<_> =
             ask.pools.iter().filter_map(|facet| self.order(*facet)).map(Order::best).collect();
         if let [pool] = &mut pools[..] {
-            return together(pool.map(|(Reverse(rank), video, at)| (*rank, *video, *at)), visit);
+            return together(pool.map(|(Reverse(rank), video, at)| (*rank, *video, *at)), faces, visit);
         }
         let mut heads: BinaryHeap<_> = BinaryHeap::new();
         for (n, pool) in pools.iter_mut().enumerate() {
@@ -271,12 +273,16 @@ impl Shelf {
             }
             Some((*rank, *video, *at))
         });
-        together(merged, visit);
+        together(merged, faces, visit);
     }
 }
 
-/// Hands on what is met, [`TOGETHER`] at a time, until `visit` says no.
-fn together(met: impl Iterator<Item = Met>, mut visit: impl FnMut(&[Met]) -> bool) {
+/// Hands on what is met, [`TOGETHER`] at a time, until `visit` says no. While some are gathered the first of their faces come.
+fn together(
+    met: impl Iterator<Item = Met>,
+    faces: &mut [Face],
+    mut visit: impl FnMut(&mut [Face], &[Met]) -> bool,
+) {
     let mut met = met.fuse();
     let mut some = [(0, 0, 0); TOGETHER];
     loop {
@@ -284,8 +290,9 @@ fn together(met: impl Iterator<Item = Met>, mut visit: impl FnMut(&[Met]) -> boo
         for (place, met) in some.iter_mut().zip(&mut met) {
             *place = met;
             n += 1;
+            ahead::value(&faces[met.2 as usize].shown);
         }
-        if n == 0 || !visit(&some[..n]) {
+        if n == 0 || !visit(faces, &some[..n]) {
             return;
         }
     }

@@ -123,7 +123,7 @@ impl Users {
             self.guests.leave(user);
             return;
         }
-        let mut request = profile::request(
+        let mut request = profile::to_choose(
             user,
             &person.history,
             person.profile.as_ref().map(|(_, profile)| profile),
@@ -153,11 +153,13 @@ impl Users {
             Purpose::Learn(..) | Purpose::Probe => Cow::Borrowed(&self.params),
         };
         let shared = Shared { everyone: &everyone, topics: &self.topics, params: &params };
-        let mut request = profile::request(user, history, profile, follows, self.now, &shared);
-        if wanted.is_empty() {
-            request.invite(self.guests.claims(user, self.now));
-            request.outlook = outlook(&request, &self.arms, &params);
+        if !wanted.is_empty() {
+            let request = profile::to_describe(user, history, profile, follows, self.now, &shared);
+            return Request { purpose, wanted, ..request };
         }
+        let mut request = profile::to_choose(user, history, profile, follows, self.now, &shared);
+        request.invite(self.guests.claims(user, self.now));
+        request.outlook = outlook(&request, &self.arms, &params);
         Request { purpose, wanted, ..request }
     }
 }
@@ -174,15 +176,13 @@ pub(super) fn to_learn(person: &Person, view: &View, now: u64, shared: &Shared) 
         &params.learning,
     );
     let profile = person.profile.as_ref().map(|(_, profile)| profile);
-    let request = profile::request(view.user, &person.history, profile, &person.follows, now, shared);
+    let request = profile::to_describe(view.user, &person.history, profile, &person.follows, now, shared);
     let wanted = std::iter::once(view.video).chain(passed).collect();
-    // Re-ranking alone reads the recent rows.
-    let recent = Vec::new();
     let outlook = params.exploration.learns().then(|| {
         let context = Context::of(request.query.as_ref(), params.seed);
         Box::new(Outlook { context, ..Outlook::default() })
     });
-    Arc::new(Request { purpose: Purpose::Learn(view.id, offer), wanted, recent, outlook, ..request })
+    Arc::new(Request { purpose: Purpose::Learn(view.id, offer), wanted, outlook, ..request })
 }
 
 /// What a list's user makes of the arms, where the list has places to explore.

@@ -166,7 +166,7 @@ keys! {
 
     "graph.workers", "worker threads of the dataflow", |c| Count(&mut c.graph.workers, 1, 256);
     "graph.in_flight", "epochs in the dataflow at once", |c| Count(&mut c.graph.in_flight, 1, 1_000);
-    "graph.in_flight_bytes", "bytes of input in the dataflow at once, about; one epoch always may", |c| Size(&mut c.graph.in_flight_bytes, MIB, 1 << 40);
+    "graph.in_flight_bytes", "memory of those epochs, about: their records, and 6 KiB for each; one epoch always may", |c| Size(&mut c.graph.in_flight_bytes, MIB, 1 << 40);
     "graph.seed", "seed of all that is drawn by hash", |c| Number(&mut c.params.seed, 0, i64::MAX as u64);
 
     "cluster.wait", "how long the processes of a job wait for each other when they begin", |c| Duration(&mut c.cluster.wait_ms, SECOND, HOUR);
