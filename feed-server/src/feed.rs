@@ -7,10 +7,10 @@ use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use freshet_schema::event::ServedItem;
-use freshet_schema::feed::{FeedItem, FeedRecord, Source, TrendingRecord, VideoCard};
+use freshet_schema::feed::{DroppedRecord, FeedItem, FeedRecord, Source, Stage, TrendingRecord, VideoCard};
 use freshet_schema::ids::decimal;
 use freshet_schema::store::{EVERYONE, Key};
-use freshet_schema::{Epoch, Event, EventId, Millis, Served, UserId};
+use freshet_schema::{Epoch, Event, EventId, Millis, Served, UserId, VideoId};
 use freshet_sinks::{Bytes, FeedStore, StoreError};
 use prost::Message;
 use serde::{Deserialize, Serialize};
@@ -19,10 +19,10 @@ use crate::account;
 use crate::cursor::Cursor;
 use crate::negotiate::{Parameters, Path, WantsProtobuf, id, limit};
 use crate::problem::Problem;
-use crate::scroll::{Entry, Page, next_page};
+use crate::scroll::{Entry, Page, Tail, next_page};
 use crate::state::ServerState;
 use crate::telemetry::{ItemsServed, ServedPageLost};
-use crate::view::{Card, Cards, Parts, is_hidden, rfc3339, source_names};
+use crate::view::{Card, Cards, Parts, is_hidden, read, rfc3339, source_names};
 
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 const NEXT_CURSOR: HeaderName = HeaderName::from_static("next-cursor");
@@ -87,6 +87,15 @@ pub(crate) fn decode(found: Option<(Key, Bytes)>, user: UserId) -> Result<FeedRe
             FeedRecord::decode(bytes).map_err(|source| StoreError::Value { key: key.to_string(), source })
         }
     }
+}
+
+/// Trending, and which of it the user has watched: what was dropped from the list for that says it of the videos watched last,
+/// and of all that its sources brought.
+fn tail(store: &dyn FeedStore, user: UserId) -> Result<Tail, StoreError> {
+    let trending = read::<TrendingRecord>(store, &Key::Trending(EVERYONE.to_owned()))?.unwrap_or_default();
+    let dropped = read::<DroppedRecord>(store, &Key::Dropped(user))?.unwrap_or_default();
+    let watched = dropped.items.iter().filter(|item| item.stage() == Stage::Watched);
+    Ok(Tail { trending: trending.items, watched: watched.map(|item| VideoId(item.video_id)).collect() })
 }
 
 #[derive(Serialize)]
@@ -157,12 +166,7 @@ pub(crate) async fn get(
     let page = next_page(
         &cursor,
         &record.items,
-        || {
-            let key = Key::Trending(EVERYONE.to_owned());
-            Ok::<_, StoreError>(
-                crate::view::read::<TrendingRecord>(store, &key)?.map_or_else(Vec::new, |t| t.items),
-            )
-        },
+        || tail(store, user),
         |video| {
             let card = cards.card(video)?;
             Ok(if card.as_ref().is_none_or(is_hidden) { None } else { Some(card) })

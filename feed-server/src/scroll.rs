@@ -2,7 +2,7 @@
 //!
 //! Lists are rewritten while somebody scrolls, so a rank means nothing from one page to the next. Each page therefore
 //! reads both lists from the top and skips what the cursor remembers: what has become better meanwhile comes next, and
-//! nothing comes twice. After the user's list, trending goes on.
+//! nothing comes twice. After the user's list, trending goes on, without what the user is known to have watched.
 //!
 //! The memory is bounded. Once a chain is longer than it, reading from the top would hand out forgotten items again and
 //! never end. From then on the floors hold: each list is read from the rank that the last page reached, which only grows,
@@ -36,6 +36,15 @@ impl Entry {
     }
 }
 
+/// What goes on where the list ends.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tail {
+    /// Trending, best first.
+    pub trending: Vec<TrendingItem>,
+    /// Videos that are left out of it.
+    pub watched: Vec<VideoId>,
+}
+
 /// A page.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page<C> {
@@ -47,16 +56,16 @@ pub struct Page<C> {
     pub next: Option<Cursor>,
 }
 
-/// Composes the page after `cursor`, of up to `limit` items. `trending` is asked only when the list is used up; `show`
+/// Composes the page after `cursor`, of up to `limit` items. `tail` is asked only when the list is used up; `show`
 /// says whether a video may be shown, and with what (`None` leaves it out). `memory` is how many identifiers the next
 /// cursor remembers.
 ///
 /// # Errors
-/// Those of `trending` and `show`.
+/// Those of `tail` and `show`.
 pub fn next_page<C, E>(
     cursor: &Cursor,
     list: &[FeedItem],
-    trending: impl FnOnce() -> Result<Vec<TrendingItem>, E>,
+    tail: impl FnOnce() -> Result<Tail, E>,
     mut show: impl FnMut(VideoId) -> Result<Option<C>, E>,
     limit: usize,
     memory: usize,
@@ -75,7 +84,9 @@ pub fn next_page<C, E>(
             // What the list handed out early is forgotten by now, and trending may hold it too.
             reader.seen.extend(list.iter().take(list_start).map(|item| fingerprint(VideoId(item.video_id))));
         }
-        (reached, more) = reader.read(trending()?.into_iter().map(Entry::Trending), trending_start)?;
+        let Tail { trending, watched } = tail()?;
+        reader.seen.extend(watched.into_iter().map(fingerprint));
+        (reached, more) = reader.read(trending.into_iter().map(Entry::Trending), trending_start)?;
         next.trending_floor = reached as u64;
     }
 
@@ -135,14 +146,16 @@ mod tests {
         ids.iter().map(|id| TrendingItem { video_id: *id, score: 0.0 }).collect()
     }
 
-    /// Scrolls to the end over lists that may change from page to page; ids that are a multiple of 13 are not ready.
+    /// Scrolls to the end over lists that may change from page to page; ids that are a multiple of 13 are not ready, those of 11 were watched.
     fn scroll(lists: &[(Vec<u64>, Vec<u64>)], limit: usize, memory: usize) -> (Vec<u64>, bool) {
         let mut cursor = Cursor::default();
         let mut handed_out = Vec::new();
         for turn in 0..500 {
             let (own, trending) = &lists[turn % lists.len()];
             let show = |video: VideoId| Ok::<_, Infallible>((!video.0.is_multiple_of(13)).then_some(()));
-            let page = next_page(&cursor, &list(own), || Ok(pool(trending)), show, limit, memory).unwrap();
+            let watched = trending.iter().filter(|id| id.is_multiple_of(11)).map(|id| VideoId(*id)).collect();
+            let tail = || Ok(Tail { trending: pool(trending), watched });
+            let page = next_page(&cursor, &list(own), tail, show, limit, memory).unwrap();
             assert_eq!(page.first_position, handed_out.len() as u64);
             handed_out.extend(page.items.iter().map(|(entry, ())| entry.video().0));
             match page.next {
@@ -178,7 +191,8 @@ mod tests {
         #[test]
         fn unchanged_lists_are_handed_out_once_and_whole(own in ids(), trending in ids(), limit in 1usize..12, memory in 1usize..100) {
             let mut expected: Vec<u64> = Vec::new();
-            for id in own.iter().chain(&trending) {
+            let unwatched = trending.iter().filter(|id| !id.is_multiple_of(11));
+            for id in own.iter().chain(unwatched) {
                 if !id.is_multiple_of(13) && !expected.contains(id) {
                     expected.push(*id);
                 }

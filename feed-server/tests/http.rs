@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use freshet_feed_server::cursor::Cursor;
 use freshet_feed_server::{Options, Readiness};
-use freshet_schema::feed::FeedRecord;
+use freshet_schema::feed::{Dropped, DroppedRecord, FeedRecord, Stage};
 use freshet_schema::store::{Key, Value};
 use freshet_schema::{UserId, VideoId};
 use freshet_sinks::{FeedStore, Memory};
@@ -142,6 +142,21 @@ fn a_chain_hands_out_the_list_then_trending_each_once() {
     let mut expected: Vec<u64> = (1..=40).chain((60..=120).rev()).collect();
     expected.retain(|id| !id.is_multiple_of(17));
     for limit in [1, 7, 40, 100] {
+        assert_eq!(chain(&server, 1, limit, |_| {}), expected, "pages of {limit}");
+    }
+}
+
+#[test]
+fn what_the_user_has_watched_does_not_come_back_after_the_list() {
+    let server = Server::start(world(), |_| {});
+    let before = chain(&server, 1, 7, |_| {});
+    let dropped = [(90, Stage::Watched), (91, Stage::Length), (92, Stage::Watched)]
+        .map(|(video_id, stage)| Dropped { video_id, stage: stage.into() });
+    let dropped = DroppedRecord { user_id: 1, epoch: 6, items: dropped.to_vec() };
+    put(&*server.store, 6, vec![(Key::Dropped(UserId(1)), Some(Value::Dropped(dropped)))]);
+    let expected: Vec<u64> = before.into_iter().filter(|id| ![90, 92].contains(id)).collect();
+    assert!(expected.contains(&91));
+    for limit in [1, 7, 100] {
         assert_eq!(chain(&server, 1, limit, |_| {}), expected, "pages of {limit}");
     }
 }

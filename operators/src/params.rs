@@ -255,7 +255,7 @@ pub struct Feed {
     pub pools_every: u64,
     /// Places of a published pool.
     pub pool_length: usize,
-    /// Dropped candidates that are kept for the explanation.
+    /// Dropped candidates that are kept: explanations read them, and the end of a scroll.
     pub dropped_kept: usize,
     /// Items of a list whose account is stored for the explanation.
     pub explained: usize,

@@ -253,7 +253,7 @@ keys! {
     "feed.pools_every", "pools and new-user lists are published at multiples of this", |c| Duration(&mut c.params.feed.pools_every, SECOND, 7 * DAY);
     "feed.pool_length", "places of a published pool", |c| Count(&mut c.params.feed.pool_length, 1, 10_000);
     "feed.explained", "items of a list whose account is stored for the explanation", |c| Count(&mut c.params.feed.explained, 0, 1_000);
-    "feed.dropped_kept", "dropped candidates that are kept for the explanation", |c| Count(&mut c.params.feed.dropped_kept, 0, 10_000);
+    "feed.dropped_kept", "dropped candidates that are kept: explanations read them, and the end of a scroll", |c| Count(&mut c.params.feed.dropped_kept, 0, 10_000);
 
     "exploration.policy", "which category a place that explores goes to: off, linucb, epsilon-greedy or random", |c| Word(&mut c.params.exploration.policy);
     "exploration.arms", "what these places are given to: categories, or cohorts, by which a new video belongs to its cohort's stage while it is in one", |c| Word(&mut c.params.exploration.arms);
