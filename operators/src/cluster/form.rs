@@ -152,8 +152,10 @@ pub fn form(listener: &TcpListener, plan: Plan, stop: &AtomicBool) -> Result<For
     let plan = formed.plan.clone();
     let began = Instant::now();
     listener.set_nonblocking(true)?;
+    let mut silent = Vec::new();
     loop {
-        while let Some((stream, greeting)) = accept(listener, &plan)? {
+        accept(listener, &mut silent)?;
+        for (stream, greeting) in greetings(&mut silent, &plan) {
             let from = greeting.from as usize;
             let place = if greeting.kind == Kind::Link { &mut formed.links } else { &mut formed.data };
             // A process that came before and was begun again: what it had is dead.
@@ -185,20 +187,40 @@ pub fn form(listener: &TcpListener, plan: Plan, stop: &AtomicBool) -> Result<For
     }
 }
 
-/// A process that belongs here; whoever else comes is sent away.
-fn accept(listener: &TcpListener, plan: &Plan) -> Result<Option<(TcpStream, Greeting)>, FormError> {
+/// A connection that has not greeted yet, and since when it is there.
+type Silent = (Instant, TcpStream);
+
+/// Takes in whoever knocks.
+fn accept(listener: &TcpListener, silent: &mut Vec<Silent>) -> io::Result<()> {
     loop {
-        let stream = match listener.accept() {
-            Ok((stream, _)) => stream,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(true)?;
+                silent.push((Instant::now(), stream));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             // Whoever knocked is gone again.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
-            Err(error) => return Err(error.into()),
-        };
-        if let Some(greeted) = greeted(&stream, plan) {
-            return Ok(Some((stream, greeted)));
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => return Err(error),
         }
     }
+}
+
+/// Those that have greeted meanwhile and belong here. Whoever else speaks is sent away, and so is in the end whoever says nothing, as one
+/// does who only looks whether the port is open; nobody waits for that one.
+fn greetings(silent: &mut Vec<Silent>, plan: &Plan) -> Vec<(TcpStream, Greeting)> {
+    let mut here = Vec::new();
+    for (since, stream) in std::mem::take(silent) {
+        match stream.peek(&mut [0]) {
+            Ok(1..) => here.extend(greeted(&stream, plan).map(|greeting| (stream, greeting))),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && since.elapsed() < STEP => {
+                silent.push((since, stream));
+            }
+            // It closed, or has been silent for too long.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    here
 }
 
 fn greeted(stream: &TcpStream, plan: &Plan) -> Option<Greeting> {
@@ -295,6 +317,17 @@ mod tests {
         assert!(greeting(|g| g.to = 0).contains("it is process 1, not 0"));
         assert!(greeting(|g| g.from = 0).contains("process 0 does not connect"));
         assert!(greeting(|g| g.workers = 1).contains("graph.workers = 2, not 1"));
+    }
+
+    #[test]
+    fn nobody_waits_for_one_that_says_nothing() {
+        let plans = plans(Duration::from_secs(60), 2);
+        let knock = |(listener, _): &(TcpListener, Plan)| TcpStream::connect(listener.local_addr().unwrap());
+        let strangers: Vec<TcpStream> = plans.iter().map(|plan| knock(plan).unwrap()).collect();
+        let began = Instant::now();
+        assert!(together(plans).iter().all(Result::is_ok));
+        assert!(began.elapsed() < STEP, "as long as a step of a greeting may take: {:?}", began.elapsed());
+        drop(strangers);
     }
 
     #[test]

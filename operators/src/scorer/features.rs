@@ -3,7 +3,7 @@
 //! Features are quantised here, once. A list is scored with the same numbers that are kept for learning, so an explanation
 //! that multiplies them out gets the very score, and an example that is forgotten is subtracted exactly. Follower counts
 //! are no input. Nor are the user's own rates: they are the same for all candidates of a list, and move with each of the user's
-//! outcomes, away from what comes next (README, "Measuring quality", has the figures).
+//! outcomes, away from what comes next (docs/quality.md has the figures).
 //!
 //! Attention enters as a share of all that there is, at two paces, and what was watched next as a conditional frequency:
 //! a sum of such terms is a mixture of the experts that a co-visitation recommender would choose between. How much the
