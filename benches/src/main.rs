@@ -41,12 +41,6 @@ use crate::world::Worlds;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Likewise.
-const ENVIRONMENT: [(&str, &str); 3] = {
-    let [omp, blas] = freshet_index::ONE_THREAD;
-    [omp, blas, ("MIMALLOC_PURGE_DELAY", "10000")]
-};
-
 /// A group of figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Group {
@@ -115,7 +109,7 @@ impl Bench {
 
 fn main() -> anyhow::Result<()> {
     // Before anything else: it begins the program anew. Lists are measured in this process.
-    freshet_index::begin_with(&ENVIRONMENT).context("cannot begin with the measured binary's environment")?;
+    freshet_index::one_thread().context("cannot keep FAISS to one thread")?;
     let args = Args::parse();
     ensure!(
         args.scale > 0.0 && args.scale <= 1.0,

@@ -26,7 +26,7 @@ fn cpu(begin: Instant) -> f64 {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    freshet_index::begin_with(&freshet_index::ONE_THREAD)?;
+    freshet_index::one_thread()?;
     let argument = |place: usize, default: usize| -> Result<usize, Box<dyn Error>> {
         std::env::args().nth(place).map_or(Ok(default), |text| {
             text.parse().map_err(|e| format!("argument {place}, {text:?}: {e}; give a whole number").into())

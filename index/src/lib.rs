@@ -47,20 +47,20 @@
 //! # Threads
 //!
 //! FAISS and OpenBLAS start a thread a core for a batch. Results are the same, but beside workers that use the cores it only costs:
-//! [`begin_with`], called first in `main` with [`ONE_THREAD`], keeps them to the caller's thread.
+//! [`one_thread`], called first in `main`, keeps them to the caller's thread.
 
-mod environment;
 mod error;
 mod groups;
 mod index;
 mod lists;
 mod params;
 mod rank;
+mod threads;
 mod version;
 
-pub use environment::{ONE_THREAD, begin_with};
 pub use error::Error;
 pub use index::{Recall, Snapshot, VectorIndex};
 pub use params::Params;
 pub use rank::Neighbour;
+pub use threads::one_thread;
 pub use version::Version;
