@@ -6,7 +6,7 @@
 //!
 //! FAISS's own inverted file reads a query's lists once for that query alone. The queries of an epoch share most of their
 //! lists: here each list is passed over once, for all that look through it, while it is in the cache, and in i16s instead of
-//! f32s. The README's table of benchmarks has what that makes of a list's time; a test compares with FAISS's.
+//! f32s. docs/measured.md has what that makes of a list's time; a test compares with FAISS's.
 
 use faiss::index::flat::FlatIndex;
 use faiss::{ConcurrentIndex, Index};

@@ -23,14 +23,19 @@ pub fn one_thread() -> io::Result<()> {
 
 #[cfg(unix)]
 fn again() -> io::Result<()> {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
     use std::os::unix::process::CommandExt;
+    use std::path::Path;
 
     let mut arguments = env::args_os();
     let name = arguments.next();
-    // On Linux this path holds even where the file was replaced meanwhile.
-    let itself = std::path::Path::new("/proc/self/exe");
-    let program = if itself.exists() { itself.to_path_buf() } else { env::current_exe()? };
-    let mut command = std::process::Command::new(program);
+    // On Linux this path holds even where the file was replaced meanwhile. Where it was not, the file's own name is what `top` shows.
+    let held = Path::new("/proc/self/exe");
+    let named = env::current_exe()?;
+    let file = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    let replaced = file(held).is_some_and(|held| file(&named) != Some(held));
+    let mut command = std::process::Command::new(if replaced { held } else { &named });
     command.args(arguments);
     if let Some(name) = name {
         command.arg0(name);
