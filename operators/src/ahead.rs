@@ -10,7 +10,7 @@ use prefetch_index::prefetch_index;
 
 use crate::content::Content;
 
-/// What will be read so many candidates later is asked for. With fewer it comes late, with more the processor has no room to note them.
+/// What will be read so many candidates later is asked for: time for it to come, and no more on its way than a processor keeps note of.
 pub const AHEAD: usize = 8;
 
 const CACHE_LINE: usize = 64;

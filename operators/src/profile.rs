@@ -56,29 +56,6 @@ pub struct Shared<'a> {
     pub params: &'a Params,
 }
 
-/// The request for a user's list as of now.
-#[must_use]
-pub fn to_choose(
-    user: u64,
-    history: &History,
-    profile: Option<&Profile>,
-    follows: &BTreeMap<u64, (FollowOrder, bool)>,
-    now: u64,
-    shared: &Shared,
-) -> Request {
-    let (rows, params) = (history.rows(), shared.params);
-    let rerank = &params.rerank;
-    let reread = rerank.novelty_last.max(rerank.narrow_last).max(params.feed.no_repeat_last);
-    let recent = &rows[rows.len().saturating_sub(reread)..];
-    recent.iter().for_each(|row| ahead::content(&row.content));
-    Request {
-        watched: Arc::clone(history.watched()),
-        last_watched: rows.iter().rev().take(params.feed.no_repeat_last).map(|r| r.content.video).collect(),
-        recent: recent.to_vec(),
-        ..to_describe(user, history, profile, follows, now, shared)
-    }
-}
-
 /// A request of a user as of now, for videos that are named: what a choice alone reads of the history is not in it. One is made for
 /// every interaction, so it is kept small, and whoever has watched ten thousand videos has no copy made of that.
 #[must_use]
@@ -145,6 +122,22 @@ pub fn to_describe(
         obsession: reading.obsession,
         invited: Vec::new(),
         outlook: None,
+    }
+}
+
+/// What [`to_describe`] made, with what a choice reads of the history besides: the request for the user's list.
+#[must_use]
+pub fn to_choose(request: Request, history: &History, params: &Params) -> Request {
+    let rows = history.rows();
+    let last = params.feed.no_repeat_last;
+    let reread = params.rerank.novelty_last.max(params.rerank.narrow_last).max(last);
+    let recent = &rows[rows.len().saturating_sub(reread)..];
+    recent.iter().for_each(|row| ahead::content(&row.content));
+    Request {
+        watched: Arc::clone(history.watched()),
+        last_watched: rows.iter().rev().take(last).map(|r| r.content.video).collect(),
+        recent: recent.to_vec(),
+        ..request
     }
 }
 

@@ -123,7 +123,7 @@ impl Users {
             self.guests.leave(user);
             return;
         }
-        let mut request = profile::to_choose(
+        let request = profile::to_describe(
             user,
             &person.history,
             person.profile.as_ref().map(|(_, profile)| profile),
@@ -131,6 +131,7 @@ impl Users {
             self.now,
             &Shared { everyone: &everyone, topics: &self.topics, params: &params },
         );
+        let mut request = profile::to_choose(request, &person.history, &params);
         let due = self.now.saturating_add(self.params.feed.refresh_after);
         person.refresh_at = due;
         self.refreshes.entry(due).or_default().push(user);
@@ -153,13 +154,12 @@ impl Users {
             Purpose::Learn(..) | Purpose::Probe => Cow::Borrowed(&self.params),
         };
         let shared = Shared { everyone: &everyone, topics: &self.topics, params: &params };
-        if !wanted.is_empty() {
-            let request = profile::to_describe(user, history, profile, follows, self.now, &shared);
-            return Request { purpose, wanted, ..request };
+        let mut request = profile::to_describe(user, history, profile, follows, self.now, &shared);
+        if wanted.is_empty() {
+            request = profile::to_choose(request, history, &params);
+            request.invite(self.guests.claims(user, self.now));
+            request.outlook = outlook(&request, &self.arms, &params);
         }
-        let mut request = profile::to_choose(user, history, profile, follows, self.now, &shared);
-        request.invite(self.guests.claims(user, self.now));
-        request.outlook = outlook(&request, &self.arms, &params);
         Request { purpose, wanted, ..request }
     }
 }

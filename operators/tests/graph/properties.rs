@@ -158,7 +158,8 @@ fn expected_request(user: u64, epoch: u64, rows: &[(u64, Row)], oracle: &Oracle)
     let topics =
         published.map_or_else(|| oracle.params.interest.trained().into(), |(_, p)| Arc::clone(&p.topics));
     let shared = Shared { everyone: &everyone, topics: &topics, params: oracle.params };
-    let mut request = profile::to_choose(user, &history, profile.as_ref(), &follows, now, &shared);
+    let request = profile::to_describe(user, &history, profile.as_ref(), &follows, now, &shared);
+    let mut request = profile::to_choose(request, &history, oracle.params);
     if oracle.params.exploration.explores() && !history.rows().is_empty() {
         let arms = published.map_or_else(Arc::default, |(_, published)| Arc::clone(&published.arms));
         let context = Context::of(request.query.as_ref(), oracle.params.seed);
